@@ -1,4 +1,4 @@
-"""Live updates: the hub and its streams, the values a gateway declares, and how events arrive."""
+"""Live updates: the hub and its streams, the values that a gateway declares, and the ingest of events."""
 
 from .hub import Hub
 from .ingest import Ingester, Registry

@@ -1,8 +1,8 @@
-"""Browser sessions and their streams: what processes tell each other when a session has ended.
+"""Ends the streams of browser sessions that have ended, in all processes.
 
-Promises that each process ends a session's streams as soon as any process reports its end, and that a process which may
-have missed that (its pub/sub connection was away) asks until it is answered which of its sessions are still valid.
-Channel: `control` (after the prefix of `stores/keys.py`), JSON.
+Guarantees that each process ends a session's streams as soon as any process publishes the end of the session. A process
+that may have missed such a message (its pub/sub connection was away) asks the session store which of its sessions are
+still open, until it gets an answer. Channel: `control` (after the prefix of `stores/keys.py`), JSON.
 """
 
 from __future__ import annotations
@@ -21,30 +21,33 @@ log = logging.getLogger("bff.live")
 
 CONTROL = plain_name("control")
 
-Living = Callable[[Sequence[str]], Awaitable[set[str]]]
+StillOpen = Callable[[Sequence[str]], Awaitable[set[str]]]
+"""Returns those of the sessions (hashed ids) that have not ended. May raise StoreUnavailable."""
 
 _BATCH = 500
 
 
 class Control:
-    """The hub runs `run()`. on_end: called with the hashed id of each session that ends, here or elsewhere. living:
-    which of these ids are valid; None where there are no sessions."""
+    """The hub runs `run()`. on_end: called with the hashed id of each session that ends, in any process. still_open:
+    finds the sessions that have not ended; None when there are no sessions."""
 
-    def __init__(self, redis: RedisClient, on_end: Callable[[str], None], living: Living | None) -> None:
+    def __init__(
+        self, redis: RedisClient, on_end: Callable[[str], None], still_open: StillOpen | None
+    ) -> None:
         self._redis = redis
         self._on_end = on_end
-        self._living = living
+        self._still_open = still_open
         self._streams: dict[str, list[Stream]] = {}
         self._missed = asyncio.Event()
 
     def add(self, stream: Stream) -> None:
-        """It ends with its session, if it has one."""
+        """Register a stream: it ends with its session, if it has one."""
         session = stream.principal.session
         if session is not None:
             self._streams.setdefault(session, []).append(stream)
 
     def drop(self, stream: Stream) -> None:
-        """Its client has left."""
+        """Forget a stream whose client has left."""
         session = stream.principal.session
         if session is not None:
             streams = self._streams[session]
@@ -53,23 +56,23 @@ class Control:
                 del self._streams[session]
 
     def end_here(self, session: str) -> None:
-        """This session has ended: end its streams in this process."""
+        """End the streams of this session in this process."""
         self._on_end(session)
         for stream in self._streams.get(session, ()):
             stream.end("logout", None)
 
     async def end(self, session: str) -> None:
-        """End its streams in every process. Never raises."""
+        """End the streams of this session in every process. Never raises."""
         self.end_here(session)
         message = json.dumps({"end": "session", "session": session})
         try:
             with store_errors("control"):
                 await self._redis.call("PUBLISH", CONTROL, message)
         except StoreUnavailable as error:
-            log.warning("other processes could not be told that a session ended: %s", error)
+            log.warning("the end of a session could not be published to other processes: %s", error)
 
     def on_message(self, channel: str, data: bytes) -> None:
-        """Handle what was published to the control channel."""
+        """Handle a message of the control channel."""
         try:
             message = json.loads(data)
         except ValueError:
@@ -80,31 +83,32 @@ class Control:
                 self.end_here(session)
 
     def check(self) -> None:
-        """The end of a session may have been missed: ask."""
+        """The end of a session may have been missed: ask the session store soon."""
         self._missed.set()
 
     async def run(self) -> None:
-        """Ask whenever something may have been missed, for ever. While Redis is away sessions end when they expire."""
+        """Ask the session store after each `check`, for ever. While Redis is away sessions end when they expire."""
         failures = 0
         while True:
             await self._missed.wait()
             self._missed.clear()
             try:
-                await self._ask()
+                await self._end_missed()
                 failures = 0
             except StoreUnavailable as error:
-                log.debug("which sessions are valid cannot be asked: %s", error)
+                log.debug("it is unknown which sessions are still open: %s", error)
                 failures += 1
                 await asyncio.sleep(backoff(failures, 0.1, 5.0))
                 self._missed.set()
 
-    async def _ask(self) -> None:
-        if self._living is None:
+    async def _end_missed(self) -> None:
+        """End the streams of sessions that have ended."""
+        if self._still_open is None:
             return
-        asked = list(self._streams)
-        for start in range(0, len(asked), _BATCH):
-            batch = asked[start : start + _BATCH]
-            alive = await self._living(batch)
+        sessions = list(self._streams)
+        for start in range(0, len(sessions), _BATCH):
+            batch = sessions[start : start + _BATCH]
+            still_open = await self._still_open(batch)
             for session in batch:
-                if session not in alive:
+                if session not in still_open:
                     self.end_here(session)

@@ -1,7 +1,9 @@
-"""Which streams get what: the streams of each owner and of each value, and the newest version of every value in use.
+"""Dispatches published messages: the streams of each owner and of each value, and the newest version of every value in
+use.
 
-Promises: what is published is handed at once to each stream that may see it; an older version of a value that comes
-late is dropped. After a pub/sub connection was away its values count as unknown until they were read again.
+Guarantees that a published message is given at once to each stream that may see it, and that an older version of a
+value that arrives late is dropped. After a pub/sub connection was away, the values of its channels count as unknown
+until they are read again.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ from .stream import Stream, StreamListener
 
 
 class _ValueFeed:
-    """known: the version here is the one in Redis, or newer."""
+    """The newest version of one value, and the streams that get it. version: -1 for none; known: True when Redis has no
+    newer one."""
 
     __slots__ = ("known", "name", "payload", "streams", "version")
 
@@ -36,7 +39,8 @@ class _ValueFeed:
 
 
 class Feeds:
-    """listener: told each stream that an event left a gap for, and each slot that was lost."""
+    """listener: called for each stream that lags because an event left a gap, and for each slot that was evicted.
+    generation: changes when messages may have been missed."""
 
     def __init__(self, subscriptions: Subscriptions, listener: StreamListener) -> None:
         self._subscriptions = subscriptions
@@ -46,7 +50,7 @@ class Feeds:
         self.generation = 0
 
     def add(self, stream: Stream) -> None:
-        """From now on it gets its owner's events and its values."""
+        """Give a stream its owner's events and its values from now on."""
         if stream.subscribed:
             return
         stream.subscribed = True
@@ -65,6 +69,7 @@ class Feeds:
             feed.streams[stream] = None
 
     def remove(self, stream: Stream) -> None:
+        """Give a stream nothing any more; unsubscribe channels without streams."""
         if not stream.subscribed:
             return
         channel = channel_of(stream.owner)
@@ -82,16 +87,18 @@ class Feeds:
                 self._subscriptions.unsubscribe(channel)
 
     def streams(self, channels: Iterable[str] | None = None) -> list[Stream]:
-        """Those of these owners' channels, or all, that have not ended."""
+        """The streams of these owners' channels (None: of all) that have not ended."""
         owners = (
-            self._owners.values() if channels is None else [self._owners.get(one, []) for one in channels]
+            self._owners.values()
+            if channels is None
+            else [self._owners.get(channel, []) for channel in channels]
         )
         return [stream for streams in owners for stream in streams if not stream.ended]
 
-    # ---- what is published ---------------------------------------------------------------------------------------
+    # ---- messages ------------------------------------------------------------------------------------------------
 
     def on_message(self, channel: str, data: bytes) -> None:
-        """Hand on what was published; anything that is not ours is dropped."""
+        """Give a published message to its streams; a message in another format is dropped."""
         streams = self._owners.get(channel)
         if streams is None:
             feed = self._values.get(channel)
@@ -113,13 +120,14 @@ class Feeds:
     # ---- values --------------------------------------------------------------------------------------------------
 
     def invalidate(self, channels: Iterable[str] | None = None) -> None:
-        """Something may have been missed on these channels, or on any: another `generation` begins."""
+        """Messages of these channels (None: of all) may have been missed: their values become unknown, and `generation`
+        changes."""
         self.generation += 1
         for feed in self._feeds(channels):
             feed.known = False
 
     def names(self, channels: Iterable[str] | None = None) -> list[str]:
-        """The values of these channels, or all in use."""
+        """The names of the values of these channels (None: of all)."""
         return [feed.name for feed in self._feeds(channels)]
 
     def _feeds(self, channels: Iterable[str] | None) -> list[_ValueFeed]:
@@ -128,13 +136,14 @@ class Feeds:
         return [self._values[channel] for channel in channels if channel in self._values]
 
     def unknown(self, names: Iterable[str]) -> list[str]:
-        """Those of the names that must be read from Redis."""
+        """Those of the names whose values must be read from Redis."""
         return [
             name for name in names if not ((feed := self._values.get(value_channel(name))) and feed.known)
         ]
 
     def on_read(self, names: Iterable[str], found: Mapping[str, Value], generation: int) -> None:
-        """What Redis had for these names, read after their channels were confirmed in this generation."""
+        """Add the values that Redis had for these names. generation: when their channels were confirmed; if it has
+        changed since, the values stay unknown."""
         for name in names:
             feed = self._values.get(value_channel(name))
             if feed is not None:
@@ -143,7 +152,7 @@ class Feeds:
                     feed.publish(found[name])
 
     def newer(self, names: Iterable[str], found: Mapping[str, Value]) -> dict[str, Value]:
-        """What is newer here than what Redis had."""
+        """The values that are newer here than in Redis. found: the values in Redis."""
         newer = {}
         for name in names:
             feed = self._values.get(value_channel(name))
@@ -152,7 +161,7 @@ class Feeds:
         return newer
 
     def wants(self, name: str) -> bool:
-        """Whether a stream asks for this value and no version of it is known."""
+        """Whether a stream wants this value and no version of it is known."""
         feed = self._values.get(value_channel(name))
         return feed is not None and feed.version < 0
 

@@ -1,9 +1,8 @@
 """The hub: all live streams of this process, from their admission to their end.
 
-Promises: a stream is registered, and its channel confirmed, before the journal is read, so nothing is lost between
-snapshot and events; after Redis was away each stream goes on from its own position while it stays open; a stream ends
-when its session does. Refuses more than `streams` streams of one principal in all processes together: the oldest is
-ended.
+Guarantees: a stream is registered, and its channel confirmed, before the journal is read, so that nothing is lost
+between snapshot and events; after Redis was away each open stream continues from its position; a stream ends with its
+session. A principal has at most `streams` open streams in all processes together: beyond that the oldest one is ended.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from ..stores.redis.clock import ServerClock
 from ..stores.redis.subscriptions import Subscriptions
 from ..stores.stream_slots import StreamSlots
 from ..stores.values import Values
-from .control import CONTROL, Control, Living
+from .control import CONTROL, Control, StillOpen
 from .feeds import Feeds
 from .joins import Joins
 from .loads import WITHIN, Loads
@@ -40,19 +39,23 @@ log = logging.getLogger("bff.live")
 
 
 class Hub(Background):
-    """All streams of one process, and the `StreamListener` of its parts. `async with hub:`, or `start()` and `stop()`.
+    """All streams of one process, and the `StreamListener` of its parts. Use `async with hub:`, or `start()` and
+    `stop()`.
 
-    topics   the values one may ask for
-    restore  a principal's sagas from the services, newest first; None where there are no services to ask
-    beat     seconds between heartbeats (15);  age  seconds a stream lives at most, ended at 80–100 % of it (600)
-    queue    events held back for a stream that joins (256);  streams  open per principal (16)
-    ended    called with the hashed id of each browser session that ends, here or in another process
-    revoked  whether a principal is no longer valid; asked when its stream is admitted, because it was authenticated a
-             moment before
-    living   which of these session ids are valid; asked after the end of a session may have been missed
-    processes  the gateways' processes, and this one's id; its channel is subscribed here
-    drain    seconds over which `drain()` spreads the ends (5)
-    wall     Unix seconds, by which principals expire;  clock  monotonic seconds
+    topics          the kinds of values that a stream may have
+    restore         returns a principal's sagas from the services, newest first; None when there are no such services
+    beat            seconds between heartbeats (15)
+    age             seconds that a stream lives at most; it ends after 80–100 % of it (600)
+    queue           events that are held back for a stream while it joins (256)
+    streams         open streams of one principal (16)
+    drain           seconds over which `drain()` spreads the ends of streams (5)
+    processes       knows which gateway processes are dead; its channel is subscribed here
+    on_session_end  called with the hashed id of each browser session that ends, in any process
+    is_revoked      whether a principal is no longer valid; called when its stream is admitted, because it was
+                    authenticated earlier
+    still_open      returns those of some sessions that have not ended; called after the end of one may have been missed
+    wall            Unix seconds, by which principals expire
+    clock           monotonic seconds
     """
 
     def __init__(
@@ -70,25 +73,25 @@ class Hub(Background):
         streams: int = 16,
         drain: float = 5.0,
         processes: Processes | None = None,
-        ended: Callable[[str], None] = lambda session: None,
-        revoked: Callable[[Principal], bool] = lambda principal: False,
-        living: Living | None = None,
+        on_session_end: Callable[[str], None] = lambda session: None,
+        is_revoked: Callable[[Principal], bool] = lambda principal: False,
+        still_open: StillOpen | None = None,
         wall: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        super().__init__("bff-hub", "streams get no news")
+        super().__init__("bff-hub", "streams get no events")
         self.topics = tuple(topics)
         self._journal = journal
         self._values = values
         self._age = age
         self._queue = queue
         self._cap = streams
-        self._revoked = revoked
+        self._is_revoked = is_revoked
         self._window = drain
         self._wall = wall
         self._clock = clock
         self._streams: dict[Stream, None] = {}
-        self._control = Control(redis, ended, living)
+        self._control = Control(redis, on_session_end, still_open)
         self._scheduler = StreamScheduler(beat, wall, clock)
         self._server_clock = ServerClock(redis, wall, clock)
         self._slots = slots = StreamSlots(redis, self._server_clock, processes=processes)
@@ -103,7 +106,7 @@ class Hub(Background):
         self._recovery = Recovery(
             *(journal, values, slots, self._server_clock, feeds, self._restorer, self), cap=streams
         )
-        # The end of a session that was published before this is confirmed counts as missed.
+        # The end of a session that is published before the subscription is confirmed counts as missed.
         subscriptions.subscribe(CONTROL, self._control.on_message, after_outage=True)
         subscriptions.subscribe(slots.processes.channel, lambda channel, data: None)
         subscriptions.watch(self._on_resubscribed, feeds.invalidate)
@@ -114,7 +117,7 @@ class Hub(Background):
     # ---- life ----------------------------------------------------------------------------------------------------
 
     async def stop(self) -> None:
-        """End the streams that are left at once. Call `drain()` first to end them gently."""
+        """End the remaining streams at once. Call `drain()` first to spread the ends over time."""
         self._group = None
         for stream in list(self._streams):
             stream.end("drain", retry_after())
@@ -131,8 +134,8 @@ class Hub(Background):
             started.set()
 
     async def drain(self, window: float | None = None) -> None:
-        """End every stream within the window (seconds), spread evenly, and new ones at once. Returns when all clients
-        have left or shortly after the window."""
+        """End every stream within the window (seconds; default: `drain` of the hub), spread evenly, and new streams at
+        once. Returns when all clients have left, at the latest 1 s after the window."""
         self._draining = True
         window = self._window if window is None else window
         with contextlib.suppress(TimeoutError):
@@ -158,12 +161,12 @@ class Hub(Background):
     # ---- streams -------------------------------------------------------------------------------------------------
 
     def topic(self, name: str) -> ValueTopic | None:
-        """The kind of value that a name belongs to, None for one that nobody declared."""
+        """The declared kind of the value with this name, None when it is not declared."""
         return topic_of(self.topics, name)
 
     def admit(self, principal: Principal, after: str | None, values: Sequence[str], outlet: Outlet) -> Stream:
-        """A stream of everything this principal may see, from the cursor the client sent (None for a snapshot), into
-        the outlet. The caller calls `join`, waits until the client leaves, and calls `leave` whatever happens."""
+        """Register a new stream of this principal. after: the cursor that the client sent, None for a snapshot; values:
+        names of values. The caller calls `join`, waits until the client leaves, and then always calls `leave`."""
         now, wall = self._clock(), self._wall()
         ends_at = now + self._age * random.uniform(0.8, 1.0)  # noqa: S311 - jitter
         left = principal.expires_at - wall
@@ -181,17 +184,17 @@ class Hub(Background):
             stream.end("drain", retry_after())
         elif left <= 0:
             stream.end("expired", None)
-        elif self._revoked(principal):
-            # Whatever is revoked from here on ends the stream, because it is registered.
+        elif self._is_revoked(principal):
+            # A later revocation ends the stream, because it is registered.
             stream.end("logout", None)
         return stream
 
     def join(self, stream: Stream) -> None:
-        """Give it its state or history soon, or once Redis is back."""
+        """Give a stream its state or history soon, or when Redis is back."""
         self._joins.want(stream)
 
     def leave(self, stream: Stream) -> None:
-        """Its client has left: forget it."""
+        """Forget a stream whose client has left."""
         stream.close()
         del self._streams[stream]
         self._control.drop(stream)
@@ -205,12 +208,12 @@ class Hub(Background):
             self._empty.set()
 
     async def snapshot(self, principal: Principal, names: Sequence[str] = ()) -> Snapshot:
-        """What a stream would begin with. Waits up to a second for values that nobody has published yet. Raises
-        StoreUnavailable, also while the services cannot restore a lost journal."""
+        """The state with which a stream would begin. names: of values. Waits up to a second for values that have not
+        been published yet. Raises StoreUnavailable, also while the services cannot restore a lost journal."""
         opened = await self._joins.read(principal.id)
         if not opened.complete and self._restorer is not None:
             if not await self._restorer.once(principal):
-                raise StoreUnavailable("the journal is lost, and could not be restored yet")
+                raise StoreUnavailable("the journal is lost and has not been restored yet")
             opened = await self._joins.read(principal.id)
         found = await self._values.get(names)
         missing = [name for name in names if name not in found]
@@ -226,11 +229,11 @@ class Hub(Background):
         await self._control.end(session)
 
     def session_ended(self, session: str) -> None:
-        """End the streams here of a session that is known to have ended."""
+        """End the streams of this session in this process; other processes know of its end already."""
         self._control.end_here(session)
 
     def end_revoked(self, revoked: Callable[[Principal], bool]) -> None:
-        """End the streams here whose principal is no longer valid."""
+        """End the streams of this process whose principal is no longer valid."""
         for stream in self._open_streams():
             if revoked(stream.principal):
                 stream.end("logout", None)
@@ -250,20 +253,20 @@ class Hub(Background):
                 self._joins.want(stream)
         except Exception:
             # An error of one connection must not end other streams.
-            log.exception("what waits for a stream's client could not be sent")
+            log.exception("buffered messages could not be sent to a stream's client")
             stream.abort()
 
     def on_lagging(self, stream: Stream) -> None:
         self._joins.want(stream)
 
     def on_restored(self, stream: Stream) -> None:
-        # A live stream has been sent the events that the restore brought.
+        # A live stream has already got the events that were published by the restore.
         if stream.state != "live":
             self._joins.want(stream)
 
     def on_waiting(self, stream: Stream) -> None:
         stream.hello()
-        # The cap holds over all processes; while Redis is away, in each process.
+        # The cap applies to all processes together; while Redis is away, to each process.
         open_streams = self._feeds.streams([channel_of(stream.owner)])
         for oldest in open_streams[: max(0, len(open_streams) - self._cap)]:
             _evict(oldest)

@@ -1,10 +1,10 @@
-"""Joining streams: those that are new, and those that need their journal again.
+"""Joins streams: new ones, and those that need their journal again.
 
-Promises the order of each join: a stream's channels are confirmed before its slot is taken, and its slot before its
-journal is read, so nothing is lost between the state and the events that follow. All that come within a moment are
-joined together in one round trip, those whose owners are on one node of Redis apart from the others. A stream that
-fails is joined again by itself until it succeeds, so that neither a client that left nor a node that is away affects
-other streams. At most `_BATCHES` batches of one node and `_JOINS` joins, batches included, wait for it at a time.
+Guarantees the order of each join: a stream's channels are confirmed before its slot is taken, and its slot is taken
+before its journal is read, so that nothing is lost between the state and the events that follow. Streams that arrive
+within 2 ms are joined in one round trip, separately for each node of Redis. A stream whose join fails is joined again
+alone until it succeeds, so that neither a client that left nor a node that is away affects other streams. For each node
+at most `_BATCHES` batches, and `_JOINS` joins including batches, are in progress at a time.
 """
 
 from __future__ import annotations
@@ -32,12 +32,13 @@ _BATCH = 64
 _BATCHES = 4
 _JOINS = 24
 _PAUSE = 0.002
-"""Seconds in which streams gather: hardly any of a stream's life, and half of what its join costs."""
+"""Seconds in which streams are collected into a batch. It is a tiny part of a stream's life and halves the cost of its
+join."""
 
 
 class Joins:
-    """The hub runs `run()`. cap: slots per owner. restorer: None where there are no services to restore a journal from;
-    owners without a journal then get an empty one."""
+    """The hub runs `run()`. cap: slots of one owner. restorer: None when there are no services to restore a journal
+    from; owners without a journal then get an empty one."""
 
     def __init__(
         self,
@@ -63,16 +64,16 @@ class Joins:
         self._restorer = restorer
         self._listener = listener
         self._cap = cap
-        # Streams to be joined, and whether each is to be joined by itself.
+        # Streams to join, and whether each must be joined alone.
         self._queue: dict[Stream, bool] = {}
         self._wake = asyncio.Event()
         self._batches: dict[NodeAddress | None, asyncio.Semaphore] = {}
         self._gates: dict[NodeAddress | None, asyncio.Semaphore] = {}
-        # How often in a row each could not be joined though Redis was there.
+        # How often in a row each stream could not be joined although Redis was not away.
         self._failures: dict[Stream, int] = {}
 
     def want(self, stream: Stream, *, alone: bool = False) -> None:
-        """Join this stream soon, or once Redis is back."""
+        """Join this stream soon, or when Redis is back. alone: not in a batch."""
         if stream.ended:
             return
         if stream.state == "live":
@@ -86,17 +87,17 @@ class Joins:
             self._postpone(stream)
 
     def forget(self, stream: Stream) -> None:
-        """Its client has left."""
+        """Forget a stream whose client has left."""
         self._queue.pop(stream, None)
         self._failures.pop(stream, None)
 
     async def read(self, owner: str) -> Opened:
-        """This owner's state. Raises StoreUnavailable."""
+        """Read this owner's state. Raises StoreUnavailable."""
         async with self._gate(owner):
             return await self._journal.open(owner, None, make=self._restorer is None)
 
     def _gate(self, owner: str) -> asyncio.Semaphore:
-        # Bounds how many wait for the node of this owner's journal.
+        # Bounds the joins in progress at the node of this owner's journal.
         node = self._node_of(owner)
         if node not in self._gates:
             self._gates[node] = asyncio.Semaphore(_JOINS)
@@ -111,10 +112,10 @@ class Joins:
             self._feeds.add(stream)
             self._listener.on_waiting(stream)
 
-    # ---- who is joined with whom ---------------------------------------------------------------------------------
+    # ---- batches -------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Join whoever is wanted, for ever."""
+        """Join the streams in the queue, for ever."""
         failures = 0
         async with asyncio.TaskGroup() as group:
             while True:
@@ -129,7 +130,8 @@ class Joins:
                 self._start(group)
 
     def _start(self, group: asyncio.TaskGroup) -> None:
-        """Start the next joins. Not in `run`, whose variables would keep the last streams until others come."""
+        """Start the next joins. A method of its own, because the variables of `run` would keep the last streams alive
+        until others come."""
         batches: dict[NodeAddress | None, list[Stream]] = {}
         for stream in list(islice(self._queue, _BATCH)):
             stream.joining_now = True
@@ -162,12 +164,12 @@ class Joins:
             self._failures.pop(stream, None)
         except StoreUnavailable as error:
             if stream.ended:
-                # Its channels are left already, which is no sign of anything.
+                # Its channels are unsubscribed already, so the error means nothing.
                 return
             log.debug("a stream waits for Redis: %s", error)
             self._postpone(stream)
             if self._subscriptions.connected:
-                # Its node is away, or slow: no other stream waits for that.
+                # Its node is away or slow. Other streams do not wait for it.
                 failures = self._failures[stream] = self._failures.get(stream, 0) + 1
                 await asyncio.sleep(backoff(failures, 0.05, 1.0))
             if stream.state != "live":
@@ -179,8 +181,8 @@ class Joins:
     # ---- a join --------------------------------------------------------------------------------------------------
 
     async def join(self, batch: list[Stream]) -> None:
-        """Give each of these streams what its journal and values have, whether it is new or was joined before. All
-        owners are on one node. Raises StoreUnavailable; then each has to be joined by itself."""
+        """Give each of these streams its journal and values, whether it is new or was joined before. All owners are on
+        one node. Raises StoreUnavailable; then each stream has to be joined alone."""
         streams = [stream for stream in batch if not stream.ended]
         for stream in streams:
             stream.joining_now, stream.join_again = True, False
@@ -195,7 +197,7 @@ class Joins:
                 self.want(stream, alone=unfinished.get(stream, False))
 
     async def _join(self, streams: list[Stream]) -> dict[Stream, bool]:
-        """The streams that have to be joined again, and whether by themselves."""
+        """Join these streams. Returns those that have to be joined again, and whether alone."""
         feeds, generation = self._feeds, self._feeds.generation
         if not self._subscriptions.connected:
             raise StoreUnavailable("no pub/sub connection")
@@ -210,7 +212,7 @@ class Joins:
                 if slot is not None:
                     taken, evicted = slot
                     if not taken and len(streams) > 1:
-                        # More streams than slots: finding out which one gives way is not to delay the others.
+                        # More streams than slots. Finding the one to evict must not delay the others.
                         unfinished[stream] = True
                         continue
                     if not taken:
@@ -228,12 +230,12 @@ class Joins:
     async def _read(
         self, streams: list[Stream], channels: list[str]
     ) -> list[tuple[Stream, str, tuple[bool, list[str]] | None, Opened]]:
-        """What slots and journals answer. Slots come first, and after the channels: whoever takes one later publishes
-        that there."""
+        """Take slots and read journals, in this order and after the channels are confirmed: whoever evicts one of these
+        slots later publishes that on the owner's channel."""
         restoring = [stream for stream in streams if stream.state == "awaiting_restore"]
         steps, without = [], [not stream.has_slot for stream in streams]
         for stream, no_slot in zip(streams, without, strict=True):
-            # From here on events are held back, so that its position stays the one that the journal is read from.
+            # From now on events are held back, so that its position stays the one from which the journal is read.
             stream.rejoin()
             if no_slot:
                 steps.append(self._slots.hold_step(stream.owner, self._cap, [stream.slot]))
@@ -242,7 +244,7 @@ class Joins:
             answers = iter(await run_all(self._redis, steps))
         except StoreUnavailable:
             for stream in restoring:
-                # Its client gets its values meanwhile.
+                # Its client gets values in the meantime.
                 stream.await_restore(())
             raise
         return [
@@ -256,15 +258,15 @@ class Joins:
         ]
 
     def _begin(self, stream: Stream, opened: Opened) -> bool:
-        """Give it what the journal says; False: it has to be read once more."""
+        """Give a stream the content of its journal. False: the journal has to be read again."""
         if stream.state != "joining":
-            # It has ended, or its client does not read: then it is joined once that reads.
+            # It has ended, or its client does not read; in that case it is joined when the client reads again.
             return True
         newest = self._feeds.payloads(stream.names)
         restorer = None if opened.complete else self._restorer
         follows = opened.kind == "history"
         if restorer is None or follows:
-            # What follows its position exactly is true whatever else the journal may lack.
+            # Events that follow its position exactly are correct, even if the journal is incomplete.
             done = stream.join(opened, list(newest.values()))
         else:
             done = stream.await_restore(list(newest.values()), opened)

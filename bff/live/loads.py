@@ -1,9 +1,9 @@
-"""Loading values that nobody has published yet from their services.
+"""Loads values that have not been published yet from their services.
 
-Promises one load per name at a time, at most `_LOADS` together and the others in their order, each given up after
-`WITHIN` seconds; a loaded value is published like any other. A load that fails is tried again after growing pauses, as
-long as a stream here asks for the value and nobody has published it. A name whose service says that there is no such
-value is not asked for again within `ABSENT_FOR` seconds, whoever wants it. Failures are logged and affect nothing else.
+Guarantees one load of a name at a time and at most `_LOADS` in all, in order; a load is given up after `WITHIN`
+seconds. A loaded value is published as any other value. A failed load is repeated after growing pauses, as long as a
+stream of this process wants the value and it has not been published. When the service says that there is no such value,
+it is not asked again within `ABSENT_FOR` seconds. Failures are logged and have no other effect.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from .topics import Load, ValueTopic, topic_of
 log = logging.getLogger("bff.live")
 
 WITHIN = 1.0
-"""Seconds a load may take."""
+"""Seconds that a load may take."""
 ABSENT_FOR = 10.0
-"""Seconds for which a value counts as absent once its service has said so, unless it is published."""
+"""Seconds for which a value counts as absent after its service has said so, unless it is published."""
 _ABSENT_MOST = 10_000
 _LOADS = 64
 _FIRST, _LONGEST = 0.25, 30.0
@@ -46,21 +46,21 @@ class Loads:
         self._values = values
         self._topics = topics
         self._feeds = feeds
-        # Each name's first attempt: done when that is over.
+        # The first attempt of each name's load.
         self._running: dict[str, asyncio.Future[None]] = {}
         self._gate = asyncio.Semaphore(_LOADS)
-        # Until when each name counts as absent, the oldest first.
+        # The time until which each name counts as absent, the oldest first.
         self._absent: dict[str, float] = {}
         self._clock = clock
 
     async def run(self) -> None:
-        """Own the loads, for ever."""
+        """Own the tasks of the loads, for ever."""
         async with asyncio.TaskGroup() as group:
             self._group = group
             await asyncio.Event().wait()
 
     def begin(self, names: Sequence[str]) -> list[asyncio.Future[None]]:
-        """Load these values, unless that is under way. Returns the first attempts that are not over."""
+        """Load these values, unless they are being loaded. Returns the first attempts that have not ended."""
         attempts = []
         for name in names:
             topic = topic_of(self._topics, name)
@@ -105,7 +105,7 @@ class Loads:
             first.cancel()
 
     async def _attempt(self, name: str, load: Load) -> bool:
-        """False: it failed and is worth another attempt."""
+        """Load the value once. False: the attempt failed and should be repeated."""
         try:
             async with asyncio.timeout(WITHIN):
                 found = await load(name)
@@ -116,6 +116,6 @@ class Loads:
                 await self._values.put(name, int(found["version"]), found["data"], at)
             return True
         except Exception as error:
-            # A stream works without a value: an error of its service or of the user's code ends here.
+            # A stream works without a value, so an error of its service or of the user's code has no other effect.
             log.info("value %s could not be loaded: %s: %s", name, type(error).__name__, error)
             return False

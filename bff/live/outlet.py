@@ -1,8 +1,8 @@
-"""The port through which a stream reaches its client: events and states go in, the outlet encodes and writes them.
+"""The port from a stream to its client: the outlet encodes events and states and writes them to the connection.
 
-An outlet writes a message whole and at once where the connection takes it. Otherwise the message waits in the outlet's
-`Buffer`, which is bounded: at most `queue` messages and BUFFER_BYTES of them, next to one state or history, which is as
-large as its journal lets it be.
+An outlet writes a message whole and at once when the connection accepts it. Otherwise the message waits in the outlet's
+`Buffer`, which is bounded: at most `queue` messages with BUFFER_BYTES in sum, and one state or history, whose size the
+journal bounds.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from ..stores.journal import Position
 
 Bye = Literal["expired", "logout", "age", "drain", "limit"]
 
-BUFFER_BYTES = 32_768  # beyond what the connection takes first: 64 kB, and the kernel 128
+BUFFER_BYTES = 32_768  # in addition to 64 KB in the connection and 128 KB in the kernel
 _PIECE = 16_384
 
 
 class Snapshot(NamedTuple):
-    """What one person may see, all of it. sagas: newest first; values: the newest payload of each. Both are lines of
-    JSON."""
+    """The whole state that one principal may see. sagas: newest first; values: the newest payload of each. Both are
+    lines of JSON."""
 
     position: Position
     sagas: Sequence[bytes]
@@ -30,12 +30,12 @@ class Snapshot(NamedTuple):
 class Outlet(Protocol):
     """One client's connection.
 
-    Each method that hands out a message returns True when it is written. False: it waits in the buffer, or is dropped
-    where `full` is set; somebody has to call `flush` until nothing is `waiting`. After `bye` nothing follows.
+    Each method that sends a message returns True when it was written. False: it waits in the buffer, or was dropped,
+    and then `full` is True; the caller has to call `flush` until nothing is `waiting`. Nothing follows `bye`.
 
-    first: nothing but values, heartbeats and warnings went out before; the outlet may put an opening of its own first
-    full: a message found no room; `discard` resets it
-    unsent: bytes that the connection holds and the network has not taken
+    first: only values, heartbeats and warnings were sent before; the outlet may send an opening first
+    full: True when a message was dropped because the buffer is full; `discard` resets it
+    unsent: bytes in the connection that the network has not accepted
     """
 
     full: bool
@@ -44,50 +44,53 @@ class Outlet(Protocol):
     def unsent(self) -> int: ...
 
     def hello(self) -> bool:
-        """The opening alone: the client is told that it is connected."""
+        """Send the opening alone, so that the client knows that it is connected."""
 
     def state(self, snapshot: Snapshot, *, reset: bool, first: bool) -> bool:
-        """The whole state. reset: the client's position could not be honoured."""
+        """Send the whole state. reset: True when the stream could not continue from the client's position."""
 
     def history(
         self, after: Position | None, entries: Sequence[bytes], values: Sequence[bytes], *, first: bool
     ) -> bool:
-        """Saga events, and then values, in one piece. after: the position that the events follow one by one; None: they
-        have no position, and a client cannot resume from them."""
+        """Send saga events, then values, in one piece. after: the position that the events follow one by one; None:
+        they have no position, and a client cannot resume from them."""
 
     def event(self, position: bytes, entry: bytes) -> bool:
-        """A saga event at its position, `<epoch>-<offset>`. Encoded once for all clients that get these two objects one
-        after another."""
+        """Send a saga event at its position, `<epoch>-<offset>`. It is encoded once for consecutive calls with the same
+        two objects."""
 
     def value(self, name: str, payload: bytes) -> bool:
-        """A value's newest version, which replaces one that waits. Encoded once for all clients, too."""
+        """Send a value's newest version, which replaces an older one in the buffer. It is encoded once for all clients,
+        too."""
 
     def heartbeat(self, at: str) -> bool:
-        """A sign of life; not needed, and left out, while something else waits."""
+        """Send a heartbeat. at: ISO 8601. It is left out while something else waits."""
 
     def expiring(self, at: str, seconds: float) -> bool:
-        """The session or token ends in so many seconds. Left out while something else waits."""
+        """Send a warning that the session or token ends in so many seconds, at this time (ISO 8601). It is left out
+        while something else waits."""
 
     def bye(self, reason: Bye, retry_after: float | None) -> bool:
-        """The last message, after all that waits. retry_after: seconds until the client should connect again."""
+        """Send the last message, after everything that waits. retry_after: seconds until the client should connect
+        again."""
 
     @property
     def waiting(self) -> bool:
-        """Whether something waits, or the connection holds more than it likes to."""
+        """Whether something waits in the buffer, or the connection is above its high-water mark."""
 
     async def flush(self) -> None:
-        """Send some of what waits as soon as the connection takes it. Raises OSError or RuntimeError when it never
-        will."""
+        """Send a part of what waits, as soon as the connection accepts it. Raises OSError or RuntimeError when the
+        connection is lost."""
 
     def discard(self) -> None:
-        """Drop what waits, except `bye`."""
+        """Drop everything that waits, except `bye`."""
 
     def abort(self) -> None:
-        """Cut the connection off; what was not sent is lost."""
+        """Close the connection at once; what was not sent is lost."""
 
 
 class Buffer:
-    """Encoded messages that a connection has not taken, in their order; no message is ever cut. values: the newest
+    """Encoded messages that the connection has not accepted yet, in order; a message is never cut. values: the newest
     encoded version of each value, sent after the messages; bye: the last message, sent after the values."""
 
     __slots__ = ("_bytes", "_pieces", "_queue", "bye", "values")
@@ -108,7 +111,7 @@ class Buffer:
         return sum(map(len, self._pieces))
 
     def put(self, message: bytes) -> bool:
-        """Add a message; False, and it is dropped, where it would be one too many."""
+        """Add a message. False when the buffer is full; the message is then dropped."""
         if len(self._pieces) >= self._queue or self._bytes + len(message) > BUFFER_BYTES:
             return False
         self._pieces.append(message)
@@ -116,15 +119,15 @@ class Buffer:
         return True
 
     def put_start(self, message: bytes) -> bool:
-        """Add a state or a history, which does not count; False where the one before it still waits."""
+        """Add a state or a history, which does not count against the bounds. False when an earlier one still waits."""
         if self.size > BUFFER_BYTES:
             return False
         self._pieces.append(message)
         return True
 
     def take(self) -> tuple[bytes, bool]:
-        """What is sent next, and whether that is the last of all. Each piece is small enough to be freed before the
-        rest is dropped."""
+        """The bytes to send next, and whether they are the last ones. A piece has about 16 KB, so that the memory of
+        the sent ones is freed early."""
         taken = size = 0
         while taken < len(self._pieces) and size < _PIECE:
             size += len(self._pieces[taken])

@@ -1,8 +1,9 @@
-"""Comparing streams with Redis: positions with journals, values with their newest versions, slots with their owners.
+"""Compares streams with Redis: their positions with the journals, values with their newest versions, slots with the
+cap.
 
-Promises that a message lost anywhere is found: every 20–30 s all streams, and at once those whose channels may have
-missed something. A stream that lags is reported to the listener, Redis is given again the values it has lost, and slots
-are renewed. While Redis is away it is tried again and again.
+Guarantees that every lost message is noticed: all streams are compared every 20–30 s, and those whose channels may have
+missed a message at once. A stream that lags is reported to the listener, values that Redis has lost are written again,
+and slots are renewed. While Redis is away the comparison is repeated with growing pauses.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _BATCH = 500
 
 
 class Recovery:
-    """The hub runs `run()`. cap: slots per owner."""
+    """The hub runs `run()`. cap: slots of one owner."""
 
     def __init__(
         self,
@@ -55,12 +56,12 @@ class Recovery:
         self._wake = asyncio.Event()
 
     def check_soon(self) -> None:
-        """Something may have been missed: compare all streams now."""
+        """Messages may have been missed: compare all streams now."""
         self._all = True
         self._wake.set()
 
     def check(self, channels: Iterable[str]) -> None:
-        """Something may have been missed on these channels: compare their streams and values now."""
+        """Messages of these channels may have been missed: compare their streams and values now."""
         self._channels.update(dict.fromkeys(channels))
         self._wake.set()
 
@@ -77,7 +78,7 @@ class Recovery:
                 self._all = True
             self._wake.clear()
             try:
-                # Before all streams, which cannot be compared while one node of a cluster is away.
+                # This comes before the comparison of all streams, which fails while one node of a cluster is away.
                 await self._compare_channels()
                 if self._all:
                     await self._compare_all()
@@ -85,7 +86,7 @@ class Recovery:
                 failures = 0
             except StoreUnavailable as error:
                 failures += 1
-                log.debug("comparing streams waits for Redis: %s", error)
+                log.debug("streams cannot be compared with Redis: %s", error)
                 await asyncio.sleep(backoff(failures, 0.05, 1.0))
                 self._wake.set()
 
@@ -98,7 +99,7 @@ class Recovery:
             raise
 
     async def _compare_all(self) -> None:
-        # What is missed while they are compared is a reason to do it again.
+        # Set before the comparison, so that a message missed meanwhile starts another one.
         self._all = False
         try:
             await self._clock.synchronise()
@@ -128,7 +129,7 @@ class Recovery:
             if self._restorer is None:
                 self._listener.on_lagging(stream)
             else:
-                # Only the services know what Redis has forgotten since; the stream goes on meanwhile.
+                # Only the services know what Redis has lost. The stream continues in the meantime.
                 self._restorer.want(stream, spread=True)
 
     async def _renew_slots(self, by_owner: dict[str, list[Stream]]) -> None:
@@ -146,6 +147,6 @@ class Recovery:
         generation = self._feeds.generation
         found = await self._values.get(names)
         self._feeds.on_read(names, found, generation)
-        # Versions are the services': a version that Redis has lost is true all the same.
+        # Services assign the versions, so a version that Redis has lost is still valid.
         for name, value in self._feeds.newer(names, found).items():
             await self._values.put_payload(name, value)

@@ -1,12 +1,12 @@
-"""Restoring lost journals from the services that know their sagas.
+"""Restores lost journals from the services that know their sagas.
 
-Promises: one call per owner at a time and `AT_ONCE` in all, each given up after `within` seconds; a journal is seeded
-at most once however many processes try, because each call is preceded by a look whether another process has done it.
-Owners wait in one queue. A call that the gateway itself does not send (an open breaker) is not the owner's failure: the
-owner stays at the front, the queue waits for the breaker, and then goes on with one call at a time until one succeeds.
-An owner whose services fail is retried after at most `RETRY_MOST` seconds, and less often only after ten
-failures in a row. After errors that no service is to blame for the pause grows from `FIRST` to `LONGEST` seconds.
-Refuses to guess: until the services have answered no stream gets a state.
+Guarantees one call of an owner at a time and `AT_ONCE` in all; a call is given up after `within` seconds. A journal is
+seeded at most once, however many processes try, because each one checks first whether another has done it. Owners wait
+in one queue. A call that the gateway does not send (an open breaker) does not count as the owner's failure: the owner
+stays at the front, the queue waits for the breaker and then continues with one call at a time until one succeeds. An
+owner whose services fail is retried after at most `RETRY_MOST` seconds, and less often only after ten failures in a
+row. After other errors (for example in the user's code) the pause grows from `FIRST` to `LONGEST` seconds. No stream
+gets a state before the services have answered.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ log = logging.getLogger("bff.live")
 Restore = Callable[[Principal], Awaitable[Sequence[SagaStatus | Mapping[str, Any]]]]
 
 AT_ONCE = 32
-"""Restores under way in one process: the services are not to be overloaded because Redis has lost its data."""
+"""Restores in progress in one process, so that a loss of Redis' data does not overload the services."""
 FIRST, LONGEST = 0.5, 30.0
 RETRY_MOST = 1.0
 SPREAD = 10.0
-"""Seconds over which the calls for journals that may lack what nobody has missed yet are spread; with the time until
-positions are compared 40 at most."""
+"""Seconds over which restores are spread for streams that have a position and continue meanwhile. Together with the
+time until positions are compared, a restore starts within 40 s."""
 _FAILURES_BEFORE_BACKOFF = 10
 """Failures of the services in a row after which an owner is retried less often."""
 _BREAKER_PAUSE = 1.0
-"""Seconds between two looks at an open breaker at most: another call's probe may have closed it."""
+"""Longest time in seconds between two checks of an open breaker, which another call's probe may have closed."""
 
 
 class _LostJournal:
-    """An owner's journal that is to be restored. streams: to be reported once it is restored; callers: wait for it now,
-    last_caller is the last of them; due: when it may be tried, monotonic seconds. A failed one is remembered until
-    then."""
+    """An owner's journal that has to be restored. streams: to report when it is restored; callers: `once` calls that
+    wait for it; last_caller: the principal of the last of them; due: monotonic seconds from which it may be tried. A
+    failed one is remembered until then."""
 
     __slots__ = ("callers", "due", "failures", "last_caller", "owner", "running", "streams")
 
@@ -62,15 +62,15 @@ class _LostJournal:
 
     @property
     def principal(self) -> Principal | None:
-        """Whose token is used: the last to come has the one that is valid longest."""
+        """The principal whose token is used: the last one, because its token is valid longest."""
         if not self.streams:
             return self.last_caller if self.callers else None
         return next(reversed(self.streams)).principal
 
 
 class Restorer:
-    """The hub runs `run()`. restore: the owner's sagas, newest first. listener: told each stream whose journal is
-    restored. within: seconds that one restore may take. clock: monotonic seconds."""
+    """The hub runs `run()`. restore: returns the owner's sagas, newest first; listener: called for each stream whose
+    journal is restored; within: seconds that one restore may take (3); clock: monotonic seconds."""
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class Restorer:
         self._within = within
         self._clock = clock
         self._lost: dict[str, _LostJournal] = {}
-        # By the time at which each is due; an outdated entry is skipped when it comes up.
+        # Sorted by the time at which each is due; an outdated entry is skipped when it is reached.
         self._queue: list[tuple[float, int, _LostJournal]] = []
         self._number = itertools.count()
         self._running = 0
@@ -99,25 +99,25 @@ class Restorer:
 
     @property
     def waiting(self) -> int:
-        """Journals that wait to be restored, or are being."""
+        """Number of journals that wait to be restored or are being restored."""
         return len(self._lost)
 
     def want(self, stream: Stream, *, spread: bool = False) -> None:
-        """Restore this stream's journal and report that to the listener. spread: some time within SPREAD, because the
-        stream has a position and goes on meanwhile."""
+        """Restore this stream's journal and report that to the listener. spread: at a random time within SPREAD
+        seconds, because the stream has a position and continues meanwhile."""
         due = self._clock() + (random.uniform(0, SPREAD) if spread else 0.0)  # noqa: S311 - jitter
         self._entry_of(stream.owner, due).streams[stream] = None
 
     def forget(self, stream: Stream) -> None:
-        """Its client has left."""
+        """Forget a stream whose client has left."""
         lost = self._lost.get(stream.owner)
         if lost is not None:
             lost.streams.pop(stream, None)
             self._drop_unwanted(lost)
 
     async def once(self, principal: Principal) -> bool:
-        """Restore this owner's journal now; False when that fails or takes too long, has just failed, or the services
-        are not to be called for the moment."""
+        """Restore this owner's journal now. False when that fails, takes longer than `within`, or has just failed, and
+        while the breaker is open."""
         known, now = self._lost.get(principal.id), self._clock()
         if self._group is None or now < self._open_until or (known and known.failures and known.due > now):
             return False
@@ -163,7 +163,7 @@ class Restorer:
             self._failed = 0
 
     async def run(self) -> None:
-        """Start what is due, for ever."""
+        """Start restores that are due, for ever."""
         async with asyncio.TaskGroup() as group:
             self._group = group
             while True:
@@ -174,7 +174,8 @@ class Restorer:
                         await self._wake.wait()
 
     def _start_due(self, group: asyncio.TaskGroup) -> float | None:
-        """Seconds until something may be due again; None: not before something else happens."""
+        """Start the restores that are due. Returns the seconds until the next one is due, None when `_wake` has to be
+        set first."""
         while self._queue and self._running < self._most:
             due, _, lost = self._queue[0]
             if self._lost.get(lost.owner) is not lost or lost.due != due or lost.running:
@@ -202,7 +203,7 @@ class Restorer:
                 await self._attempt(principal)
             whole = True
         except CircuitOpen as breaker:
-            # Nothing was sent: the next call that the breaker lets through is this owner's.
+            # Nothing was sent: the next call that the breaker admits is for this owner.
             self._most = 1
             pause = min(max(breaker.retry_after or 0.0, 0.05), _BREAKER_PAUSE)
             self._open_until = self._clock() + pause
@@ -212,7 +213,7 @@ class Restorer:
             again = self._clock() + min(pause, LONGEST) * random.uniform(1.0, 1.25)  # noqa: S311 - jitter
             self._record(busy)
         except Exception as error:
-            # An error of a service or of the user's code must not end this person's streams.
+            # An error of a service or of the user's code must not end the owner's streams.
             lost.failures += 1
             again = self._clock() + _pause(error, lost.failures)
             self._record(error)
@@ -256,7 +257,7 @@ class Restorer:
 
 
 def _pause(error: Exception, failures: int) -> float:
-    """Seconds until an owner is retried."""
+    """Seconds until an owner is retried, after this many failures in a row."""
     if not isinstance(error, Timeout | Unreachable | Failed | TimeoutError):
         return backoff(failures, FIRST, LONGEST)
     if failures <= _FAILURES_BEFORE_BACKOFF:

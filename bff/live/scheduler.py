@@ -1,9 +1,9 @@
-"""When streams get a heartbeat and when they end: one scheduler for all streams of a process.
+"""Schedules the heartbeats and the ends of all streams of a process.
 
-Promises a heartbeat at least every `beat` seconds; a warning `WARN` seconds before a session or token ends, and the end
-within a quarter of a second of it. A client that takes nothing for `STALL` seconds is cut off, one that reads slowly is
-not, and one that does not even take its `bye` is cut off after `GRACE`. A drain spreads the ends evenly over its
-window, in random order, so that the gateways that take over meet a constant rate.
+Guarantees a heartbeat at least every `beat` seconds, a warning `WARN` seconds before a session or token ends, and the
+end of the stream within a quarter of a second of that. A client that reads nothing for `STALL` seconds is disconnected,
+a slow reader is not. A client that does not read its `bye` is disconnected after `GRACE` seconds. A drain spreads the
+ends evenly over its window, in random order, so that clients reconnect to other gateways at a constant rate.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ STALL = 9.0
 GRACE = 0.5
 WARN = 30.0
 _CUT_OFF = 16
-"""Streams that are cut off in one turn of the loop."""
+"""Streams that are disconnected in one turn of the loop."""
 _STEP = 0.05
 """Seconds between two groups of streams that a drain ends."""
 _RETURN = 1.0
-"""Seconds over which clients that were closed together reconnect."""
+"""Seconds over which clients whose streams ended together reconnect."""
 _RETURN_DRAINED = 0.25
-"""The same after a drain, which has spread them itself: a longer wait would interrupt them for nothing."""
+"""The same after a drain, which has already spread the ends, so that a longer wait is not needed."""
 
 
 def retry_after(within: float = _RETURN) -> float:
-    """Seconds until a client is to reconnect: random, so that not all come at once."""
+    """Seconds until a client should reconnect: random, so that clients do not reconnect all at once."""
     return random.uniform(0, within)  # noqa: S311 - jitter
 
 
@@ -43,16 +43,16 @@ class StreamScheduler:
         self._wall = wall
         self._clock = clock
         self._wheel = TimingWheel(min(0.25, beat / 4), beat, clock())
-        # The streams being flushed, and how many bytes the network had not taken at the last look.
+        # The streams being flushed, and the bytes that the network had not accepted at the last check.
         self._slow: dict[Stream, int] = {}
 
     def add(self, stream: Stream) -> None:
-        """Schedule it. First heartbeats are spread, because many streams may have come at the same moment."""
+        """Schedule a stream. Its first heartbeat is at a random time, because many streams may start at once."""
         now = self._clock()
         self._schedule(stream, now, random.uniform(0.3, 1) * self._beat)  # noqa: S311 - jitter
 
     def drop(self, stream: Stream) -> None:
-        """Schedule it no more."""
+        """Forget a stream."""
         self._wheel.drop(stream)
 
     def _schedule(self, stream: Stream, now: float, beat: float) -> None:
@@ -62,7 +62,8 @@ class StreamScheduler:
         self._wheel.put(stream, at)
 
     async def flush(self, stream: Stream) -> bool:
-        """Send what waits for this stream's client, and watch how long that takes. True: it needs the journal."""
+        """Send what waits for this stream's client, and disconnect a client that does not read. True: the stream needs
+        the journal."""
         self._slow[stream] = 0
         try:
             return await stream.flush(self._clock)
@@ -70,7 +71,7 @@ class StreamScheduler:
             self._slow.pop(stream, None)
 
     async def run(self) -> None:
-        """Turn for ever."""
+        """Run the schedule, for ever."""
         while True:
             await asyncio.sleep(self._wheel.tick)
             now = self._clock()
@@ -80,7 +81,7 @@ class StreamScheduler:
             for number, stream in enumerate(self._stalled(now), 1):
                 stream.abort()
                 if number % _CUT_OFF == 0:
-                    # Hundreds may have frozen together: other streams are not to wait for all of them.
+                    # Hundreds of clients may stall together. Other streams must not wait for all of them.
                     await asyncio.sleep(0)
 
     def _stalled(self, now: float) -> list[Stream]:
@@ -102,7 +103,7 @@ class StreamScheduler:
             left = stream.ends_at - now
             valid = stream.principal.expires_at - wall
             if valid < left:
-                # The wall clock was set: sessions and tokens end by it.
+                # The wall clock, by which sessions and tokens end, was changed.
                 left, stream.ends_at, stream.end_reason = valid, now + valid, "expired"
             if left <= 0:
                 stream.end(stream.end_reason, retry_after() if stream.end_reason == "age" else None)
@@ -113,12 +114,12 @@ class StreamScheduler:
             self._schedule(stream, now, self._beat)
 
     async def drain(self, streams: list[Stream], window: float) -> None:
-        """End them all within the window (seconds), including those whose clients do not read."""
+        """End these streams within the window (seconds), including those whose clients do not read."""
         random.shuffle(streams)
-        # The rest of the window is for those that do not take their `bye`.
+        # The rest of the window is for clients that do not read their `bye`.
         deadline = self._clock() + max(0.8 * window, window - GRACE - 3 * self._wheel.tick)
         while streams:
-            # A share of those left for the time left: a loop that was late spreads what it missed.
+            # The number follows from the remaining streams and time, so that a late loop spreads what it missed.
             left = deadline - self._clock()
             share = 1.0 if left <= _STEP else _STEP / left
             for _ in range(math.ceil(len(streams) * share)):

@@ -1,8 +1,7 @@
-"""The slots of this process's streams: frees those of clients that left, and tells the other processes that this one is
-alive.
+"""The slots of this process's streams: frees the slots of clients that left, and writes the heartbeat of this process.
 
-Promises that a slot which is no longer used is freed at once, together with all others that are free by then; one that
-cannot be freed expires with its lease.
+Guarantees that an unused slot is freed at once, together with all others that are unused by then. A slot that cannot be
+freed expires with its lease.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ _RETRY = 0.25
 
 
 class SlotRenewer:
-    """The hub runs `run()`. listener: told when other processes may have taken the slots of this one."""
+    """The hub runs `run()`. listener: called when other processes may have taken the slots of this one."""
 
     def __init__(self, slots: StreamSlots, listener: StreamListener) -> None:
         self._slots = slots
@@ -32,14 +31,14 @@ class SlotRenewer:
         self._wake = asyncio.Event()
 
     def release(self, stream: Stream) -> None:
-        """It needs its slot no more."""
+        """Free the slot of a stream that does not need it any more."""
         if stream.has_slot:
             stream.has_slot = False
             self._unused.setdefault(stream.owner, []).append(stream.slot)
             self._wake.set()
 
     async def run(self) -> None:
-        """For ever; nothing here waits longer for Redis than one command may take."""
+        """Write heartbeats and free slots, for ever. Waits for Redis at most as long as one command may take."""
         loop = asyncio.get_running_loop()
         due = loop.time()
         while True:
@@ -52,13 +51,13 @@ class SlotRenewer:
                 await self._free()
 
     async def _report_alive(self) -> float:
-        """Seconds until the next time."""
+        """Write the heartbeat of this process. Returns the seconds until the next one."""
         try:
             if not await self._slots.processes.heartbeat():
                 self._listener.on_slots_expired()
             return _HEARTBEAT
         except StoreUnavailable as error:
-            log.debug("other processes could not be told that this one is alive: %s", error)
+            log.debug("the heartbeat of this process could not be written: %s", error)
             return _RETRY
 
     async def _free(self) -> None:
@@ -67,4 +66,4 @@ class SlotRenewer:
         try:
             await self._slots.release(unused)
         except StoreUnavailable as error:
-            log.debug("slots are left to expire with their lease: %s", error)
+            log.debug("slots could not be freed and expire with their lease: %s", error)

@@ -1,10 +1,10 @@
-"""One browser's stream: its position in its owner's journal, what its client is given next, and when it must end.
+"""One browser's stream: its state, its position in its owner's journal, and the end of its life.
 
-Promises: an event is handed to the outlet as soon as it is published, without a task or a queue between; saga events
-leave in offset order, each once; a gap is never skipped: the stream then joins again, and nothing is sent until the
-journal has filled the gap. A client that does not read costs a bounded buffer (`outlet.py`); beyond that everything
-that waits for it is dropped, and once it reads again it gets `reset` with the latest status of each saga. Does no I/O
-of its own and reads no clock.
+Guarantees: an event is given to the outlet as soon as it is published, without a task or a queue in between. Saga
+events are sent in offset order, each once. A gap is never skipped: the stream joins again, and sends nothing until the
+journal has filled the gap. A client that does not read has a bounded buffer (`outlet.py`). When it is full, everything
+in it is dropped, and when the client reads again it gets `reset` with the latest status of each saga. This module does
+no I/O and reads no clock.
 """
 
 from __future__ import annotations
@@ -17,50 +17,50 @@ from ..stores.journal import Opened, Position
 from .outlet import BUFFER_BYTES, Bye, Outlet, Snapshot
 
 StreamState = Literal["joining", "live", "awaiting_restore", "lagging", "ended", "closed"]
-"""joining: waits for the journal; events published meanwhile are held back. live: each event that follows is written.
-awaiting_restore: its owner's sagas are unknown until the journal is restored; a client that had a state before is sent
-changes, without positions. lagging: the client does not read; the stream joins again once it does. ended: only its
-`bye` is still to be sent. closed: the client has left. The last two are final."""
+"""joining: waits for the journal; events published meanwhile are held back. live: events are written as they are
+published. awaiting_restore: its owner's sagas are unknown until the journal is restored; a client that had a state
+before gets changes, without positions. lagging: the client does not read; the stream joins again when it does. ended:
+only its `bye` has to be sent. closed: the client has left. The last two are final."""
 
 _NOWHERE = (b"", 0)
 """A position in no journal: no published event follows it."""
 
 
 class StreamListener(Protocol):
-    """What the hub is told about its streams. One object implements it and is given to all parts when they are made."""
+    """Callbacks for events of streams. The hub implements it and gives itself to all its parts."""
 
     def on_buffering(self, stream: Stream) -> None:
-        """Its connection takes no more: call `flush` until that returns."""
+        """The stream's connection accepts no more: call `flush`."""
 
     def on_lagging(self, stream: Stream) -> None:
-        """It needs the journal."""
+        """The stream needs the journal."""
 
     def on_restored(self, stream: Stream) -> None:
-        """Its owner's journal is restored."""
+        """The journal of the stream's owner is restored."""
 
     def on_waiting(self, stream: Stream) -> None:
-        """It is new and cannot be joined for now."""
+        """The stream is new and cannot be joined for now."""
 
     def on_evicted(self, channel: str, slot: str) -> None:
         """A stream of this owner's channel has lost its slot to a newer one."""
 
     def on_slot_unused(self, stream: Stream) -> None:
-        """It left before it got its slot."""
+        """The client left before the stream got its slot."""
 
     def on_slots_expired(self) -> None:
         """Other processes may have taken the slots of this one."""
 
 
 class Stream:
-    """after: the cursor the client came with as it wrote it, None for none. names: the values it asked for. slot: its
-    name among its owner's slots. queue: events that may be held back while it joins. ends_at: monotonic seconds.
+    """after: the cursor that the client sent, None for none. names: of its values. slot: its name among its owner's
+    slots. queue: events that may be held back while it joins. ends_at: monotonic seconds.
 
-    has_slot     its slot is taken
-    subscribed   it is given what is published
-    joining_now  somebody is joining it; join_again: it has to be joined once more after that
-    new          it was neither joined nor reported as waiting
-    bucket       its place in the timing wheel, -1 for none
-    progress_at  monotonic seconds at which its client last took something of what waits
+    has_slot     True when its slot is taken
+    subscribed   True when it gets published messages
+    joining_now  True while it is being joined; join_again: True when it has to be joined once more after that
+    new          True until it was joined or reported as waiting
+    bucket       its bucket in the timing wheel, -1 for none
+    progress_at  monotonic seconds at which its client last read from the buffer
     """
 
     __slots__ = (
@@ -110,16 +110,17 @@ class Stream:
         position = None if after is None else Position.parse(after)
         self._epoch = position.epoch.encode() if position else b""
         self._offset = position.offset if position else 0
-        # A cursor that cannot be read cannot be honoured either, and without a reset the client would stay where it is.
+        # The stream cannot continue from a cursor that is not valid. Without a reset the client would keep its old
+        # state.
         self._needs_reset = after is not None and position is None
-        # While it awaits the restore: the position in the lost journal up to which its client knows all events.
+        # While it awaits the restore: the position in the lost journal up to which its client has all events.
         self._lost_position: tuple[bytes, int] | None = None
         self.ends_at, self.end_reason = ends_at, end_reason
         self.new = True
         self.subscribed = self.has_slot = self.warned = self.joining_now = self.join_again = False
         self.bucket, self.progress_at = -1, 0.0
         self.state: StreamState = "joining"
-        # Whether its client was given what a stream begins with: values, and the state or a history.
+        # Whether its client got what a stream begins with: values, and the state or a history.
         self._started = False
         self._flushing = False
         self._outlet, self._listener, self._queue = outlet, listener, queue
@@ -127,28 +128,28 @@ class Stream:
 
     @property
     def ended(self) -> bool:
-        """Nothing but its `bye` is written any more."""
+        """Whether at most its `bye` is still to be written."""
         return self.state in ("ended", "closed")
 
     @property
     def unsent(self) -> int:
-        """Bytes that were written and that the network has not taken."""
+        """Bytes that were written and that the network has not accepted."""
         return self._outlet.unsent
 
     @property
     def position(self) -> Position | None:
-        """Where the client will be once it has read what was written. None: it gets the state."""
+        """The client's position after it has read everything that was written. None: it gets the state."""
         return Position(self._epoch.decode(), self._offset) if self._epoch and not self._needs_reset else None
 
     def at(self, head: Position | None) -> bool:
-        """Whether this is its position."""
+        """Whether the stream's position is this head."""
         return head is not None and self._offset == head.offset and self._epoch == head.epoch.encode()
 
-    # ---- what is published ---------------------------------------------------------------------------------------
+    # ---- published messages --------------------------------------------------------------------------------------
 
     def on_event(self, epoch: bytes, offset: int, position: bytes, entry: bytes) -> bool:
-        """A published event. False: it leaves a gap, so the stream is joining again and needs the journal. position:
-        epoch and offset as they were published."""
+        """Handle a published event. False: it leaves a gap, so the stream is joining again and needs the journal.
+        position: epoch and offset as they were published."""
         if self.state == "live":
             if offset == self._offset + 1 and epoch == self._epoch:
                 self._offset = offset
@@ -169,7 +170,7 @@ class Stream:
         return False
 
     def _on_lost_event(self, epoch: bytes, offset: int, entry: bytes) -> bool:
-        """Send it without its position. False: it leaves a gap."""
+        """Send an event of the lost journal, without its position. False: it leaves a gap."""
         if (
             self._lost_position is None
             or epoch != self._lost_position[0]
@@ -188,12 +189,12 @@ class Stream:
             len(self._held) >= self._queue
             or sum(len(event[3]) for event in self._held) + len(entry) > BUFFER_BYTES
         ):
-            # The journal has all of them: the next event leaves a gap, so that the journal is read once more.
+            # The journal has all of them. The next event leaves a gap, so that the journal is read again.
             self._held.clear()
         self._held.append((epoch, offset, position, entry))
 
     def on_value(self, name: str, payload: bytes) -> None:
-        """A value's newest version. Before the first state none is sent: that contains them all."""
+        """Send a value's newest version. None is sent before the first state, which contains all values."""
         if (
             self._started
             and self.state in ("live", "awaiting_restore", "joining")
@@ -201,16 +202,17 @@ class Stream:
         ):
             self._on_unwritten()
 
-    # ---- what the journal says -----------------------------------------------------------------------------------
+    # ---- the journal ---------------------------------------------------------------------------------------------
 
     def rejoin(self) -> None:
-        """It needs the journal: events are held back from here on until that is read. Those published before are in it
-        or lost; an event of a server that is the master no more would never fit. A lagging stream stays as it is."""
+        """The stream needs the journal: events are held back from now on until it is read. Events held back before are
+        dropped: they are in the journal or lost, and an event of a server that is not the master any more would never
+        fit. A lagging stream is not changed."""
         if self.state in ("live", "awaiting_restore", "joining"):
             self.state, self._held = "joining", None
 
     def join(self, opened: Opened, values: Sequence[bytes]) -> bool:
-        """Send what the journal says, then what was published meanwhile. False: read the journal once more.
+        """Send the content of the journal, then the events published meanwhile. False: read the journal again.
 
         values: the newest payload of each of its names that has one
         """
@@ -233,9 +235,9 @@ class Stream:
         return all(self.on_event(*event) for event in held or ())
 
     def await_restore(self, values: Sequence[bytes], opened: Opened | None = None) -> bool:
-        """Its owner's sagas are unknown for now, so it gets no state until it joins. A client that had one before is
-        sent changes of its sagas, without positions: first what the journal has of them, then what is published. Values
-        are sent all the same. False: read the journal once more.
+        """The owner's sagas are unknown for now, so the client gets no state until the stream joins. A client that had
+        a state before gets changes of its sagas, without positions: first those in the journal, then those that are
+        published. Values are sent as usual. False: read the journal again.
 
         opened: None while the journal cannot be read
         """
@@ -252,7 +254,8 @@ class Stream:
                 self._lost_position = lost_position
                 # A state has the newest first.
                 entries = opened.entries[::-1]
-        # In one piece: the second of two could find the first one waiting, and the stream would lag at each attempt.
+        # In one piece. Of two pieces the second could be dropped while the first one waits, and the stream would lag
+        # after each attempt.
         self._check(self._outlet.history(None, entries, values if first else (), first=first))
         if self._lost_position is not None:
             for epoch, offset, _, entry in held or ():
@@ -263,42 +266,42 @@ class Stream:
                     self._lost_position = _NOWHERE
         return True
 
-    # ---- what else is sent ---------------------------------------------------------------------------------------
+    # ---- other messages ------------------------------------------------------------------------------------------
 
     def hello(self) -> None:
-        """Tell a client that waits for its state that it is connected."""
+        """Send the opening to a client that waits for its state, so that it knows that it is connected."""
         if not self.ended:
             self._check(self._outlet.hello())
 
     def heartbeat(self, at: str) -> None:
-        """at: ISO 8601."""
+        """Send a heartbeat. at: ISO 8601."""
         if not self.ended:
             self._check(self._outlet.heartbeat(at))
 
     def expiring(self, at: str, seconds: float) -> None:
-        """Warn that its session or token ends in so many seconds, at this time (ISO 8601)."""
+        """Warn the client that its session or token ends in so many seconds, at this time (ISO 8601)."""
         self.warned = True
         if not self.ended:
             self._check(self._outlet.expiring(at, seconds))
 
     def end(self, reason: Bye, retry_after: float | None) -> None:
-        """Send what waits, then `bye`; a second end changes nothing. retry_after: seconds."""
+        """Send what waits, then `bye`. A second call changes nothing. retry_after: seconds, None for none."""
         if self.ended:
             return
         self.state, self._held = "ended", None
         self._check(self._outlet.bye(reason, retry_after))
 
     def close(self) -> None:
-        """The client has left: free what is held and buffered."""
+        """The client has left: free held events and the buffer."""
         self.state, self._held = "closed", None
         self._outlet.discard()
 
     def abort(self) -> None:
-        """Cut off a client that does not read."""
+        """Close the connection of a client that does not read."""
         self.close()
         self._outlet.abort()
 
-    # ---- what waits ----------------------------------------------------------------------------------------------
+    # ---- the buffer ----------------------------------------------------------------------------------------------
 
     def _check(self, written: bool) -> None:
         if not written:
@@ -309,14 +312,14 @@ class Stream:
             self._flushing = True
             self._listener.on_buffering(self)
         if self._outlet.full:
-            # Neither more memory nor old events: it begins again with the state, once the client reads.
+            # The buffer is full. The client gets the state when it reads again, not old events.
             self._outlet.discard()
             if not self.ended:
                 self._lost_position = None
                 self.state, self._needs_reset, self._started = "lagging", True, False
 
     async def flush(self, clock: Callable[[], float]) -> bool:
-        """Send what waits until nothing does. True: the client lagged so far that the stream needs the journal.
+        """Send everything that waits. True: the client lagged so far that the stream needs the journal.
 
         clock: monotonic seconds
         """

@@ -1,8 +1,9 @@
-"""A timing wheel: one timer for all streams, with a bucket for each tick of one round.
+"""A hashed timing wheel (Varghese and Lauck, 1987): one timer for all streams, with a bucket for each tick of one
+round.
 
-Promises that a turn looks at the streams that are due and at no others, however many there are; a stream is due within
-one `tick` of its time, never early. A time further off than a round is met at the end of the round, and has to be put
-again.
+Guarantees that a turn handles only the streams that are due, however many others there are. A stream is due within one
+`tick` after its time, never early. A stream whose time is more than one round ahead is due at the end of the round, and
+has to be put again.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ class TimingWheel:
         self._turn = int(now / tick)
 
     def put(self, stream: Stream, at: float) -> None:
-        """Make it due at this time only."""
+        """Make a stream due at this time (monotonic seconds), instead of an earlier one."""
         self.drop(stream)
         turn = max(self._turn + 1, min(int(at / self.tick) + 1, self._turn + len(self._buckets) - 1))
         stream.bucket = turn % len(self._buckets)
         self._buckets[stream.bucket][stream] = None
 
     def drop(self, stream: Stream) -> None:
-        """Never make it due again."""
+        """Remove a stream."""
         if stream.bucket >= 0:
             self._buckets[stream.bucket].pop(stream, None)
             stream.bucket = -1

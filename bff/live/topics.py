@@ -1,4 +1,4 @@
-"""The values that a gateway declares: their names, who may see them, and how to load one that nobody has published."""
+"""The values that a gateway declares: their names, who may see them, and how to load one that was not published yet."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ Load = Callable[[str], Awaitable[Mapping[str, Any] | None]]
 class ValueTopic:
     """A kind of value.
 
-    template  such as ``stock/{sku}``: one `{parameter}` stands for one segment
-    public    everybody who is signed in may see it; otherwise only the principal whose pseudonym replaces `{owner}`
-    load      given a name, returns `{version, data, at?}` or None; called when nobody has published that name yet, and
-              given up after one second
+    template  for example ``stock/{sku}``; a `{parameter}` matches one segment
+    public    True: every signed-in user may see it; False: only the principal whose pseudonym is in place of `{owner}`
+    load      gets a name and returns `{version, data, at?}`, or None when there is no such value; called when no value
+              of that name was published yet, and given up after one second
     """
 
     template: str
@@ -30,7 +30,7 @@ class ValueTopic:
     load: Load | None = None
 
     def matches(self, name: str) -> bool:
-        """Whether a name is one of this kind."""
+        """Whether a value with this name is of this kind."""
         parts, segments = self.template.split("/"), name.split("/")
         return len(parts) == len(segments) and all(
             bool(segment) if part.startswith("{") else segment == part
@@ -38,7 +38,7 @@ class ValueTopic:
         )
 
     def open_to(self, principal: Principal, name: str) -> bool:
-        """Whether this principal may see the value of that name, which is one of this kind."""
+        """Whether this principal may see the value with this name, which is of this kind."""
         if self.public:
             return True
         owners = [
@@ -50,7 +50,7 @@ class ValueTopic:
 
 
 def topic_of(topics: Sequence[ValueTopic], name: str) -> ValueTopic | None:
-    """The kind a name belongs to, None for one nobody declared."""
+    """The declared kind of the value with this name, None when it is not declared."""
     if not valid_name(name):
         return None
     return next((topic for topic in topics if topic.matches(name)), None)

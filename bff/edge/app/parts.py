@@ -161,9 +161,9 @@ def make_live(
         streams=live.streams,
         drain=live.drain,
         processes=stores.processes,
-        ended=identity.forget,
-        revoked=identity.ended,
-        living=identity.store.still_open,
+        on_session_end=identity.forget,
+        is_revoked=identity.ended,
+        still_open=identity.store.still_open,
     )
     dispatcher = EventDispatcher(
         stores.journal,

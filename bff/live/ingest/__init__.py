@@ -1,4 +1,5 @@
-"""Events of services become journal entries and values: `events` has their meaning, and each broker its adapter."""
+"""Ingest: events of services become journal entries, values and invalidations. `events.py` interprets them; each broker
+has an adapter."""
 
 from .broker import Broker, BrokerContext, BrokerFactory, BrokerUnavailable, OnLoss, PositionStore
 from .dispatcher import EventDispatcher

@@ -1,8 +1,8 @@
-"""The port to an event broker: what an adapter guarantees so that every event arrives at least once and in order.
+"""The port to an event broker: the guarantees of an adapter, so that every event arrives at least once and in order.
 
-One process at a time reads a broker (see `Ingester`). An adapter stores its position, or lets its broker store it:
-events that were read and not acknowledged when a reader closes are read again by the next reader, before anything newer
-of the same partition.
+One process at a time reads a broker (see `Ingester`). An adapter stores its position, or its broker does: events that
+were read and not acknowledged when a reader closes are read again by the next reader, before newer events of the same
+partition.
 """
 
 from __future__ import annotations
@@ -16,72 +16,73 @@ from ...stores.events import BrokerEvent
 from ...stores.redis.client import RedisClient
 
 CHECK_INTERVAL = 1.0
-"""Seconds between two checks that the broker still has the events that are to be read, and its consumer."""
+"""Seconds between two checks that the broker still has the unread events and the consumer."""
 MAX_BATCH = 256
 """Events that one read returns at most, all partitions together."""
 _COUNT = 100
 _BYTES = 4_000_000
 
 OnLoss: TypeAlias = Callable[[str], Awaitable[None]]
-"""Await it, before the position is moved on, when the broker dropped events that nobody had read. Its argument is the
-reason in a few words."""
+"""To be awaited when the broker has dropped unread events, before the position is advanced. Its argument is the reason
+in a few words."""
 
 
 class BrokerUnavailable(BffError):
-    """The broker cannot be reached, or it refuses. The gateway tries again, with growing pauses of up to 2 s."""
+    """The broker cannot be reached, or refuses. The gateway tries again, with growing pauses of up to 2 s."""
 
     code = "broker-unavailable"
 
 
 class Broker(Protocol):
-    """A source of events: hand made ones to `Gateway(brokers=…)`, or register a factory under the entry-point group
-    `bff.brokers` (see `BrokerFactory`).
+    """A source of events. Pass a broker object to `Gateway(brokers=…)`, or register a factory under the entry-point
+    group `bff.brokers` (see `BrokerFactory`).
 
     One process of all gateways reads a broker at a time; the gateway elects it by a lease in Redis. In that process the
     methods are called one after the other: `open`, then `read` and `ack` in turn, then `close`. `ack` may be called for
-    several partitions at once. Every method but `close` may raise `BrokerUnavailable`; the gateway then closes the
-    broker and opens it again after a pause. Any other exception is a bug of the adapter: it is logged and the process
-    reports itself as dead on `/livez`.
+    several partitions at once. Every method except `close` may raise `BrokerUnavailable`; the gateway then closes the
+    broker and opens it again after a pause. Any other exception is a bug of the adapter: it is logged, and `/livez`
+    reports the process as dead.
 
-    Delivery is at least once: an event may be read again after a crash, and the gateway drops the repeat. What the
-    events must say is in docs/contract.md, "Events".
+    Delivery is at least once: an event may be read again after a crash, and the gateway drops the repeat. The format of
+    events is in docs/contract.md, "Events".
     """
 
     @property
     def name(self) -> str:
-        """Unique among the gateway's brokers: names the reader's lease in Redis, log lines and dead letters."""
+        """Unique among the gateway's brokers. The reader's lease in Redis, log lines and dead letters contain it."""
 
     async def open(self, on_loss: OnLoss) -> None:
-        """Connect. From now on this process is the reader: go on after the last acknowledged event."""
+        """Connect. From now on this process is the reader: continue after the last acknowledged event."""
 
     async def read(self) -> Mapping[str, Sequence[BrokerEvent]]:
-        """The next events by partition, each partition in its order: at most some 256 in all. Return an empty mapping
-        when none came within a second or so."""
+        """The next events by partition, in the order of each partition: at most about 256 in all. Return an empty
+        mapping when none arrived within about a second."""
 
     async def ack(self, partition: str, events: Sequence[BrokerEvent]) -> None:
         """The effects of these events, all of the last read of this partition, are stored: do not read them again."""
 
     async def close(self) -> None:
-        """Stop reading: give back events that were not acknowledged, and close what `open` opened. Must not raise."""
+        """Stop reading: return events that were not acknowledged, and close everything that `open` opened. Must not
+        raise."""
 
 
 class PositionStore(Protocol):
-    """Stores in the gateway's Redis how far a broker has been read, for brokers that do not store it themselves. Both
-    methods raise an exception of the gateway's own while Redis is away: an adapter lets it through."""
+    """Stores positions in the gateway's Redis, for brokers that do not store how far they were read. Both methods raise
+    an exception of the gateway while Redis is away, which an adapter must not catch."""
 
     async def load(self, partitions: Sequence[str]) -> dict[str, str | None]:
-        """The position that was saved last for each partition; None for a partition without one."""
+        """The saved position of each partition; None for a partition without one."""
 
     async def save(self, partition: str, position: str) -> None:
-        """Save a partition's position. It is kept for 30 days after it was saved last."""
+        """Save a partition's position. It is stored for 30 days after it was last saved."""
 
 
 @dataclass(frozen=True, slots=True)
 class BrokerContext:
-    """What a broker factory gets beside its settings.
+    """The arguments of a broker factory besides its settings.
 
-    positions  where the broker may store how far it has been read
-    redis      the gateway's own Redis client, for the adapters that are part of bff; its type may change at any time
+    positions  stores positions, for brokers that do not store them
+    redis      the gateway's Redis client, for the adapters that are part of bff; its type may change at any time
     """
 
     positions: PositionStore
@@ -92,19 +93,19 @@ class BrokerFactory(Protocol):
     """Makes a broker from its section of the settings, `BFF_LIVE__BROKERS__<NAME>__…`. Register one as an entry point
     of the group `bff.brokers`, with the section's name in lower case.
 
-    section  the keys in lower case; values are what JSON has: text, numbers, booleans, lists
+    section  the keys in lower case; values are of JSON's types: text, numbers, booleans, lists
     context  what the gateway provides
 
-    It must not connect: `Broker.open` does. It raises ValueError, or pydantic's ValidationError, for what is wrong with
-    the section; the start then fails with a message that names the settings.
+    It must not connect; `Broker.open` does. It raises ValueError, or pydantic's ValidationError, for a wrong section;
+    the start then fails with a message that names the settings.
     """
 
     def __call__(self, section: Mapping[str, object], context: BrokerContext, /) -> Broker: ...
 
 
 class BatchSize:
-    """How many events to ask of each partition, so that one read stays small: 1 at first, twice as many after a small
-    read, fewer after a read of more than 4 MB; at most 100, and 256 of all `partitions` together."""
+    """The number of events to request from each partition, so that one read stays small: 1 at first, twice as many
+    after a small read, fewer after a read of more than 4 MB; at most 100, and 256 from all `partitions` together."""
 
     def __init__(self, partitions: int = 1) -> None:
         self._max = max(1, min(_COUNT, MAX_BATCH // partitions))

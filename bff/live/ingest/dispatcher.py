@@ -1,9 +1,10 @@
-"""Dispatches every event, whichever broker carried it: to a journal, the values, the caches or the dead letters.
+"""Dispatches the events of all brokers: to a journal, the values, the caches or the dead letters.
 
-Guarantees that an event that cannot be used blocks no other, and that a repeated event changes nothing. An event ahead
-of its turn is held by its journal; `settle`, called at intervals, releases it when the event before it does not come.
-At most 10,000 owners are remembered for that; held events of further owners are released with the owner's next event,
-with their next stream, or when positions are compared. All brokers of a process share one dispatcher.
+Guarantees that an event that cannot be used does not block others, and that a repeated event changes nothing. An event
+that arrives before its predecessor is held by its journal; `settle`, called at intervals, releases it when the
+predecessor does not arrive. At most 10,000 owners are remembered for that; held events of further owners are released
+with the owner's next event, with their next stream, or when positions are compared. All brokers of a process share one
+dispatcher.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ _MAX_OWNERS = 10_000
 class EventDispatcher:
     """Its methods raise StoreUnavailable when Redis is away; the event is then not dispatched.
 
-    invalidate  called with the tags that an event says have changed, and whose they are (None: everybody's)
-    losses      how often a broker has dropped events unread
+    invalidate  called with the tags of a `changed` event, and the id of the principal it is for (None: all users)
+    losses      number of times that a broker has dropped unread events
     """
 
     def __init__(
@@ -48,13 +49,15 @@ class EventDispatcher:
         self.losses = 0
 
     async def dispatch(self, event: BrokerEvent) -> bool:
-        """Apply the event; False when it became a dead letter."""
+        """Apply the event. Returns False when it became a dead letter."""
         try:
             meaning = self._registry.meaning(event.body, now_ms=self._journal.now_ms())
         except Exception as error:
-            # BadEvent, or an error in a user's model: one event must not block the others.
+            # BadEvent, or an error in a user's model. One event must not block the others.
             why = str(error) if isinstance(error, BadEvent) else f"its model raised {type(error).__name__}"
-            log.warning("event %s of %s %s is set aside: %s", event.id, event.broker, event.partition, why)
+            log.warning(
+                "event %s of %s %s becomes a dead letter: %s", event.id, event.broker, event.partition, why
+            )
             await self._dead_letters.add(event, why)
             return False
         match meaning:
@@ -76,7 +79,7 @@ class EventDispatcher:
         now = asyncio.get_running_loop().time()
         for owner in [owner for owner, due in self._due.items() if due <= now]:
             if self._due.pop(owner, None) is None:
-                # Another broker's reader is settling this owner.
+                # The reader of another broker is settling this owner.
                 continue
             waiting = True
             try:
@@ -86,10 +89,10 @@ class EventDispatcher:
                     self._due.setdefault(owner, now + self._journal.gap)
 
     async def record_loss(self, broker: str, why: str) -> None:
-        """A broker has dropped unread events, and nobody knows whose they were: mark every journal to be restored from
-        the services."""
+        """A broker has dropped unread events of unknown owners: mark every journal incomplete, so that it is restored
+        from the services."""
         journals = await self._journal.mark_incomplete()
         self.losses += 1
         log.warning(
-            "events of %s were lost unread (%s): %d journals are to be restored", broker, why, journals
+            "unread events of %s were lost (%s): %d journals have to be restored", broker, why, journals
         )

@@ -1,8 +1,8 @@
-"""What an event means, whichever broker carried it: a structured CloudEvent 1.0 in JSON, validated as a whole.
+"""The meaning of an event, the same for all brokers: a structured CloudEvent 1.0 in JSON, validated as a whole.
 
 `<domain>.<saga>.status` goes into the journal of `data.owner`. `<domain>.<value>.value` becomes the value
-`<value>/<subject>`. `<domain>.<tag>.changed` invalidates cached answers with the tags `<tag>` and `<tag>/<subject>`,
-for `data.owner` only where it is given. Events of any other type are ignored. An invalid event of one of these types
+`<value>/<subject>`. `<domain>.<tag>.changed` invalidates cached answers with the tags `<tag>` and `<tag>/<subject>`;
+with `data.owner` only for that principal. Events of any other type are ignored. An invalid event of one of these types
 is a BadEvent, and nothing of it is used.
 """
 
@@ -59,7 +59,7 @@ class _Owned(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class SagaEvent:
-    """For the journal of `owner`."""
+    """An event for the journal of `owner` (a principal id)."""
 
     owner: str
     entry: Entry
@@ -67,7 +67,7 @@ class SagaEvent:
 
 @dataclass(frozen=True, slots=True)
 class ValueEvent:
-    """For everybody who may read the value `name`."""
+    """A new version of the value `name`."""
 
     name: str
     version: int
@@ -77,7 +77,7 @@ class ValueEvent:
 
 @dataclass(frozen=True, slots=True)
 class ChangedEvent:
-    """What these tags stand for has changed; owner: only for this principal (its id), None: for everybody."""
+    """An invalidation of these tags. owner: only for this principal (its id), None: for all users."""
 
     tags: tuple[str, ...]
     owner: str | None
@@ -98,7 +98,7 @@ class Registry:
         self._values: dict[str, Codec[Any]] = {name: codec_of(model) for name, model in values.items()}
 
     def meaning(self, body: bytes | None, *, now_ms: int) -> Meaning:
-        """What an event means; None when its type is not declared. Raises BadEvent."""
+        """The meaning of an event; None when its type is not declared. now_ms: see `Entry.of`. Raises BadEvent."""
         if body is None:
             raise BadEvent("the entry has no field `event`")
         if len(body) > MAX_BODY:
@@ -123,7 +123,7 @@ class Registry:
         return None
 
     def _saga(self, event: _CloudEvent, data: dict[str, Any], name: str, now_ms: int) -> SagaEvent:
-        # `data` of the parsed tree still has every digit of its numbers; the validated event has not.
+        # `data` of the parsed tree has all digits of its numbers; the validated event does not.
         version = int(event.sequence)
         if version < 1:
             raise BadEvent("sequence: a saga's events count from 1")
@@ -141,7 +141,7 @@ class Registry:
     def _value(self, event: _CloudEvent, data: dict[str, Any], name: str) -> ValueEvent:
         value = codec_of(_ValueData).of(data)
         if int(event.sequence) != value.version:
-            raise BadEvent("sequence: of a value it must equal data.version")
+            raise BadEvent("sequence: it must equal data.version of a value")
         full = f"{name}/{event.subject}"
         if not valid_name(full):
             raise BadEvent("subject: a value's name has at most 200 letters, digits and ._/-")
@@ -154,7 +154,7 @@ class _ChangedData(BaseModel):
 
 
 class _Changed(BaseModel):
-    """Needs no sequence and no data: invalidating twice, or late, does no harm."""
+    """A `changed` event. It needs no sequence and no data, because invalidating twice, or late, does no harm."""
 
     specversion: Literal["1.0"]
     id: str = Field(min_length=1)
@@ -168,7 +168,7 @@ class _Type(BaseModel):
 
 
 def _mistakes(error: ValidationError) -> str:
-    # Never the input: an event may hold what must not be logged.
+    # Without the input, because an event may contain data that must not be logged.
     return "; ".join(
         f"{'.'.join(map(str, one['loc'])) or 'event'}: {one['msg']}"
         for one in error.errors(include_input=False, include_url=False)[:5]

@@ -1,6 +1,6 @@
-"""CloudEvents over HTTP (HTTP protocol binding 1.0.2): one event structured, several as a batch, one in headers.
+"""CloudEvents over HTTP (HTTP protocol binding 1.0.2) in structured, batch and binary mode.
 
-In every mode the result is structured JSON, so that one module decides what an event means. Pure.
+In every mode the result is structured JSON, which `events.py` interprets. Pure.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from ...calls import BffError
 STRUCTURED = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
 MAX_BATCH = 100
-"""Events in one batch at most."""
+"""Events in one batch."""
 
 _ATTRIBUTE = re.compile(r"[a-z0-9]{1,50}")
 _JSON = re.compile(r"application/(?:[\w.+-]+\+)?json")
 
 
 class BadMessage(BffError):
-    """A request without valid events; status: 400, 413 or 415."""
+    """A request that contains no valid events. status: 400, 413 or 415."""
 
     code = "invalid-request"
 
@@ -34,8 +34,8 @@ class BadMessage(BffError):
 
 
 def signed_part(headers: Mapping[str, str], body: bytes) -> bytes:
-    """What a signature must cover: the body. In binary mode the attributes come before it: `name:value` and a newline
-    for each `ce-*` header and the content type, sorted by name."""
+    """The bytes that a signature must cover: the body. In binary mode the attributes precede it: `name:value` and a
+    newline for each `ce-*` header and the content type, sorted by name."""
     if not is_binary(headers):
         return body
     names = sorted(name for name in headers if name.startswith("ce-") or name == "content-type")
@@ -48,7 +48,7 @@ def is_binary(headers: Mapping[str, str]) -> bool:
 
 
 def events_of(headers: Mapping[str, str], body: bytes) -> list[bytes]:
-    """Every event of a message, as structured JSON. headers: by lower-case names. Raises BadMessage."""
+    """Every event of a message, as structured JSON. headers: with lower-case names. Raises BadMessage."""
     media = _media(headers)
     if media == STRUCTURED:
         return [body]
@@ -78,9 +78,7 @@ def _binary(headers: Mapping[str, str], media: str, body: bytes) -> bytes:
         if name.startswith("ce-"):
             attribute = name[3:]
             if not _ATTRIBUTE.fullmatch(attribute) or attribute in ("data", "database64"):
-                raise BadMessage(
-                    400, f"{name}: an attribute's name consists of lower-case letters and digits."
-                )
+                raise BadMessage(400, f"{name}: an attribute's name has only lower-case letters and digits.")
             # Section 3.1.3.2: values are percent-encoded UTF-8.
             event[attribute] = unquote(value, errors="replace")
     if "traceparent" in headers:

@@ -1,8 +1,8 @@
-"""Reads one broker: one process at a time dispatches its events, for as long as it holds the lease.
+"""Reads one broker: one process at a time dispatches its events, as long as it holds the lease.
 
-Guarantees at-least-once delivery in each partition's order: events are acknowledged after their effects, and the
+Guarantees at-least-once delivery in the order of each partition: events are acknowledged after their effects, and the
 journal drops a repeat. The lease only saves work; correctness does not depend on it. While Redis or the broker is away
-the ingester waits and tries again, with growing pauses of up to 2 s.
+the ingester tries again, with growing pauses of up to 2 s.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ log = logging.getLogger("bff.live")
 
 
 class Ingester(Background):
-    """`async with ingester:`, or `start()` and `stop()`. lease: seconds after which another process takes over from a
-    process that died (default 2)."""
+    """Use `async with ingester:`, or `start()` and `stop()`. lease: seconds after which another process takes over from
+    a process that died (default 2)."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class Ingester(Background):
                     await self._broker.open(self._record_loss)
                     failures = 0
                     await self._work()
-                # Events that arrived here without this broker may be held, too.
+                # Held events of other brokers have to be released, too.
                 await self._dispatcher.settle()
                 await asyncio.sleep(self._lease / 4)
             except (StoreUnavailable, BrokerUnavailable) as error:
@@ -72,14 +72,14 @@ class Ingester(Background):
                 quiet = failures > 1 or isinstance(error, StoreUnavailable)
                 log.log(
                     logging.DEBUG if quiet else logging.WARNING,
-                    *("reading events of %s waits: %s", self.name, error),
+                    *("events of %s cannot be read: %s", self.name, error),
                 )
                 await asyncio.sleep(backoff(failures, 0.1, 2.0))
             finally:
                 await self._broker.close()
 
     async def _work(self) -> None:
-        """Read for as long as this process holds the lease."""
+        """Read as long as this process holds the lease."""
         renewing = asyncio.create_task(self._renew())
         reading = asyncio.create_task(self._read())
         try:
@@ -95,7 +95,7 @@ class Ingester(Background):
     async def _renew(self) -> None:
         while True:
             if not await self._leases.hold(self._lease_name, self._holder, self._lease):
-                log.info("another process reads the events of %s now", self.name)
+                log.info("another process now reads the events of %s", self.name)
                 return
             await asyncio.sleep(self._lease / 4)
 
@@ -110,7 +110,7 @@ class Ingester(Background):
             except* (StoreUnavailable, BrokerUnavailable) as found:
                 unavailable = found
             if unavailable is not None:
-                # Not inside `except*`, which would raise it as a group.
+                # Outside `except*`, which would raise it as a group.
                 raise StoreUnavailable(str(unavailable.exceptions[0]))
             await self._dispatcher.settle()
 

@@ -1,10 +1,9 @@
-"""NATS JetStream as a broker: one stream, read in its own order from a position stored in the gateway's Redis.
+"""NATS JetStream as a broker: one stream, read in its order from a position stored in the gateway's Redis.
 
 No message is acknowledged to the server: after a lost acknowledgement the server would deliver the message again only
-after a wait, behind newer events of the same saga. The stream must retain its messages for a while (retention by
-limits, not a work queue). The adapter notices that the stream has dropped events unread, or was recreated, by the
-stream's first sequence and its creation time, which is stored beside the position. A recreated stream is read from its
-first message.
+after a wait, after newer events of the same saga. The stream must retain its messages for a while (retention by limits,
+not a work queue). By the stream's first sequence and its creation time, which is stored with the position, the adapter
+notices that the stream has dropped unread events or was recreated. A recreated stream is read from its first message.
 """
 
 from __future__ import annotations
@@ -33,10 +32,10 @@ class NatsJetStream:
     """Reads one JetStream stream.
 
     positions  where its position is stored
-    url        of a server, or of several with commas between
+    url        of a server, or of several separated by commas
     stream     its name
-    subject    read only messages of these subjects; None: all of them
-    block      seconds a read waits for messages
+    subject    reads only messages with this subject, which may have wildcards; None: all messages
+    block      seconds that a read waits for messages
     """
 
     name = "nats"
@@ -131,14 +130,14 @@ class NatsJetStream:
         return read
 
     async def _check(self) -> None:
-        """Check that the stream still has every unread message, and that our consumer still exists."""
+        """Check that the stream still has every unread message, and that the consumer still exists."""
         if self._jetstream is None:
             return
         try:
             stream = await self._jetstream.stream_info(self._stream)
             consumer = await self._jetstream.consumer_info(self._stream, self._consumer)
         except _BROKEN as error:
-            # The server drops a consumer that was inactive for long, and a fetch is not told.
+            # The server drops a consumer that was inactive for long, without an error for a fetch.
             raise self._unavailable(error) from error
         if _created(stream) != self._created:
             raise BrokerUnavailable(f"NATS, stream {self._stream!r}: it was recreated")
@@ -149,7 +148,7 @@ class NatsJetStream:
             and delivered == self._delivered
             and self._position < stream.state.last_seq
         ):
-            # The messages in between are not of our subjects: dropping them later must not look like a loss.
+            # The messages in between have other subjects. If the stream drops them later, that is not a loss.
             await self._save(stream.state.last_seq)
 
     async def _compare(self, stream: StreamInfo) -> None:
@@ -157,7 +156,7 @@ class NatsJetStream:
         if self._created not in ("", created) or state.last_seq < self._position:
             position, why = 0, "it was recreated"
         elif state.first_seq > self._position + 1:
-            position, why = state.first_seq - 1, "it dropped events unread"
+            position, why = state.first_seq - 1, "it dropped unread events"
         else:
             self._created = created
             return

@@ -1,11 +1,11 @@
-"""RabbitMQ as a broker: every partition is a durable queue, read by one exclusive consumer and acknowledged after the
-effects.
+"""RabbitMQ as a broker: every partition is a durable queue, which one exclusive consumer reads and acknowledges after
+the effects.
 
-Messages that a reader did not acknowledge return to the head of their queue, in their order, when its channel closes.
-The queue accepts no other consumer before that: the successor of a reader that froze waits until the server closes the
-frozen connection. Several queues keep partitions apart; events of one saga must always go to the same queue. The
-adapter notices that a queue was missing and had to be declared. It cannot notice what a queue drops by itself (a length
-limit, a time to live): RabbitMQ does not report that.
+Messages that a reader did not acknowledge return to the head of their queue, in order, when its channel closes. The
+queue accepts no other consumer before that: the successor of a reader that froze waits until the server closes the
+frozen connection. Each queue is one partition; events of one saga must always go to the same queue. The adapter notices
+that a queue was missing and had to be declared. It cannot notice what a queue drops by a length limit or a time to
+live, because RabbitMQ does not report that.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class RabbitMq:
 
     url       amqp:// or amqps://
     queues    their names; declared durable
-    exchange  bind the queues to it, with the routing keys `keys`; None: somebody else binds them
-    block     seconds a read waits for messages
+    exchange  the queues are bound to it with the routing keys `keys`; None: they are bound outside the gateway
+    block     seconds that a read waits for messages
     """
 
     name = "rabbitmq"

@@ -2,7 +2,7 @@
 
 A position is the id of the last event and the number of events that the stream had received by then. So the adapter
 notices when a stream was trimmed past its reader, or was deleted and recreated; a recreated stream is read from its
-first event. A server older than Redis 7 does not count events, and there the adapter does not notice.
+first event. A server older than Redis 7 does not count events, so there the adapter cannot notice that.
 """
 
 from __future__ import annotations
@@ -39,14 +39,15 @@ class StreamPosition:
 
     @classmethod
     def parse(cls, text: str | None) -> StreamPosition:
-        """The position before the first event for None."""
+        """The position in a stored text; for None the position before the first event."""
         if text is None:
             return cls()
         id, _, count = text.partition(" ")
         return cls(id, int(count or 0))
 
     def compared_with(self, extent: Extent) -> tuple[StreamPosition, str]:
-        """Where to go on in a stream of this extent, and why events before that are lost; "" when none are."""
+        """The position to continue from in a stream of this extent, and why events before it are lost; "" when none
+        are."""
         if extent.added < self.count or _numbers(extent.last) < _numbers(self.id):
             return StreamPosition(), "it was recreated"
         dropped = extent.added - extent.length
@@ -61,7 +62,7 @@ class RedisStreams:
     """Reads some streams, and the stream of replayed dead letters.
 
     streams  their names, see `stream_names`
-    block    seconds a read waits for events
+    block    seconds that a read waits for events
     """
 
     name = "redis"
