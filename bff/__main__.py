@@ -1,4 +1,4 @@
-"""`python -m bff` is `bff`."""
+"""`python -m bff` runs the command `bff`."""
 
 import sys
 

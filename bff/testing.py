@@ -1,4 +1,4 @@
-"""For tests of your gateway: screens and commands run with answers of your own, without a server, a socket or Redis.
+"""For tests of your gateway: run screens and commands with the test's answers, without a server, a socket or Redis.
 
     async def test_a_product_is_shown_without_its_stock() -> None:
         with request_context({"Catalog.product": MUG, "Inventory.stock": fails("timeout")}) as kit:
@@ -6,8 +6,8 @@
         assert screen.stock.state == "missing"
         assert kit.waves == [["Catalog.product"], ["Inventory.stock", "Shipping.estimate"]]
 
-Decorators return your function unchanged, so a test calls it. Answers go through the call's model as real ones do; a
-call nobody gave an answer for raises NoAnswer, which `optional` does not swallow.
+Decorators return your function unchanged, so a test can call it. Answers are decoded by the call's model, as a
+service's answers are. A call without an answer raises NoAnswer, which `optional` does not catch.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ __all__ = ["Kit", "NoAnswer", "fails", "request_context"]
 Answers: TypeAlias = Mapping[str, Any] | Mapping[Call[Any], Any] | Mapping[str | Call[Any], Any]
 """By a call's name, by the Call, or by both. A Mapping is invariant in its keys, so each kind of keys is a member."""
 
-# Turns of the event loop without another call after which a wave is whole. Nested `together`s need a few; a turn in
-# which nothing happens costs microseconds.
+# Turns of the event loop without another call after which a wave is complete. Nested `together` calls need a few; an
+# empty turn takes microseconds.
 QUIET = 20
 
 
@@ -62,10 +62,11 @@ class NoAnswer(BffError):
 
 @dataclass(frozen=True, slots=True)
 class fails:
-    """An answer that is a failure of the contract's kind: `fails("timeout")`, `fails("refused", status=409)`.
+    """A failed call: `fails("timeout")`, `fails("refused", status=409)`.
 
+    reason       one of the seven reasons of docs/contract.md
     status       of `failed` (default 500) and `refused` (default 404; 400 to 499 without 429)
-    problem      the service's own problem document, for `refused`; of it your view sees what a real call lets through
+    problem      the service's problem document, for `refused`; your view gets the part that a real call passes on
     retry_after  seconds, for `circuit-open` and `overloaded`
     """
 
@@ -75,7 +76,8 @@ class fails:
     retry_after: float | None = None
 
     def error(self, call: Call[Any], *, asker: Principal | None = None) -> UpstreamError:
-        """What the call raises. asker: whom the call tells the service of."""
+        """The error that the call raises. asker: the user that the request identifies to the service, None for none.
+        Raises ValueError for a wrong status."""
         owner, name, detail = call.owner, call.name, "failed because the test says so."
         match self.reason:
             case "failed":
@@ -107,12 +109,12 @@ class _Wave:
 
 
 class Kit:
-    """What a block of `request_context()` saw.
+    """What happened in a block of `request_context()`.
 
-    waves  the calls' names, those that ran side by side together: each needless sequence shows as a wave of its own.
-           Within a wave they stand in the order in which they were asked.
-    calls  every Call in order, with its path, query, body and key
-    scope  the open scope; `context.record.missing` counts the optional parts that did not come
+    waves    the names of the calls: one list for calls that ran concurrently, in the order in which they were started.
+             A needless sequence of calls is visible as several waves.
+    calls    every Call in order, with its path, query, body and key
+    context  the context of the request; `context.record.missing` counts the missing optional parts
     """
 
     def __init__(
@@ -129,7 +131,7 @@ class Kit:
         self.context = RequestContext(Deadline.after(deadline), self, str(uuid.uuid4()), principal, mutation)
 
     async def run(self, call: Call[Any], context: RequestContext) -> Any:
-        """The scope's runner: waits until the call's wave is whole, then answers."""
+        """Answer a call, after its wave is complete. Called by `await call`."""
         answer = self._answer(call)
         self.calls.append(call)
         wave = self._open
@@ -168,7 +170,7 @@ class Kit:
 
 
 def _as_answered(model: Any, answer: Any) -> Any:
-    """What is JSON goes through the gateway's own rule for values; a model of the test's own is checked as it is."""
+    """The answer as a value of the model: JSON is decoded as a service's answer is, a Python object is validated."""
     codec: Codec[Any] = codec_of(model)
     if isinstance(answer, bytes):
         return codec.decode(answer)
@@ -187,12 +189,12 @@ def request_context(
     mutation: str | None = None,
     deadline: float = 30.0,
 ) -> Iterator[Kit]:
-    """Open a scope in which calls are answered by the test.
+    """Open a request context in which the test answers the calls.
 
-    answers    by a call's name (`"Catalog.product"`) or by the Call itself, which wins: a value (a model, what the
-               service would send, or its bytes), an exception, `fails(…)`, or a function of the Call that gives one,
-               async or not
-    principal  whose scope it is; default nobody
+    answers    by a call's name (`"Catalog.product"`) or by the Call itself, which takes precedence. An answer is a
+               value (a model, the service's JSON as Python objects, or its bytes), an exception, `fails(…)`, or a
+               function that gets the Call and returns one of these, async or not.
+    principal  the user of the request; default None: anonymous
     mutation   the client's Idempotency-Key, for commands
     deadline   seconds for everything in the block, default 30
     """

@@ -1,4 +1,4 @@
-"""The command line: `bff serve | check | routes module:gateway`, `bff events dead | replay`, `bff revoke`."""
+"""The command line: `bff new | dev | serve | check | routes | settings | events | keys | revoke`."""
 
 from .main import main
 

@@ -1,4 +1,4 @@
-"""What can only be seen with the gateway and its settings side by side."""
+"""`bff check`: finds mistakes that show only when a gateway and its settings are compared."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from .target import did_you_mean
 
 
 def mistakes(gateway: Gateway, settings: Settings) -> list[str]:
-    """One line for each mistake, naming the declaration or the variable to correct."""
+    """One line for each mistake, which names the declaration or the variable to correct."""
     found: list[str] = []
     known = {upstream.owner.service: upstream for upstream in gateway.upstreams()}
     for service, upstream in known.items():
         if not upstream.owner.team or not upstream.owner.contact:
             found.append(
-                f"upstream {type(upstream).__name__} names no owner: an error could not say whom to ask"
+                f"upstream {type(upstream).__name__} names no owner, but every error names the owner"
             )
         if service not in settings.upstreams:
             found.append(
@@ -58,14 +58,14 @@ def mistakes(gateway: Gateway, settings: Settings) -> list[str]:
     asked = {scope for route in routes for scope in route.requirements.scopes} | gateway.requirements.scopes
     if settings.oidc is not None and (never := asked - set(settings.oidc.scopes)):
         found.append(
-            f"no browser could ever have the scope {sorted(never)[0]!r}, which routes need: "
-            "sign-in does not ask for it (BFF_OIDC__SCOPES)"
+            f"no browser session can have the scope {sorted(never)[0]!r}, which routes require: "
+            "sign-in does not request it (BFF_OIDC__SCOPES)"
         )
     live = settings.live
     brokers = live.stream_keys or live.nats or live.rabbitmq or live.brokers or gateway.extensions.brokers
     if gateway.sagas and not (brokers or settings.events):
         found.append(
-            "no events would ever arrive for saga "
+            "no events can arrive for saga "
             f"{next(iter(gateway.sagas))!r}: set BFF_LIVE__STREAM_KEYS, for example "
             '["events:orders:{p}"]'
         )
@@ -73,17 +73,17 @@ def mistakes(gateway: Gateway, settings: Settings) -> list[str]:
 
 
 def no_sign_in(gateway: Gateway, settings: Settings) -> list[str]:
-    """The mistake of a gateway with private routes that nobody can sign in to, if it is one."""
+    """The mistake of a gateway with private routes and no way to sign in, if it is one."""
     private = [view.path for view in gateway.views.values() if not view.public] + list(gateway.commands)
     if not private or settings.issuers or settings.oidc is not None:
         return []
     return [
-        f"nobody could ever sign in for {private[0]}: set BFF_ISSUERS for bearer tokens or BFF_OIDC__… for browsers"
+        f"nobody can sign in for {private[0]}: set BFF_ISSUERS for bearer tokens or BFF_OIDC__… for browsers"
     ]
 
 
 def _quotas(settings: Settings) -> Iterator[str]:
-    """Limits of the settings that cannot be read."""
+    """Rate limits of the settings that are not valid."""
     for name in ("default", "login", "failures"):
         try:
             quotas_of(f"BFF_LIMITS__{name.upper()}", getattr(settings.limits, name))
@@ -92,7 +92,8 @@ def _quotas(settings: Settings) -> Iterator[str]:
 
 
 def _below_prefix(gateway: Gateway, settings: Settings) -> Iterator[str]:
-    """Routes that begin like the public path: behind a proxy that takes the prefix off they would be read without."""
+    """Routes that begin with the public path. A proxy that removes the prefix would remove it from these routes,
+    too."""
     path = PublicPath.of(settings.public_url)
     if not path.prefix:
         return
@@ -106,18 +107,18 @@ def _below_prefix(gateway: Gateway, settings: Settings) -> Iterator[str]:
     for route in dict.fromkeys(routes):
         if path.holds(route):
             yield (
-                f"{route} begins with {path.prefix}, the path in BFF_PUBLIC_URL, which routes are declared without; "
+                f"{route} begins with {path.prefix}, the path in BFF_PUBLIC_URL; routes are declared without it: "
                 "leave it out, or give the route another name"
             )
 
 
 def _calls(gateway: Gateway) -> Iterator[str]:
-    """What the functions' own text asks for that could not be, or must not be."""
+    """Calls in the source of views and commands with impossible time limits, or with unsafe retries."""
     routes: list[Route] = [*gateway.views.values(), *gateway.commands.values()]
     for route in routes:
         what = route.what
-        # A write is repeated under the key derived from the client's, which a view has not, and which the services of
-        # a command that is not safe do not honour.
+        # A write is retried with the key derived from the client's key. A view has no such key, and the services of a
+        # command that is not safe do not honour it.
         derived = route.method != "GET" and route.safe
         for step in steps(route.function):
             name = f"{step.upstream.owner.service}.{step.name}"
@@ -128,16 +129,16 @@ def _calls(gateway: Gateway) -> Iterator[str]:
                 limits.append((f"within({own:g})", own))
             for (outer, longest), (inner, seconds) in pairwise(limits):
                 if seconds > longest:
-                    yield f"{what}: {name} may take {inner} inside {outer} of {longest:g} s; a part ends with its whole"
+                    yield f"{what}: {name} may take {inner}, longer than {outer} of {longest:g} s around it"
             if step.writes and not derived and "keyed" not in step.options and _retried(step):
                 yield (
-                    f"{what}: {name} is a {step.verb} that is tried again without an idempotency key: "
-                    "give it one with keyed(…), or leave tries(…) out"
+                    f"{what}: {name} is a {step.verb} that is retried without an idempotency key: "
+                    "give it one with keyed(…), or leave out tries(…)"
                 )
 
 
 def _proofs(settings: Settings) -> Iterator[str]:
-    """Keys and certificates, read as the gateway would read them."""
+    """Mistakes in the address of Redis, in keys and in certificates, which are read as the gateway reads them."""
     try:
         RedisClient(settings.redis.url)
     except ValueError as error:
@@ -162,7 +163,7 @@ def _retried(step: Step) -> bool:
 
 
 def _longest(gateway: Gateway, service: str) -> float:
-    """The longest deadline under which this upstream is called, as far as the text says."""
+    """The longest deadline of the routes whose source calls this upstream; of all routes when none does."""
     routes: list[Route] = [*gateway.views.values(), *gateway.commands.values()]
     named = [
         route.deadline
@@ -173,23 +174,26 @@ def _longest(gateway: Gateway, service: str) -> float:
 
 
 def _limits(service: str, upstream: UpstreamSettings, deadline: float) -> Iterator[str]:
-    """Times that stand inside each other, and a wire that cannot be. Only what somebody has set is held against them:
-    a default that is longer than a short deadline is simply cut by it."""
+    """Time limits of an upstream that contradict each other, and a wire that cannot be used. Only settings that were
+    set are compared: a default that is longer than a deadline is not a mistake, because the deadline ends it."""
     name = f"BFF_UPSTREAMS__{service.upper()}"
     if "timeout" in upstream.model_fields_set and upstream.timeout > deadline:
         yield (
             f"{name}__TIMEOUT: one attempt may take {upstream.timeout:g} s, "
-            f"but no request that calls it may take more than {deadline:g} s"
+            f"but no request that calls this upstream may take more than {deadline:g} s"
         )
     tls = next(
         (url for url in (upstream.url, *upstream.balance.urls) if urlsplit(url).scheme == "https"), None
     )
     if tls is not None and "wire" in upstream.model_fields_set and upstream.wire == "h1":
-        yield f"{name}__WIRE: h1 speaks no TLS and is not what calls {tls}; leave it out, or say aiohttp or httpx"
+        yield f"{name}__WIRE: h1 has no TLS and cannot call {tls}; leave it out, or set aiohttp or httpx"
     breaker, bulkhead = upstream.breaker, upstream.bulkhead
     if breaker.slow is not None and breaker.slow > upstream.timeout:
         yield f"{name}__BREAKER__SLOW: an attempt ends after {upstream.timeout:g} s and cannot take {breaker.slow:g} s"
     if "open_at_most" in breaker.model_fields_set and breaker.open_at_most < breaker.open_for:
         yield f"{name}__BREAKER__OPEN_AT_MOST: {breaker.open_at_most:g} s is less than open_for, {breaker.open_for:g}"
     if "wait" in bulkhead.model_fields_set and bulkhead.wait > deadline:
-        yield f"{name}__BULKHEAD__WAIT: {bulkhead.wait:g} s is longer than any request that calls it, {deadline:g} s"
+        yield (
+            f"{name}__BULKHEAD__WAIT: {bulkhead.wait:g} s is longer than any request that calls this upstream may "
+            f"take, {deadline:g} s"
+        )

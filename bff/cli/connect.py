@@ -1,4 +1,4 @@
-"""`bff check --connect`: what Redis itself says of how the gateway would fare with it."""
+"""`bff check --connect`: checks with Redis itself that the gateway can use it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from ..stores.redis.outage import CURES
 
 
 def connected(gateway: Gateway, settings: Settings) -> tuple[list[str], list[str]]:
-    """What Redis itself says: mistakes where it does not do what the gateway needs, and warnings where it would lose
-    what it was given. Waits for it as long as `redis.timeout` has it."""
+    """Mistakes when Redis does not do what the gateway needs, and warnings about settings with which Redis loses data.
+    Waits for each reply for `redis.timeout` seconds."""
 
     async def ask() -> tuple[list[str], list[str]]:
         async with RedisClient(settings.redis.url, timeout=settings.redis.timeout) as redis:
@@ -25,11 +25,11 @@ def connected(gateway: Gateway, settings: Settings) -> tuple[list[str], list[str
                 return [f"Redis at {redis.outage.name} refuses commands with {why}: {CURES[why]}"], []
             if why is not None:
                 return [f"Redis at {redis.outage.name} cannot be used: {why} (BFF_REDIS__URL)"], []
-            return [], [f"Redis at {redis.outage.name}: {one}" for one in await health.inspect()]
+            return [], [f"Redis at {redis.outage.name}: {warning}" for warning in await health.inspect()]
 
     try:
         return asyncio.run(ask())
     except ValueError:
-        return [], []  # an address that cannot be read is a mistake already
+        return [], []  # `check.mistakes` reports an address that cannot be read
     except StoreUnavailable as error:
         return [f"Redis cannot be used: {error} (BFF_REDIS__URL)"], []

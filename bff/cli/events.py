@@ -1,5 +1,5 @@
-"""`bff events dead` lists the events that could not be used, as JSON lines; `bff events replay` puts them back once
-what was wrong with them has been mended. An event that is still wrong comes back here."""
+"""`bff events dead` lists the dead letters (events that could not be used) as JSON lines. `bff events replay` puts them
+back into their streams after the cause was fixed. An event that still cannot be used becomes a dead letter again."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ PAGE = 100
 
 
 def dead(settings: Settings, count: int) -> int:
-    """Print at most `count`, oldest first. Returns the exit code."""
+    """Print at most `count` dead letters, oldest first. Returns the exit code. Raises DeclarationError when Redis is
+    away."""
     return asyncio.run(_dead(settings, count))
 
 
 def replay(settings: Settings, ids: list[str]) -> int:
-    """Put these back, or every one there is for `all`. Returns the exit code: 1 when an id is unknown."""
+    """Put the dead letters with these ids back into their streams, or all for `["all"]`. Returns the exit code: 1 when
+    an id is unknown. Raises DeclarationError when Redis is away."""
     return asyncio.run(_replay(settings, ids))
 
 
@@ -36,7 +38,7 @@ async def _dead(settings: Settings, count: int) -> int:
                     "was": letter.event.id,
                     "why": letter.reason,
                 }
-                # In ASCII: what somebody sent must not control the terminal it is read on.
+                # Printed in ASCII, so that the data of an event cannot control the terminal.
                 print(json.dumps(line | {"body": body}))
         except StoreUnavailable as error:
             raise DeclarationError(f"Redis cannot be reached (BFF_REDIS__URL): {error}") from error
@@ -49,15 +51,16 @@ async def _replay(settings: Settings, ids: list[str]) -> int:
         letters = DeadLetters(redis)
         try:
             if ids == ["all"]:
-                # Only what is there now: what fails again is set aside behind these and must not be sent in circles.
+                # All ids are read first: an event that fails again is appended to the dead letters, and must not be
+                # replayed in an endless loop.
                 ids, after = [], "-"
                 while page := await letters.page(PAGE, after=after):
                     ids += [letter.id for letter in page]
                     after = page[-1].id
             for id in ids:
-                done = await letters.replay(id)
-                unknown += not done
-                print(f"{id} {'replayed' if done else 'is not among the dead letters'}")
+                replayed = await letters.replay(id)
+                unknown += not replayed
+                print(f"{id} {'replayed' if replayed else 'is not a dead letter'}")
         except StoreUnavailable as error:
             raise DeclarationError(f"Redis cannot be reached (BFF_REDIS__URL): {error}") from error
     return 1 if unknown else 0

@@ -1,4 +1,4 @@
-"""`bff keys rotate`: the next step in the life of the keys that internal tokens are signed with."""
+"""`bff keys rotate`: rotates the keys that sign internal tokens."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from ..calls import DeclarationError
 from ..edge.signing_keys import rotate
 
 
-def turn(path: Path) -> int:
-    """Returns the exit code. Raises DeclarationError."""
+def rotate_keys(path: Path) -> int:
+    """Rotate the keys in this file, which is created if there is none, and print them. Returns the exit code. Raises
+    DeclarationError."""
     try:
         kids = rotate(path)
     except ValueError as error:
         raise DeclarationError(str(error)) from None
     except OSError as error:
         raise DeclarationError(f"{path}: {error.strerror}") from None
-    for kid, what in zip(kids, ("signs", "is next", "signed before"), strict=False):
-        print(f"{kid}  {what}")
+    for kid, use in zip(kids, ("signs", "is next", "signed before"), strict=False):
+        print(f"{kid}  {use}")
     return 0

@@ -1,5 +1,5 @@
-"""What a person types. Every mistake is told by name on standard error, and the exit code says how it went:
-0 fine, 1 mistakes found, 2 the command line itself was wrong."""
+"""The command `bff`. Mistakes are printed to standard error, each with the name of what to correct. Exit codes: 0
+success, 1 mistakes found, 2 wrong arguments."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def _parser() -> argparse.ArgumentParser:
     created = commands.add_parser(
         "new", help="write a small gateway that runs, with its tests and two services"
     )
-    created.add_argument("name", help="lower-case letters, digits and dashes; the folder's name, too")
+    created.add_argument("name", help="lower-case letters, digits and dashes; also the name of the folder")
     developed = commands.add_parser(
-        "dev", help="serve a gateway on this machine with a Valkey of its own, and reload it on save"
+        "dev", help="serve a gateway on this machine with an embedded Valkey, and reload it on save"
     )
     developed.add_argument(
         "target", nargs="?", metavar="module:gateway", help="default: gateway in [tool.bff] of pyproject.toml"
@@ -42,42 +42,41 @@ def _parser() -> argparse.ArgumentParser:
     serve = commands.add_parser("serve", help="serve a gateway")
     serve.add_argument("--host", help="address to listen on (BFF_HOST)")
     serve.add_argument("--port", help="port to listen on (BFF_PORT)")
-    checked = commands.add_parser(
-        "check", help="load a gateway and its settings and report every mistake by name"
-    )
+    checked = commands.add_parser("check", help="load a gateway and its settings, and report every mistake")
     checked.add_argument(
         "--connect",
         action="store_true",
-        help="also ask Redis whether it does what the gateway needs, and warn of settings by which it loses data",
+        help="also check that Redis does what the gateway needs, and warn about settings with which it loses data",
     )
     listed = commands.add_parser("routes", help="list the routes with their calls, budgets and policies")
-    for one in (serve, checked, listed):
-        one.add_argument(
-            "target", metavar="module:gateway", help="where the Gateway is, for example web.shop.gateway:shop"
+    for command in (serve, checked, listed):
+        command.add_argument(
+            "target", metavar="module:gateway", help="the Gateway, for example web.shop.gateway:shop"
         )
     commands.add_parser("settings", help="print every setting with its default, range and meaning (Markdown)")
-    events_parser = commands.add_parser("events", help="events that could not be used")
-    what = events_parser.add_subparsers(dest="events", required=True)
-    dead = what.add_parser("dead", help="list them, oldest first, as JSON lines")
-    dead.add_argument("--count", type=int, default=100, help="at most so many (100)")
-    again = what.add_parser("replay", help="put them back into their streams")
-    again.add_argument("id", nargs="+", help="ids from `bff events dead`, or all")
-    keys_parser = commands.add_parser(
-        "keys", help="keys that internal tokens are signed with (BFF_INTERNAL__KEYS)"
+    events_parser = commands.add_parser("events", help="dead letters: events that could not be used")
+    event_commands = events_parser.add_subparsers(dest="events", required=True)
+    dead = event_commands.add_parser("dead", help="list them, oldest first, as JSON lines")
+    dead.add_argument("--count", type=int, default=100, help="list at most this many (100)")
+    replay = event_commands.add_parser("replay", help="put them back into their streams")
+    replay.add_argument("id", nargs="+", help="ids from `bff events dead`, or all")
+    keys_parser = commands.add_parser("keys", help="the keys that sign internal tokens (BFF_INTERNAL__KEYS)")
+    rotate = keys_parser.add_subparsers(dest="keys", required=True).add_parser(
+        "rotate", help="sign with the next key, keep the last one published, and publish a new next key"
     )
-    turned = keys_parser.add_subparsers(dest="keys", required=True).add_parser(
-        "rotate", help="the next key signs, the last one stays published, a new one is published ahead"
+    rotate.add_argument("file", type=Path, help="the file with the keys; created if there is none")
+    revoked = commands.add_parser(
+        "revoke", help="revoke a token, or all tokens and sessions of a person, before they expire"
     )
-    turned.add_argument("file", type=Path, help="made if there is none")
-    ended = commands.add_parser(
-        "revoke", help="end a token, or all of a person's tokens and sessions, before their time"
-    )
-    ended.add_argument("--issuer", required=True, help="the `iss` it was given by")
-    which = ended.add_mutually_exclusive_group(required=True)
+    revoked.add_argument("--issuer", required=True, help="the issuer (`iss`) of the token or person")
+    which = revoked.add_mutually_exclusive_group(required=True)
     which.add_argument("--subject", help="the person's `sub`")
     which.add_argument("--token", metavar="ID", help="the token's `jti`")
-    ended.add_argument(
-        "--keep", type=float, default=86_400.0, help="seconds it could still live at most (86400)"
+    revoked.add_argument(
+        "--keep",
+        type=float,
+        default=86_400.0,
+        help="longest time in seconds until the revoked tokens expire (86400)",
     )
     return parser
 
@@ -98,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(settings_reference.page(), end="")
             return 0
         if given.command == "keys":
-            return keys.turn(given.file)
+            return keys.rotate_keys(given.file)
         if given.command == "events":
             settings = settings_file.load()
             if given.events == "dead":
@@ -122,8 +121,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _upstreams() -> dict[str, UpstreamSettings]:
-    """What is set for each upstream; nothing where the settings cannot be read: the routes can be listed all the same,
-    and `bff check` says what is wrong."""
+    """The settings of each upstream; none when the settings cannot be read. The routes are then listed with the
+    defaults, and `bff check` reports the mistakes."""
     try:
         return settings_file.load().upstreams
     except DeclarationError as error:

@@ -1,8 +1,8 @@
 """`bff new NAME`: write a small gateway that runs, with its tests and stand-ins for the services that it calls.
 
-The folder appears complete or not at all: everything is written into a temporary folder beside it, which is then
-renamed. A folder that has anything in it is refused, and so is a name that could not be both a gateway's name and a
-Python package.
+The folder is created complete or not at all: everything is written into a temporary folder beside it, which is then
+renamed. A folder that is not empty is refused, and so is a name that cannot be the name of both a gateway and a Python
+package.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _RENAMED = {"gitignore": ".gitignore", "env.example": ".env.example"}
 
 
 def create(name: str, parent: Path) -> Path:
-    """Write the project `parent/name` and return its folder. Raises DeclarationError that says what to do."""
+    """Write the project `parent/name` and return its folder. Raises a DeclarationError that says what to do."""
     package = _package(name)
     folder = parent / name
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -61,7 +61,7 @@ def _package(name: str) -> str:
             f"{name!r} cannot name a gateway: its package {package} would hide another module; {good}"
         )
     found = importlib.util.find_spec(package)
-    # A folder without modules is found, too, but has no origin.
+    # A folder without modules is also found, but has no origin.
     if found is not None and found.origin is not None:
         raise DeclarationError(
             f"{name!r} cannot name a gateway: a module {package} is installed ({found.origin}); {good}"

@@ -1,5 +1,5 @@
-"""`bff revoke` ends what somebody holds before its time: one token by its id, or everything of one person, whose
-browser sessions end, too. It holds on every gateway within a second."""
+"""`bff revoke` revokes one token by its id, or all tokens and browser sessions of one person, before they expire. Every
+gateway applies it within a second."""
 
 from __future__ import annotations
 
@@ -13,14 +13,17 @@ from ..stores.sessions import SessionStore
 
 
 def revoke(settings: Settings, issuer: str, *, subject: str | None, token: str | None, keep: float) -> int:
-    """keep: seconds. Returns the exit code."""
+    """Revoke a token or a subject of this issuer. keep: seconds until the revoked tokens expire, above 0 and at most
+    ten years. Returns the exit code. Raises DeclarationError."""
     trusted = {one.issuer for one in settings.issuers}
     if settings.oidc is not None:
         trusted.add(settings.oidc.issuer)
     if not 0 < keep <= 10 * 365 * 86_400:
         raise DeclarationError(f"--keep: seconds above 0 and up to ten years, not {keep:g}")
     if issuer not in trusted:
-        raise DeclarationError(f"issuer {issuer}: the settings know {', '.join(sorted(trusted)) or 'none'}")
+        raise DeclarationError(
+            f"issuer {issuer} is not in the settings, which have {', '.join(sorted(trusted)) or 'none'}"
+        )
     return asyncio.run(_revoke(settings, issuer, subject, token, keep))
 
 
@@ -38,11 +41,11 @@ async def _revoke(
                 async for ids in SessionStore(redis).end_in_batches(issuer, subject=subject):
                     for id in ids:
                         await store.record_session_end(id)
-                print(f"every token of {subject} issued up to now is refused, and every session ended")
+                print(f"every token of {subject} issued up to now is refused, and every session has ended")
         except StoreUnavailable as error:
             raise DeclarationError(f"Redis cannot be reached (BFF_REDIS__URL): {error}") from error
     if not done:
         raise DeclarationError(
-            f"nothing more can be revoked: there are {MAX_REVOKED} entries that have not run out"
+            f"nothing more can be revoked: there are {MAX_REVOKED} entries that have not expired"
         )
     return 0

@@ -1,4 +1,5 @@
-"""`bff routes`: every route with who may use it and its deadline, each upstream call with its budget and policies."""
+"""`bff routes`: lists every route with its permissions and deadline, and each upstream call with its time limit and
+policies."""
 
 from __future__ import annotations
 
@@ -11,12 +12,12 @@ from ..edge.gateway import Gateway
 from ..edge.settings.upstream import UpstreamSettings
 from .static_analysis import Step, passes_whole, steps
 
-# For an upstream without settings yet: its defaults. The address is never asked.
+# The defaults, for an upstream without settings. The address is never called.
 _DEFAULTS = UpstreamSettings(url="http://localhost")
 
 
 def table(gateway: Gateway, upstreams: Mapping[str, UpstreamSettings] | None = None) -> str:
-    """Aligned text, a block for each route. upstreams: their settings; the defaults where they have none."""
+    """Aligned text with a block for each route. upstreams: settings by service; the defaults for a missing one."""
     known = upstreams or {}
     lines: list[str] = []
     for view in gateway.views.values():
@@ -54,7 +55,7 @@ def _requirements(requirements: Requirements) -> list[str]:
 def _calls(
     function: Callable[..., Any], deadline: float, known: Mapping[str, UpstreamSettings], *, derived: bool
 ) -> list[str]:
-    """derived: a write is sent under a key derived from the client's."""
+    """derived: writes are sent with a key derived from the client's key."""
     lines = []
     for step in steps(function):
         owner = step.upstream.owner
@@ -77,7 +78,7 @@ def _calls(
 
 
 def _cache_of(step: Step) -> list[str]:
-    """How long an answer is served again, and what makes it void: `fresh 30 s, 60 s while a new one is fetched`."""
+    """How long an answer is cached, and what invalidates it: `fresh 30 s, then 60 s while a new one is fetched`."""
     seconds = step.number("fresh")
     if seconds is None:
         return []
@@ -91,7 +92,7 @@ def _cache_of(step: Step) -> list[str]:
 
 
 def _attempts(step: Step, settings: UpstreamSettings, *, derived: bool) -> str:
-    """How often and for how long: `3 tries of 1 s`."""
+    """The number of attempts and their time limit: `3 tries of 1 s`."""
     seconds = step.number("within") or settings.timeout
     if step.writes and not derived and "keyed" not in step.options:
         return f"1 try of {seconds:g} s, no key"
@@ -114,18 +115,18 @@ def _policies(settings: UpstreamSettings) -> list[str]:
 
 
 def _addresses(settings: UpstreamSettings) -> list[str]:
-    """How several addresses are chosen from, and when a second copy of a read is sent; nothing by default."""
+    """How an address is chosen, and when a second copy of a read is sent; nothing by default."""
     balance, hedge = settings.balance, settings.hedge
     lines = []
     if balance.urls or balance.file is not None or balance.resolve:
         lines.append(
-            f"balance   {balance.how} of {_where(settings)}; left out after {balance.failures} failures in a row, "
+            f"balance   {balance.how} of {_where(settings)}; ejected after {balance.failures} failures in a row, "
             f"{balance.eject_for:g} to {balance.at_most:g} s, never more than half"
         )
     if hedge.on:
         lines.append(
             f"hedge     a second copy after the time in which {hedge.quantile:.0%} have answered, "
-            f"at least {hedge.least:g} s; within the retries"
+            f"at least {hedge.least:g} s; within the retry budget"
         )
     return lines
 
@@ -134,5 +135,5 @@ def _where(settings: UpstreamSettings) -> str:
     balance = settings.balance
     if balance.file is not None:
         return f"the addresses in {balance.file}"
-    asked = f" (looked up every {balance.resolve:g} s)" if balance.resolve else ""
-    return ", ".join([settings.url + asked, *balance.urls])
+    resolved = f" (resolved every {balance.resolve:g} s)" if balance.resolve else ""
+    return ", ".join([settings.url + resolved, *balance.urls])

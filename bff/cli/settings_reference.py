@@ -92,7 +92,7 @@ def _meanings(model: type) -> dict[str, str]:
 
 
 def _plain(annotation: Any) -> Any:
-    """Without Annotated and None."""
+    """The type without Annotated and None."""
     if get_origin(annotation) is Annotated:
         return _plain(get_args(annotation)[0])
     if get_origin(annotation) in (Union, types.UnionType):

@@ -1,7 +1,7 @@
-"""What a view's or command's own text says of its upstream calls, and what an upstream's method says of itself.
+"""Reads the upstream calls of a view or command, and the methods of an upstream, from their source. Nothing is called.
 
-Read from the source, nothing is called. What is reached through other functions is not followed, and a number that is
-not written as a number is not known: both are said by silence, never guessed.
+Calls made by other functions are not followed, and a number that is not a literal is unknown. Both are left out, never
+guessed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ OPTIONS = ("fresh", "public", "keyed", "within", "tries", "tagged")
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """An option's arguments by position and by name, None where one is no constant; a text with holes is a template."""
+    """The arguments of an option by position and by name, None for one that is not a constant. An f-string is a
+    template with the expressions in braces."""
 
     given: tuple[Any, ...]
     named: dict[str, Any]
@@ -33,14 +34,14 @@ Options = dict[str, Written]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One upstream call in a function's text.
+    """One upstream call in a function's source.
 
-    upstream  whose it is
-    name      the method's name
-    verb      ``GET`` …, empty where the method's text does not say
-    optional  it stands inside `optional`
+    upstream  the upstream that is called
+    name      the name of its method
+    verb      ``GET`` …, empty when the method's source does not show it
+    optional  True inside `optional(…)`
     within    seconds of each `optional(…, within=…)` around it, outermost first
-    options   option → its arguments, the method's own and those written on the spot
+    options   option → its arguments, those of the upstream's method and those at the call
     """
 
     upstream: Upstream
@@ -55,7 +56,7 @@ class Step:
         return self.verb not in ("", "GET")
 
     def number(self, option: str, name: str | None = None) -> float | None:
-        """The option's first argument, or the one called `name`, where it is a number."""
+        """The option's first argument, or the argument `name`, when it is a number; otherwise None."""
         written = self.options.get(option)
         if written is None:
             return None
@@ -69,7 +70,7 @@ class Step:
 
 
 def passes_whole(upstream: Upstream, method: str) -> bool:
-    """Whether the method says `Call[Raw]`: what its service answers reaches the browser unseen."""
+    """Whether the method returns `Call[Raw]`: the service's answer is passed on to the browser unchanged."""
     try:
         returns = get_type_hints(getattr(type(upstream), method)).get("return")
     except (AttributeError, NameError, TypeError):
@@ -78,7 +79,7 @@ def passes_whole(upstream: Upstream, method: str) -> bool:
 
 
 def steps(function: Callable[..., Any]) -> list[Step]:
-    """In the order in which they are written."""
+    """The upstream calls in a function's source, in order; none when there is no source."""
     tree = _tree(function)
     if tree is None:
         return []
@@ -86,7 +87,7 @@ def steps(function: Callable[..., Any]) -> list[Step]:
 
 
 def _upstream(node: ast.AST, known: Mapping[str, Any]) -> Upstream | None:
-    """What `desk` or `clients.desk` names where the function stands."""
+    """The upstream that `desk` or `clients.desk` names in the function's module, None when it is not an upstream."""
     names = []
     while isinstance(node, ast.Attribute):
         names.append(node.attr)
@@ -114,7 +115,7 @@ def _steps(
             seconds = [_constant(one.value) for one in node.keywords if one.arg == "within"]
             within += tuple(value for value in seconds if isinstance(value, int | float))
     for child in ast.iter_child_nodes(node):
-        # Options belong to the call they are written behind, not to what stands in its arguments.
+        # Options belong to the call that they follow, not to calls in its arguments.
         mine = options if isinstance(node, ast.Attribute) or child is getattr(node, "func", None) else {}
         yield from _steps(child, known, within, optional, mine)
 

@@ -1,7 +1,7 @@
-"""Find the gateway that the command line names as `module:gateway`.
+"""Finds the gateway that the command line names as `module:gateway`.
 
-A name that does not exist is answered with the nearest name that does. The module is imported with the current folder
-on the path, as `python -m` would.
+For a name that does not exist the message suggests the most similar one. The module is imported with the current folder
+on the path, as `python -m` does.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ..edge.gateway import Gateway
 
 
 def load(target: str) -> Gateway:
-    """Import the gateway. Raises DeclarationError with what is wrong with the name or the module."""
+    """Import the gateway. Raises a DeclarationError that says what is wrong with the name or the module."""
     module_name, _, attribute = target.partition(":")
     if not module_name or not attribute:
         raise DeclarationError(f"{target!r}: write module:gateway, for example web.shop.gateway:shop")
@@ -56,7 +56,7 @@ def load(target: str) -> Gateway:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """The end of a sentence that names the nearest known name, empty where none is near."""
+    """The end of a sentence that suggests the most similar known name, empty when none is similar."""
     near = difflib.get_close_matches(name, list(known), 1, 0.6)
     return f"; did you mean {near[0]}?" if near else ""
 
@@ -70,7 +70,7 @@ def _modules_near(module_name: str) -> list[str]:
 
 
 def _cause(error: Exception) -> str:
-    """What went wrong in the imported module, and where: the innermost line outside this file."""
+    """The error in the imported module and its place: the innermost line outside this file."""
     if isinstance(error, SyntaxError):
         return f"{error.msg} ({error.filename}, line {error.lineno})"
     frames = [

@@ -147,7 +147,7 @@ def test_a_change_is_served_on_the_same_port_and_after_a_mistake_the_old_gateway
         eventually(lambda: hello(client) == "other")
         running.until_printed("Changed: desk.py. Reloading.")
         running.write("desk.py", GATEWAY.replace("first", "other") + "\nthis is no Python\n")
-        running.until_printed("The gateway from before goes on. Correct the mistake and save.")
+        running.until_printed("The old gateway continues. Correct the mistake and save.")
         assert "desk.py, line" in running.text
         assert hello(client) == "other"
         running.write("desk.py", GATEWAY.replace("first", "third"))
@@ -232,7 +232,7 @@ def test_a_new_project_runs_with_its_services_and_nothing_else_to_set(tmp_path: 
         (folder / name).write_text(text)
     with dev(folder) as running, running.client() as client:
         running.until_printed("Services: tickets, people")
-        warning = "warning: nobody could ever sign in for /api/tickets/{id}/close: set BFF_ISSUERS"
+        warning = "warning: nobody can sign in for /api/tickets/{id}/close: set BFF_ISSUERS"
         assert warning in running.text
         eventually(lambda: client.get("/api/tickets/7").json().get("customer", {}).get("state") == "ready")
         running.until_printed("people | GET /customers/kim")
@@ -314,7 +314,7 @@ def test_for_a_port_in_use_a_free_one_is_proposed(desk: Path) -> None:
         )
     assert second.returncode == 1
     assert f"port {running.port} on 127.0.0.1 cannot be used (Address already in use)" in second.stderr
-    assert re.search(r"; bff dev --port \d+ would work", second.stderr)
+    assert re.search(r"; use bff dev --port \d+", second.stderr)
 
 
 @pytest.mark.parametrize(
@@ -339,7 +339,7 @@ def test_mistakes_in_pyproject_are_named(desk: Path, pyproject: str, sentence: s
 def test_an_address_that_other_machines_reach_is_refused(desk: Path) -> None:
     text = refused(desk, "desk:app", env={"BFF_HOST": "0.0.0.0"})
     assert (
-        "BFF_HOST: bff dev listens on this machine alone, not on 0.0.0.0; leave it out, or use bff serve"
+        "BFF_HOST: bff dev listens only on this machine, not on 0.0.0.0; leave it out, or use bff serve"
         in text
     )
 

@@ -161,7 +161,7 @@ def test_check_reports_settings_and_declarations_side_by_side(
     assert "upstream Shelf (Shelf team) has no address: set BFF_UPSTREAMS__SHELF__URL" in said
     assert "BFF_UPSTREAMS__SHLEF: this gateway has no such upstream; it has shelf" in said
     assert "set BFF_ISSUERS for bearer tokens" in said
-    assert "no events would ever arrive for saga 'job'" in said
+    assert "no events can arrive for saga 'job'" in said
     assert said.endswith("4 to correct.\n")
 
 
@@ -250,11 +250,11 @@ def test_routes_says_what_is_kept_what_makes_it_void_and_between_which_addresses
     assert lines[1].endswith("fresh 7 s, 600 s instead of a failure until thing/{id} changes")
     assert "invalidates thing/{id}, things" in lines
     assert (
-        "balance least-pending of http://a.test (looked up every 30 s), http://b.test; "
-        "left out after 5 failures in a row, 10 to 300 s, never more than half"
+        "balance least-pending of http://a.test (resolved every 30 s), http://b.test; "
+        "ejected after 5 failures in a row, 10 to 300 s, never more than half"
     ) in lines
     assert (
-        "hedge a second copy after the time in which 95% have answered, at least 0.005 s; within the retries"
+        "hedge a second copy after the time in which 95% have answered, at least 0.005 s; within the retry budget"
     ) in lines
 
 
@@ -329,15 +329,15 @@ def test_check_refuses_a_part_longer_than_its_whole_and_a_retry_without_a_key(
     assert main(["check", f"{module}_reckless:bad"]) == 1
     said = [line for line in capsys.readouterr().err.splitlines() if line]
     expected = [
-        "view /api/slow: shelf.slow may take within(2) inside the deadline of 1 s",
-        "view /api/part: shelf.quick may take optional(within=3) inside the deadline of 1 s",
-        "view /api/inside: shelf.quick may take within(0.5) inside optional(within=0.2) of 0.2 s",
-        "view /api/writes: shelf.make is a POST that is tried again without an idempotency key",
-        "command /api/unsafe: shelf.make is a POST that is tried again without an idempotency key",
+        "view /api/slow: shelf.slow may take within(2), longer than the deadline of 1 s around it",
+        "view /api/part: shelf.quick may take optional(within=3), longer than the deadline of 1 s around it",
+        "view /api/inside: shelf.quick may take within(0.5), longer than optional(within=0.2) of 0.2 s around it",
+        "view /api/writes: shelf.make is a POST that is retried without an idempotency key",
+        "command /api/unsafe: shelf.make is a POST that is retried without an idempotency key",
         "BFF_UPSTREAMS__SHELF__TIMEOUT: one attempt may take 1.2 s, but no request",
         "BFF_UPSTREAMS__SHELF__BREAKER__SLOW: an attempt ends after 1.2 s and cannot take 1.3",
         "BFF_UPSTREAMS__SHELF__BREAKER__OPEN_AT_MOST: 1 s is less than open_for, 2",
-        "BFF_UPSTREAMS__SHELF__BULKHEAD__WAIT: 5 s is longer than any request that calls it, 1 s",
+        "BFF_UPSTREAMS__SHELF__BULKHEAD__WAIT: 5 s is longer than any request that calls this upstream may take, 1 s",
     ]
     for line, begins in zip(said, expected, strict=False):
         assert line.startswith(begins)
@@ -365,7 +365,7 @@ def test_check_names_a_wire_that_cannot_speak_to_its_address(
     if wire is not None:
         monkeypatch.setenv("BFF_UPSTREAMS__SHELF__WIRE", wire)
     assert main(["check", f"{module}:good"]) == int(wrong)
-    assert ("BFF_UPSTREAMS__SHELF__WIRE: h1 speaks no TLS" in capsys.readouterr().err) == wrong
+    assert ("BFF_UPSTREAMS__SHELF__WIRE: h1 has no TLS" in capsys.readouterr().err) == wrong
 
 
 @pytest.mark.parametrize(

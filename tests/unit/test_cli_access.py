@@ -90,7 +90,7 @@ def test_check_names_a_scope_that_sign_in_never_asks_for(
         monkeypatch.setenv(f"BFF_OIDC__{name}", value)
     monkeypatch.setenv("BFF_OIDC__SCOPES", '["openid", "desk"]')
     assert main(["check", f"{module}:desk"]) == 1
-    assert "no browser could ever have the scope 'audit'" in capsys.readouterr().err
+    assert "no browser session can have the scope 'audit'" in capsys.readouterr().err
     monkeypatch.setenv("BFF_OIDC__SCOPES", '["openid", "desk", "audit"]')
     assert main(["check", f"{module}:desk"]) == 0
 
@@ -109,7 +109,7 @@ def test_check_names_a_limit_that_cannot_be_read(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--issuer", "https://other.test", "--subject", "ada"], "the settings know https://issuer.test"),
+        (["--issuer", "https://other.test", "--subject", "ada"], "is not in the settings, which have https://issuer.test"),
         (["--issuer", ISSUER, "--token", "1", "--keep", "0"], "--keep: seconds above 0"),
         (["--issuer", ISSUER, "--token", "1", "--keep", "nan"], "--keep: seconds above 0"),
         (["--issuer", ISSUER, "--subject", "ada"], "Redis cannot be reached (BFF_REDIS__URL)"),

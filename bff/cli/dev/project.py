@@ -1,4 +1,4 @@
-"""What `bff dev` knows of a project: the section `[tool.bff]` of its pyproject.toml, its settings and its files.
+"""What `bff dev` knows about a project: the section `[tool.bff]` of its pyproject.toml, its settings and its files.
 
 [tool.bff]
 gateway = "desk:app"                                 # default of `bff dev`
@@ -25,7 +25,7 @@ from ...edge.settings.sources import FILE, PREFIX
 from ..target import did_you_mean
 
 SETTINGS_FILE = "bff.toml"
-"""Read as the settings file where it exists and BFF_SETTINGS names no other one."""
+"""The settings file, if it exists and BFF_SETTINGS names no other one."""
 WATCHED = (".py", ".toml")
 """Files whose change reloads the gateway."""
 _KEYS = ("gateway", "services")
@@ -35,14 +35,14 @@ _LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """gateway: `module:gateway`, None where the project does not say; services: the command of each, by name."""
+    """gateway: `module:gateway`, None when it is not set; services: the command of each, by name."""
 
     gateway: str | None = None
     services: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def read_project(folder: Path) -> Project:
-    """The project in the folder. Raises DeclarationError that names what is wrong in its pyproject.toml."""
+    """The project in the folder. Raises a DeclarationError that names the mistake in its pyproject.toml."""
     file = folder / "pyproject.toml"
     try:
         tool = tomllib.loads(file.read_text(encoding="utf-8")).get("tool", {}).get("bff", {})
@@ -58,9 +58,11 @@ def read_project(folder: Path) -> Project:
             )
     gateway, services = tool.get("gateway"), tool.get("services", {})
     if gateway is not None and not isinstance(gateway, str):
-        raise DeclarationError(f'{file.name}: tool.bff.gateway is a text, such as "desk:app"')
+        raise DeclarationError(f'{file.name}: tool.bff.gateway must be a text, such as "desk:app"')
     if not isinstance(services, dict) or not all(isinstance(one, str) and one for one in services.values()):
-        raise DeclarationError(f"{file.name}: tool.bff.services has a command, as a text, for each name")
+        raise DeclarationError(
+            f"{file.name}: tool.bff.services must have a command, as a text, for each name"
+        )
     return Project(gateway, {name: _command(text) for name, text in services.items()})
 
 
@@ -73,8 +75,8 @@ def _command(text: str) -> tuple[str, ...]:
 
 
 def environment(environ: Mapping[str, str], folder: Path, port: int | None) -> dict[str, str]:
-    """The environment of the gateway. port: in place of BFF_PORT; the admin port is then the next one, where no
-    setting names it. Raises DeclarationError."""
+    """The environment of the gateway. port: replaces BFF_PORT; the admin port is then the next one, unless it is set.
+    Raises DeclarationError."""
     env = dict(environ)
     if not env.get(FILE) and (folder / SETTINGS_FILE).is_file():
         env[FILE] = SETTINGS_FILE
@@ -86,16 +88,14 @@ def environment(environ: Mapping[str, str], folder: Path, port: int | None) -> d
 
 
 def for_development(settings: Settings) -> Settings:
-    """The settings as `bff dev` uses them: streams end at once on a reload, and only this machine's names are served,
-    so that a foreign name that resolves to this machine reaches nothing (DNS rebinding). Raises DeclarationError for
-    an address that other machines could reach.
-
-    A sign-in for development belongs here, too: issuers that are added where the settings have none.
+    """The settings as `bff dev` uses them. Streams end at once on a reload. Only this machine's host names are served,
+    so that another name which resolves to this machine is refused (DNS rebinding). Raises DeclarationError for an
+    address that other machines can reach.
     """
     for name, host in (("HOST", settings.host), ("ADMIN_HOST", settings.admin_host)):
         if not _is_loopback(host):
             raise DeclarationError(
-                f"{PREFIX}{name}: bff dev listens on this machine alone, not on {host}; leave it out, or use bff serve"
+                f"{PREFIX}{name}: bff dev listens only on this machine, not on {host}; leave it out, or use bff serve"
             )
     http = {"linger": 0.0, "hosts": settings.http.hosts or _LOCAL_HOSTS}
     changed: dict[str, object] = {
@@ -150,7 +150,7 @@ def changed_files(before: Snapshot, after: Snapshot) -> list[str]:
 
 
 def uses(command: Iterable[str], path: str) -> bool:
-    """Whether a service's command runs code of this file's top folder or module: `python -m services.tickets` does for
-    `services/people.py`."""
+    """Whether a service's command runs code from the top folder or module of this file: `python -m services.tickets`
+    does for `services/people.py`."""
     package = Path(path).parts[0].removesuffix(".py")
     return any(package in word.replace("/", ".").split(".") for word in command)

@@ -1,8 +1,8 @@
 """`bff dev`: an embedded Valkey, the project's services and the gateway, reloaded on save; Ctrl-C ends everything.
 
-The sockets belong to this process and stay open, so the port is kept across reloads. After a change a new gateway is
-started; once it accepts connections the old one is asked to end, which ends its streams with `bye` at once. While a
-change has a mistake the old gateway goes on. Nothing listens for other machines.
+The sockets belong to this process and stay open during reloads. After a change a new gateway is started; when it
+accepts connections, the old one is asked to end, and ends its streams with `bye` at once. If the new gateway does not
+start, the old one continues. Nothing listens on addresses that other machines can reach.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ from .project import (
     uses,
 )
 
-# Seconds between two looks at the project's files.
+# Seconds between two checks of the project's files.
 LOOK = 0.25
-# Connections that wait for a gateway while there is none.
+# Connections that wait while no gateway accepts them.
 BACKLOG = 2048
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def run(target: str | None, port: int | None) -> int:
-    """Serve until a signal; returns the exit code. Raises DeclarationError with what keeps it from starting.
+    """Serve until a signal; returns the exit code. Raises a DeclarationError that says why it cannot start.
 
-    target  `module:gateway`; default: as pyproject.toml has it
-    port    default: as the settings have it
+    target  `module:gateway`; default: from pyproject.toml
+    port    default: from the settings
     """
     folder = Path.cwd()
     project = read_project(folder)
@@ -69,13 +69,13 @@ def run(target: str | None, port: int | None) -> int:
 
 
 def _opened(host: str, port: int) -> socket.socket:
-    """A socket that listens. Raises DeclarationError that names a port that is free."""
+    """A listening socket. Raises a DeclarationError that suggests a free port."""
     try:
         opened = listen(host, port)
         opened.listen(BACKLOG)
     except (DeclarationError, OSError) as error:
         near = next((one for one in range(port + 2, port + 100, 2) if _is_free(host, one, one + 1)), None)
-        cure = f"; bff dev --port {near} would work" if near is not None else ""
+        cure = f"; use bff dev --port {near}" if near is not None else ""
         raise DeclarationError(f"{error}{cure}") from None
     return opened
 
@@ -157,18 +157,18 @@ class _Supervisor:
             ) from None
 
     def _start_gateway(self) -> Process | None:
-        """A gateway that accepts connections, or None when it has ended before, or a signal came."""
-        ready, told = os.pipe()
+        """Start a gateway and wait until it accepts connections. None when it ended before that, or on a signal."""
+        ready, ready_write = os.pipe()
         try:
             process = self._group.start(
                 [sys.executable, "-m", "bff.cli.dev.worker", self._target]
-                + [str(number) for number in (*self._files, told)],
-                # A file that changes twice within a second would be taken for its own compiled form.
+                + [str(number) for number in (*self._files, ready_write)],
+                # Without bytecode: Python would use an outdated compiled file after two changes within a second.
                 {**self._env, "PYTHONDONTWRITEBYTECODE": "1"},
-                files=(*self._files, told),
+                files=(*self._files, ready_write),
             )
         finally:
-            os.close(told)
+            os.close(ready_write)
         try:
             while not self._signals:
                 if select.select([ready], [], [], LOOK)[0]:
@@ -188,7 +188,7 @@ class _Supervisor:
             lines.append(f"Valkey is at {self._env[f'{PREFIX}REDIS__URL']}")
         if self._services:
             lines.append(f"Services: {', '.join(self._services)}")
-        lines.append("A change of a file reloads it; Ctrl-C ends everything.")
+        lines.append("When a file changes, it is reloaded. Ctrl-C ends everything.")
         print("\n" + "".join(f"  {line}\n" for line in lines), flush=True)
 
     # ---- while it runs ---------------------------------------------------------------------------------------
@@ -226,10 +226,10 @@ class _Supervisor:
         started = self._start_gateway()
         if started is None:
             if not self._signals:
-                goes_on = (
-                    "The gateway from before goes on." if self._gateway is not None else "Nothing is served."
+                state = (
+                    "The old gateway continues." if self._gateway is not None else "No gateway is running."
                 )
-                print(f"{goes_on} Correct the mistake and save.", flush=True)
+                print(f"{state} Correct the mistake and save.", flush=True)
             return after
         if self._gateway is not None:
             end(self._gateway)
@@ -238,7 +238,8 @@ class _Supervisor:
         return after
 
     def _end_all(self) -> None:
-        """The gateway first, so that its last calls still reach the services and Valkey. A second signal kills."""
+        """End the gateway first, so that its last calls still reach the services and Valkey. A second signal kills all
+        processes."""
         for process in self._processes():
             end(process)
 

@@ -1,8 +1,8 @@
-"""End every process of `bff dev` when `bff dev` itself has ended in whatever way, by SIGKILL too.
+"""Ends every process of `bff dev` when `bff dev` itself has ended for any reason, also by SIGKILL.
 
-This program leads the process group of all the others. Its standard input is a pipe whose other end only `bff dev`
-holds: the kernel closes that end when `bff dev` ends. Its argument is a folder that is removed then. It is run as a
-file, without the packages of the environment, so that it starts in milliseconds and stays small.
+This program leads the process group of all the others. Its standard input is a pipe whose other end only `bff dev` has
+open: the kernel closes that end when `bff dev` ends. Its argument is a folder that is then removed. It runs as a file,
+without the packages of the environment, so that it starts in milliseconds and needs little memory.
 """
 
 import os

@@ -1,7 +1,8 @@
 """The gateway's process under `bff dev`: `python -m bff.cli.dev.worker TARGET PUBLIC ADMIN READY`.
 
-PUBLIC and ADMIN are the numbers of two sockets that `bff dev` has opened and keeps open across reloads. One byte is
-written to READY once connections are accepted. Mistakes go to standard error, each on a line, and the exit code is 1.
+PUBLIC and ADMIN are the file descriptors of two sockets that `bff dev` keeps open during reloads. One byte is written
+to the file descriptor READY when connections are accepted. Mistakes are printed to standard error, one in each line,
+and the exit code is 1.
 """
 
 from __future__ import annotations
@@ -43,8 +44,8 @@ _GREEN, _YELLOW, _RED, _DIM = "\x1b[32m", "\x1b[33m", "\x1b[31m", "\x1b[2m"
 
 
 class ReadableLines(JsonLines):
-    """One line for each record, for a person: time, level or method, message, fields, correlation id. Texts are escaped
-    and cut as in the JSON log. coloured: for a terminal."""
+    """Formats each record as one readable line: time, level or method, message, fields, correlation id. Texts are
+    escaped and cut as in the JSON log. coloured: True for a terminal."""
 
     def __init__(self, coloured: bool) -> None:
         super().__init__()
@@ -77,7 +78,8 @@ class ReadableLines(JsonLines):
 
 
 def log_for_people(level: str) -> None:
-    """Send all logging of the process to standard error as readable lines, coloured at a terminal (NO_COLOR: never)."""
+    """Send all log records of the process to standard error as readable lines, with colours at a terminal unless
+    NO_COLOR is set. level: the lowest level that is logged."""
     out = logging.StreamHandler(sys.stderr)
     out.setFormatter(ReadableLines(sys.stderr.isatty() and not os.environ.get("NO_COLOR")))
     root = logging.getLogger()
@@ -87,7 +89,7 @@ def log_for_people(level: str) -> None:
 
 
 def prepare(target: str) -> tuple[Gateway, Settings]:
-    """The gateway and its settings. Raises DeclarationError with every mistake on a line of its own."""
+    """The gateway and its settings. Raises a DeclarationError with every mistake in a separate line."""
     gateway: Gateway | None = None
     with collecting() as mistakes:
         try:
