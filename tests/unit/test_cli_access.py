@@ -109,7 +109,10 @@ def test_check_names_a_limit_that_cannot_be_read(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--issuer", "https://other.test", "--subject", "ada"], "is not in the settings, which have https://issuer.test"),
+        (
+            ["--issuer", "https://other.test", "--subject", "ada"],
+            "is not in the settings, which have https://issuer.test",
+        ),
         (["--issuer", ISSUER, "--token", "1", "--keep", "0"], "--keep: seconds above 0"),
         (["--issuer", ISSUER, "--token", "1", "--keep", "nan"], "--keep: seconds above 0"),
         (["--issuer", ISSUER, "--subject", "ada"], "Redis cannot be reached (BFF_REDIS__URL)"),

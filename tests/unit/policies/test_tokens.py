@@ -56,7 +56,9 @@ KEY_ID = "its key id cannot be read"
 
 def test_a_token_that_is_bound_to_a_key_is_no_bearer_token() -> None:
     for bound in ({"jkt": "x"}, None, {}):
-        assert why(tokens.check_bearer, claims(cnf=bound)) == "it is bound to a key, so it is not a bearer token"
+        assert (
+            why(tokens.check_bearer, claims(cnf=bound)) == "it is bound to a key, so it is not a bearer token"
+        )
     tokens.check_bearer(claims(CNF={"jkt": "x"}))
 
 
