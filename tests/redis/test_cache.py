@@ -169,7 +169,7 @@ async def test_all_gateways_together_fetch_an_answer_once(redis_url: str) -> Non
         assert len(origin.asked) == 3
 
 
-async def test_a_cached_answer_expires_in_redis_when_it_is_no_longer_of_use(redis_url: str) -> None:
+async def test_a_cached_answer_expires_in_redis_when_it_cannot_be_used_any_more(redis_url: str) -> None:
     async with two(redis_url) as (a, _, _):
         await a.read()
         await a.settled()
@@ -370,7 +370,7 @@ async def test_one_request_reads_the_callers_own_changes_once(redis_url: str) ->
         assert a.how == ["miss", "hit", "hit"]
 
 
-async def test_after_a_lost_connection_the_local_cache_is_not_trusted(own_valkey: Valkey) -> None:
+async def test_after_a_lost_connection_the_local_cache_is_not_used(own_valkey: Valkey) -> None:
     origin = Origin()
     async with replica(own_valkey.url, origin) as a:
         assert await a.read(PUBLIC, None) == "one"

@@ -81,7 +81,7 @@ def saga(version: int = 0, status: str = "PENDING") -> SagaStatus:
     return SagaStatus(id="o1", type="order", status=status, version=version, mutation="k1", at=AT)
 
 
-async def test_of_a_hundred_concurrent_claims_one_is_new(claims: Claims) -> None:
+async def test_only_one_of_a_hundred_concurrent_claims_is_new(claims: Claims) -> None:
     answers = await asyncio.gather(*(claim(claims, f"h{number}") for number in range(100)))
     assert sum(isinstance(answer, New) for answer in answers) == 1
     assert sum(isinstance(answer, Busy) for answer in answers) == 99
@@ -193,7 +193,7 @@ async def test_a_saga_that_the_journal_lost_is_stored_as_the_service_reports_it(
     assert await journal.append(OWNER, Entry.of(saga(6, "COMPLETED"), now_ms=0)) == "appended"
 
 
-async def test_a_claim_lies_in_its_owners_slot_and_expires(claims: Claims, redis: RedisClient) -> None:
+async def test_a_claim_is_in_its_owners_slot_and_expires(claims: Claims, redis: RedisClient) -> None:
     held = await ticket(claims)
     (key,) = await redis.call("KEYS", "*")
     assert key.startswith(redis_key(owner_tag(OWNER), "claim:").encode())

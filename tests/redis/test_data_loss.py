@@ -113,7 +113,7 @@ async def test_a_lost_position_is_never_given_to_another_event(forgetful: Forget
         assert view == {"told": 5, "other": 10}
 
 
-async def test_a_journal_without_loss_goes_on_where_it_was(forgetful: Forgetful) -> None:
+async def test_a_journal_without_loss_continues_at_its_position(forgetful: Forgetful) -> None:
     async with world(forgetful.valkey.url) as one, client(one) as ada:
         await one.tell("o1", 1)
         await one.tell("o1", 2)

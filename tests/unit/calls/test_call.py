@@ -59,18 +59,18 @@ def test_a_segment_that_would_change_the_path_is_refused(name: str) -> None:
     assert (raised.value.status, raised.value.owner.team) == (404, "Store")
 
 
-def test_the_rest_becomes_the_query_in_order_with_lists_repeated_and_none_left_out() -> None:
+def test_other_arguments_become_the_query_in_order_with_lists_repeated_and_none_left_out() -> None:
     assert store.search(["x", "y"]).query == (("word", "x"), ("word", "y"))
     assert store.search([], 3).query == (("limit", "3"),)
 
 
-def test_a_body_is_encoded_when_the_call_is_made_and_keywords_stay_data() -> None:
+def test_a_body_is_encoded_when_the_call_is_made() -> None:
     call = store.make(Thing(name="n"))
     assert call.body == b'{"name":"n"}'
     assert call.query == (("dry", "true"),)
 
 
-def test_options_return_a_new_call_and_leave_the_old_one() -> None:
+def test_options_return_a_new_call_and_do_not_change_the_old_one() -> None:
     call = store.thing("a")
     assert call.fresh(5).public().within(0.2) != call
     assert (call.freshness, call.shared, call.timeout) == (None, False, None)
@@ -87,7 +87,7 @@ def test_options_return_a_new_call_and_leave_the_old_one() -> None:
         lambda: store.make(Thing(name="n")).keyed("line\nbreak"),
     ],
 )
-def test_options_that_make_no_sense_are_refused_by_name(spoil: object) -> None:
+def test_invalid_options_are_refused_with_the_name_of_the_call(spoil: object) -> None:
     with pytest.raises(DeclarationError, match=r"Store\."):
         spoil()  # type: ignore[operator]
 

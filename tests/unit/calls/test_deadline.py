@@ -45,7 +45,7 @@ def run(main: Callable[[Loop], Coroutine[Any, Any, T]]) -> T:
         loop.close()
 
 
-def test_a_block_that_takes_too_long_is_cut_and_one_in_time_is_not() -> None:
+def test_a_block_that_takes_too_long_is_ended_and_one_in_time_is_not() -> None:
     async def main(loop: Loop) -> None:
         timer = RequestTimer(loop.time)
         with timer.limit(1.0) as limit:
@@ -59,7 +59,7 @@ def test_a_block_that_takes_too_long_is_cut_and_one_in_time_is_not() -> None:
     run(main)
 
 
-def test_what_is_nested_or_side_by_side_keeps_to_one_timer() -> None:
+def test_nested_and_concurrent_limits_share_one_timer() -> None:
     async def main(loop: Loop) -> None:
         timer = RequestTimer(loop.time)
 
@@ -77,7 +77,7 @@ def test_what_is_nested_or_side_by_side_keeps_to_one_timer() -> None:
     run(main)
 
 
-def test_only_the_task_inside_is_cut() -> None:
+def test_a_limit_cancels_only_the_task_inside_it() -> None:
     async def main(loop: Loop) -> None:
         timer = RequestTimer(loop.time)
 
@@ -99,7 +99,7 @@ def test_only_the_task_inside_is_cut() -> None:
     run(main)
 
 
-def test_a_cancellation_from_outside_stays_one_also_at_the_same_moment() -> None:
+def test_a_cancellation_from_outside_at_the_same_time_stays_a_cancellation() -> None:
     async def main(loop: Loop) -> None:
         for also_cut in (False, True):
             timer = RequestTimer(loop.time)
@@ -118,7 +118,7 @@ def test_a_cancellation_from_outside_stays_one_also_at_the_same_moment() -> None
     run(main)
 
 
-def test_a_block_without_a_time_ends_when_it_is_told_to() -> None:
+def test_a_block_without_a_time_ends_when_expire_is_called() -> None:
     async def main(loop: Loop) -> None:
         timer = RequestTimer(loop.time)
         with pytest.raises(TimeoutError), timer.limit(None) as limit:

@@ -22,7 +22,7 @@ class Newer(Legacy, team="Newer", contact="#newer"):
     pass
 
 
-def test_a_class_an_inheriting_class_and_an_instance_have_their_table_and_others_the_usual_one() -> None:
+def test_a_class_a_subclass_or_an_instance_may_have_its_table_and_others_have_the_default() -> None:
     own = Plain()
     own.outcomes = OUTCOMES.changed({418: Outcome("failed", repeat="unknown")})
     assert Plain().thing().outcomes is OUTCOMES
@@ -33,7 +33,7 @@ def test_a_class_an_inheriting_class_and_an_instance_have_their_table_and_others
 
 
 @pytest.mark.parametrize("status", [200, 299, 401, 407, 429, 500, 600])
-def test_a_table_passes_on_statuses_of_4xx_alone_and_none_that_speaks_of_the_gateway(status: int) -> None:
+def test_a_table_passes_on_only_4xx_statuses_that_are_not_about_the_gateway(status: int) -> None:
     with pytest.raises(ValueError, match=str(status)):
         OUTCOMES.changed({status: TEAPOT})
     with pytest.raises(ValueError, match=str(status)):

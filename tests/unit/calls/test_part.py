@@ -45,14 +45,14 @@ def scope(runner: Fake, seconds: float = 1.0, clock: Clock = lambda: 100.0) -> R
     return RequestContext(Deadline.after(seconds, clock), runner, "0" * 8)
 
 
-async def test_parts_run_side_by_side_and_keep_their_order_and_types() -> None:
+async def test_parts_run_concurrently_and_return_in_order_with_their_types() -> None:
     with use_context(scope(Fake())):
         a, b = await together(words.say("a"), optional(words.say("b")))
     assert a == Word(text="a")
     assert b == Ready[Word](data=Word(text="b"))
 
 
-async def test_an_optional_part_that_fails_says_why_when_and_whose() -> None:
+async def test_a_failed_optional_part_has_its_reason_retry_time_and_owner() -> None:
     with use_context(scope(Fake())) as request:
         part = await optional(words.say("late"))
     assert isinstance(part, Missing)
@@ -65,7 +65,7 @@ async def test_an_optional_part_that_fails_says_why_when_and_whose() -> None:
     assert request.record.missing == 1
 
 
-async def test_a_bug_inside_an_optional_part_is_not_swallowed() -> None:
+async def test_a_bug_inside_an_optional_part_is_raised() -> None:
     async def buggy() -> Word:
         raise ZeroDivisionError
 
@@ -73,7 +73,7 @@ async def test_a_bug_inside_an_optional_part_is_not_swallowed() -> None:
         await optional(buggy())
 
 
-async def test_the_first_required_failure_cancels_the_rest_and_comes_out_as_it_is() -> None:
+async def test_the_first_required_failure_cancels_the_others_and_is_raised_unchanged() -> None:
     cancelled = asyncio.Event()
 
     async def slow() -> Word:
@@ -89,7 +89,7 @@ async def test_the_first_required_failure_cancels_the_rest_and_comes_out_as_it_i
     assert cancelled.is_set()
 
 
-async def test_a_part_can_only_bring_the_deadline_nearer() -> None:
+async def test_a_part_can_only_make_the_deadline_earlier() -> None:
     runner = Fake()
     with use_context(scope(runner, 1.0)):
         await optional(words.say("a"), within=0.3)
@@ -98,7 +98,7 @@ async def test_a_part_can_only_bring_the_deadline_nearer() -> None:
     assert runner.left == pytest.approx([0.3, 1.0, 1.0])
 
 
-async def test_nested_parts_shrink_step_by_step_and_the_outer_scope_is_untouched() -> None:
+async def test_nested_parts_have_earlier_deadlines_and_the_outer_context_is_unchanged() -> None:
     runner = Fake()
 
     async def inner() -> Word:
@@ -120,7 +120,7 @@ async def test_a_call_can_be_awaited_again_and_runs_again() -> None:
     assert len(runner.left) == 2
 
 
-async def test_while_the_gateway_has_too_much_to_do_optional_parts_are_left_out_unasked() -> None:
+async def test_while_the_gateway_is_overloaded_optional_parts_are_left_out_without_a_call() -> None:
     runner = Fake()
 
     async def several() -> Word:
@@ -139,7 +139,7 @@ async def test_while_the_gateway_has_too_much_to_do_optional_parts_are_left_out_
     assert request.record.missing == 2
 
 
-async def test_a_part_that_had_to_make_do_with_an_old_answer_says_how_old() -> None:
+async def test_a_part_with_a_stale_answer_has_the_age_of_the_answer() -> None:
     class Old(Fake):
         async def run(self, call: Call[Any], scope: RequestContext) -> Any:
             ages = {"old": 12.5, "older": 40.0}
@@ -161,7 +161,7 @@ async def test_a_part_that_had_to_make_do_with_an_old_answer_says_how_old() -> N
     assert isinstance(fresh, Ready)
 
 
-async def test_n_parts_side_by_side_cost_one_task_less_than_n() -> None:
+async def test_n_concurrent_parts_need_one_task_less_than_n() -> None:
     tasks: set[object] = set()
 
     class Noting(Fake):
@@ -179,7 +179,7 @@ async def test_n_parts_side_by_side_cost_one_task_less_than_n() -> None:
 
 
 @pytest.mark.parametrize("broken", [0, 1, 2])
-async def test_whichever_part_fails_the_others_are_cancelled_and_its_error_comes_out(broken: int) -> None:
+async def test_when_any_part_fails_the_others_are_cancelled_and_its_error_is_raised(broken: int) -> None:
     ended: list[int] = []
 
     async def slow(number: int) -> Word:
@@ -196,7 +196,7 @@ async def test_whichever_part_fails_the_others_are_cancelled_and_its_error_comes
 
 
 @pytest.mark.parametrize("first", [True, False])
-async def test_a_mistake_beside_a_services_failure_is_the_one_that_is_raised(first: bool) -> None:
+async def test_a_bug_that_occurs_with_a_services_failure_is_raised(first: bool) -> None:
     begun = asyncio.Event()
 
     async def mistaken() -> int:
@@ -220,7 +220,7 @@ async def test_a_mistake_beside_a_services_failure_is_the_one_that_is_raised(fir
         await optional(together(*parts))
 
 
-async def test_within_bounds_whatever_a_part_awaits_and_names_whose_call_it_began_last() -> None:
+async def test_within_limits_anything_a_part_awaits_and_names_the_owner_of_its_last_call() -> None:
     cancelled: list[str] = []
 
     async def slow(*, ask: bool) -> Word:
@@ -246,7 +246,7 @@ async def test_within_bounds_whatever_a_part_awaits_and_names_whose_call_it_bega
     assert (cancelled, request.record.missing) == (["yes", "yes"], 2)
 
 
-async def test_a_timeout_of_a_views_own_is_no_missing_part_and_a_cancellation_stays_one() -> None:
+async def test_a_timeout_raised_by_the_view_is_not_a_missing_part_and_a_cancellation_stays_one() -> None:
     async def mine() -> Word:
         raise TimeoutError("a bug")
 

@@ -42,7 +42,7 @@ JSON = st.recursive(
 )
 
 
-def test_every_byte_arrives_in_its_place() -> None:
+def test_every_byte_of_a_body_is_in_its_place() -> None:
     screen = Screen(name="x", first=Raw(BODY), more=[Ready(data=Raw(b"[1.0]")), Ready(data=Raw(b'"a"'))])
     assert codec_of(Screen).encode(screen) == (
         b'{"name":"x","first":'
@@ -52,7 +52,7 @@ def test_every_byte_arrives_in_its_place() -> None:
 
 
 @given(st.text(), st.lists(JSON, max_size=5))
-def test_a_screen_around_bodies_is_their_json(name: str, values: list[Any]) -> None:
+def test_a_screen_with_bodies_is_valid_json_with_their_values(name: str, values: list[Any]) -> None:
     bodies = [Raw(json.dumps(value).encode(errors="surrogatepass")) for value in values if _plain(value)]
     screen = Screen(name=name, first=Raw(b"0"), more=[Ready(data=body) for body in bodies])
     read = json.loads(codec_of(Screen).encode(screen))
@@ -69,7 +69,7 @@ def _plain(value: Any) -> bool:
 
 
 @given(st.binary(max_size=60) | JSON.map(lambda value: json.dumps(value).encode()))
-def test_what_is_accepted_is_json_for_a_stricter_reader_too(body: bytes) -> None:
+def test_an_accepted_body_is_json_for_a_stricter_parser_too(body: bytes) -> None:
     try:
         Raw(body)
     except ValueError:
@@ -88,18 +88,18 @@ def test_what_is_accepted_is_json_for_a_stricter_reader_too(body: bytes) -> None
         b"[" * 5_000 + b"]" * 5_000, b'{"a":' * 500 + b"1" + b"}" * 500, b'"\x01"', b"\xff\xfe{}",
     ],
 )  # fmt: skip
-def test_what_is_not_json_in_utf8_or_nested_too_deeply_is_invalid(body: bytes) -> None:
+def test_a_body_that_is_not_utf8_json_or_nested_too_deeply_is_invalid(body: bytes) -> None:
     with pytest.raises(ValueError):
         Raw(body)
     with pytest.raises(Invalid, match="not JSON"):
         decode(Reviews().of("x"), WireResponse(200, {"content-type": "application/json"}, body))
 
 
-def test_words_that_look_like_numbers_may_stand_in_a_text() -> None:
+def test_nan_and_infinity_are_allowed_inside_a_text() -> None:
     assert Raw(b'{"a":"NaN and Infinity"}').value() == {"a": "NaN and Infinity"}
 
 
-def test_a_whole_answer_needs_the_content_type_too() -> None:
+def test_a_raw_answer_needs_a_json_content_type_too() -> None:
     with pytest.raises(Invalid):
         decode(Reviews().of("x"), WireResponse(200, {"content-type": "text/html"}, b"{}"))
 
@@ -109,12 +109,12 @@ def test_raw_inside_a_services_model_is_refused() -> None:
         Screen.model_validate_json(b'{"name":"x","first":{}}')
 
 
-def test_something_else_where_raw_was_declared_is_not_written() -> None:
+def test_a_value_of_another_type_than_the_declared_raw_is_not_written() -> None:
     with pytest.raises(PydanticSerializationError):
         codec_of(Screen).encode(Screen.model_construct(name="x", first={"secret": 1}))
 
 
-def test_it_can_be_looked_into_compared_and_written_without_a_screen() -> None:
+def test_a_raw_body_can_be_read_compared_and_written_without_a_screen() -> None:
     one = Raw(b'{"a":1}')
     assert (one.value(), one, hash(one)) == ({"a": 1}, Raw(b'{"a":1}'), hash(Raw(b'{"a":1}')))
     assert one != Raw(b'{"a": 1}') and repr(one) == "Raw(7 bytes)"
@@ -122,7 +122,7 @@ def test_it_can_be_looked_into_compared_and_written_without_a_screen() -> None:
     assert Screen.model_json_schema()["properties"]["first"]["description"]
 
 
-async def test_a_test_answers_with_plain_values() -> None:
+async def test_a_test_may_answer_with_plain_values() -> None:
     reviews = Reviews()
     with request_context({"Reviews.of": {"stars": 5}}):
         part = await optional(reviews.of("x"))

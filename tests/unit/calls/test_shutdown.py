@@ -32,7 +32,7 @@ class Work(Background):
 
 
 @pytest.mark.parametrize("how", ["raises", "returns"])
-async def test_work_that_ends_before_it_begins_makes_its_start_fail(how: str) -> None:
+async def test_start_fails_when_the_work_ends_at_once(how: str) -> None:
     work = Work(how)
     async with asyncio.timeout(20):
         for _ in range(2):
@@ -42,7 +42,7 @@ async def test_work_that_ends_before_it_begins_makes_its_start_fail(how: str) ->
         await work.stop()
 
 
-async def test_work_that_does_not_begin_makes_its_start_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_start_fails_when_the_work_does_not_begin(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(background, "START", 0.05)
     work = Work("hangs")
     with pytest.raises(TimeoutError):
@@ -63,7 +63,7 @@ async def test_a_start_that_is_cancelled_leaves_no_work_behind() -> None:
             await asyncio.sleep(0)
 
 
-async def test_whoever_is_cancelled_while_stopping_work_is_cancelled() -> None:
+async def test_a_caller_cancelled_while_it_stops_work_is_cancelled() -> None:
     work = Work("lingers")
     await work.start()
     stopping = asyncio.create_task(work.stop())
@@ -76,7 +76,7 @@ async def test_whoever_is_cancelled_while_stopping_work_is_cancelled() -> None:
     work.released.set()
 
 
-async def test_a_task_that_ignores_its_cancellation_is_named_and_left(
+async def test_a_task_that_ignores_its_cancellation_is_logged_and_not_waited_for(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     work = Work("lingers")
@@ -89,7 +89,7 @@ async def test_a_task_that_ignores_its_cancellation_is_named_and_left(
     await asyncio.wait([task])
 
 
-async def test_what_a_task_raises_when_it_is_ended_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_error_of_a_cancelled_task_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     begun = asyncio.Event()
 
     async def fails() -> None:
@@ -105,7 +105,7 @@ async def test_what_a_task_raises_when_it_is_ended_is_logged(caplog: pytest.LogC
     assert "one that fails failed when it was cancelled" in caplog.text and "at the end" in caplog.text
 
 
-async def test_everything_is_closed_whatever_happens_to_one(caplog: pytest.LogCaptureFixture) -> None:
+async def test_all_are_closed_when_closing_one_fails(caplog: pytest.LogCaptureFixture) -> None:
     closed: list[str] = []
 
     def closes(name: str) -> object:
@@ -136,7 +136,7 @@ async def test_everything_is_closed_whatever_happens_to_one(caplog: pytest.LogCa
     assert "the slow one could not be closed within 0.05 s" in caplog.text
 
 
-async def test_whoever_is_cancelled_while_closing_is_cancelled_after_the_rest_is_closed() -> None:
+async def test_a_caller_cancelled_while_closing_is_cancelled_after_the_others_are_closed() -> None:
     closed = asyncio.Event()
 
     async def hangs() -> None:

@@ -193,12 +193,12 @@ def wrong(seed: int) -> list[str]:
 # The last ones are seeds in which a stream once joined again and again without an end: a restored state of two pieces,
 # the first of which was not taken yet.
 @pytest.mark.parametrize("seed", [*range(200), 6005, 7066, 7151, 8176])
-def test_every_client_ends_with_the_newest_of_everything(seed: int) -> None:
+def test_every_client_ends_with_the_newest_state(seed: int) -> None:
     assert wrong(seed) == [], f"seed {seed}"
 
 
 @pytest.mark.slow
-def test_every_client_ends_with_the_newest_of_everything_for_random_seeds() -> None:
+def test_every_client_ends_with_the_newest_state_for_random_seeds() -> None:
     """Other seeds each time; `wrong(seed)` plays one that failed again."""
     first = random.SystemRandom().randrange(2**32)
     print(f"seeds {first} to {first + 2999}")

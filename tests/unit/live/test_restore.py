@@ -90,7 +90,7 @@ def closed(after: float) -> CircuitOpen:
     return CircuitOpen(OWNER, "Orders.mine", "is not called for a moment.", retry_after=after)
 
 
-def test_a_rejection_by_the_breaker_counts_as_no_failure_and_lengthens_no_pause() -> None:
+def test_a_rejection_by_the_breaker_is_not_a_failure_and_does_not_lengthen_the_pause() -> None:
     async def course(group: asyncio.TaskGroup) -> None:
         queue = Queue(group, lambda number, now: closed(300.0) if now < 60 else None)
         for number in range(200):
@@ -157,7 +157,7 @@ def test_an_owner_whose_service_always_fails_is_retried_less_and_less_often(erro
     play(course)
 
 
-def test_owners_whose_streams_go_on_are_spread_and_one_that_waits_for_a_state_comes_first() -> None:
+def test_restores_of_streams_with_a_position_are_spread_and_waiting_ones_come_first() -> None:
     async def course(group: asyncio.TaskGroup) -> None:
         queue = Queue(group, lambda number, now: None)
         for number in range(300):
@@ -173,7 +173,7 @@ def test_owners_whose_streams_go_on_are_spread_and_one_that_waits_for_a_state_co
     play(course)
 
 
-def test_a_journal_that_another_process_has_restored_costs_no_call() -> None:
+def test_no_call_is_made_for_a_journal_that_another_process_has_restored() -> None:
     async def course(group: asyncio.TaskGroup) -> None:
         queue = Queue(group, lambda number, now: None)
         queue.journals.whole.add(person(1).id)
@@ -184,7 +184,7 @@ def test_a_journal_that_another_process_has_restored_costs_no_call() -> None:
     play(course)
 
 
-def test_an_owner_who_left_costs_no_call_and_a_poll_after_a_failure_makes_none() -> None:
+def test_no_call_is_made_for_an_owner_who_left_or_a_poll_just_after_a_failure() -> None:
     async def course(group: asyncio.TaskGroup) -> None:
         queue = Queue(group, lambda number, now: RuntimeError("away"))
         left = stream(1)

@@ -158,7 +158,7 @@ def test_an_event_published_before_the_journal_was_read_and_not_in_it_is_dropped
     assert one.on_event(*event(6))
 
 
-def test_a_cursor_that_cannot_be_read_gets_a_reset() -> None:
+def test_an_invalid_cursor_gets_a_reset() -> None:
     one = stream("not ours")
     assert one.position is None
     join(one, opened(5))
@@ -207,7 +207,7 @@ async def test_messages_that_a_paused_connection_does_not_take_follow_in_order()
 
 
 @pytest.mark.parametrize("size", [2, 60_000])
-async def test_a_client_that_does_not_read_costs_no_more_than_its_queue_and_then_gets_the_state(
+async def test_a_client_that_does_not_read_has_a_bounded_queue_and_then_gets_the_state(
     size: int,
 ) -> None:
     one = stream(queue=16)
@@ -283,7 +283,7 @@ async def test_a_large_value_is_not_lost_while_the_sagas_are_unknown() -> None:
     assert large in b"".join(SOCKETS[one].chunks)
 
 
-def test_a_stream_that_is_cut_off_as_it_joins_stays_closed() -> None:
+def test_a_stream_disconnected_while_it_joins_stays_closed() -> None:
     one = stream(listener=ABORTING)
     SOCKETS[one].open = False
     join(one, opened(3))
@@ -291,7 +291,7 @@ def test_a_stream_that_is_cut_off_as_it_joins_stays_closed() -> None:
     assert one.ended, one.state
 
 
-def test_a_stream_that_is_cut_off_by_a_large_event_stays_closed() -> None:
+def test_a_stream_disconnected_by_a_large_event_stays_closed() -> None:
     one = stream(listener=ABORTING)
     join(one, opened(3))
     SOCKETS[one].open = False
@@ -320,7 +320,7 @@ def test_values_wait_for_the_snapshot() -> None:
     assert SOCKETS[one].chunks[1:] == [b"event: value\ndata: 4\n\n"]
 
 
-def test_values_come_whole_after_a_resume_and_not_again_after_a_gap() -> None:
+def test_all_values_are_sent_after_a_resume_and_not_again_after_a_gap() -> None:
     one = stream("e-3", names=("stock/a",))
     join(one, opened(4, "history", b"{}"), b"7")
     assert sent(one) == [("saga", "e-4"), ("value", "")]
@@ -355,7 +355,7 @@ async def test_bye_follows_everything_that_waits() -> None:
     assert SOCKETS[one].ended
 
 
-def test_a_turn_of_the_wheel_finds_the_streams_that_are_due_and_no_others() -> None:
+def test_the_timing_wheel_returns_only_the_streams_that_are_due() -> None:
     wheel = TimingWheel(0.25, 15.0, now=100.0)
     streams = [stream() for _ in range(40)]
     for number, one in enumerate(streams):
@@ -375,7 +375,7 @@ def test_a_turn_of_the_wheel_finds_the_streams_that_are_due_and_no_others() -> N
     assert wheel.due(10_000.0) != []
 
 
-def test_bye_has_the_time_to_reconnect_as_data_and_as_a_retry_field() -> None:
+def test_bye_has_the_time_to_reconnect_in_its_data_and_in_a_retry_field() -> None:
     frame = sse.bye("drain", 1.5)
     assert frame.endswith(b"\n\n")
     assert sorted(frame.split(b"\n")[:-2]) == [

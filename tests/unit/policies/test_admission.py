@@ -26,11 +26,13 @@ AT_ONCE = AdmissionRule(in_flight=100, lag=0.05, sustained=0.0)
         (60, 0.05, "rejected"),
     ],
 )
-def test_first_the_optional_parts_go_then_requests(in_flight: int, lag: float, entry: str) -> None:
+def test_optional_parts_are_left_out_first_then_requests_are_rejected(
+    in_flight: int, lag: float, entry: str
+) -> None:
     assert Admission(AT_ONCE).decide(in_flight, lag, 10.0) == entry
 
 
-def test_what_may_be_late_is_let_in_by_numbers_alone() -> None:
+def test_decide_by_count_ignores_a_late_loop() -> None:
     policy = Admission(AT_ONCE)
     assert policy.decide(0, 1.0, 10.0) == "rejected"
     assert [policy.decide_by_count(number) for number in (0, 59, 60, 99, 100)] == [
@@ -43,7 +45,7 @@ def test_what_may_be_late_is_let_in_by_numbers_alone() -> None:
 
 
 @given(st.integers(0, 200), st.floats(0, 0.4), st.integers(0, 200), st.floats(0, 0.4), st.floats(0, 0.3))
-def test_more_load_never_opens_the_door_wider(
+def test_a_higher_load_never_gets_a_milder_decision(
     flight: int, lag: float, more: int, later: float, sustained: float
 ) -> None:
     policy = Admission(AdmissionRule(in_flight=100, lag=0.05, sustained=sustained))
@@ -56,14 +58,14 @@ def test_more_load_never_opens_the_door_wider(
 STANDING = AdmissionRule(in_flight=1000, lag=0.05, sustained=0.25, degrade_at=0.6)
 
 
-def test_a_loop_has_been_late_for_at_least_as_long_as_it_is_late_now() -> None:
+def test_a_loop_counts_as_late_for_at_least_its_current_lag() -> None:
     policy = Admission(STANDING)
     policy.record_lag(MIN_LIMIT, 0.05, 10.0)
     # It was thought to be late since 9.95; being late by 0.4 now says since 9.7.
     assert policy.decide(MIN_LIMIT, 0.4, 10.1) == "rejected"
 
 
-def test_one_late_turn_refuses_nobody() -> None:
+def test_one_late_turn_rejects_no_request() -> None:
     policy = Admission(STANDING)
     policy.record_lag(200, 0.1, 10.0)
     assert policy.decide(200, 0.1, 10.0) == "admitted"
@@ -71,7 +73,7 @@ def test_one_late_turn_refuses_nobody() -> None:
     assert (policy.limit, policy.decide(200, 0.1, 10.1)) == (1000, "admitted")
 
 
-def test_late_at_every_look_is_refused_from_the_standing_time_on_and_lean_before() -> None:
+def test_a_loop_that_stays_late_degrades_screens_first_and_then_rejects() -> None:
     policy = Admission(STANDING)
     entries = []
     for number in range(8):
@@ -92,7 +94,7 @@ def test_late_at_every_look_is_refused_from_the_standing_time_on_and_lean_before
     assert policy.limit < 200
 
 
-def test_a_look_in_time_begins_the_standing_time_anew() -> None:
+def test_a_measurement_on_time_restarts_the_sustained_time() -> None:
     policy = Admission(STANDING)
     for now in (10.0, 10.1):
         policy.record_lag(200, 0.05, now)
@@ -102,7 +104,7 @@ def test_a_look_in_time_begins_the_standing_time_anew() -> None:
     assert policy.limit == 1000
 
 
-def test_a_request_that_finds_the_loop_in_time_begins_it_anew_too() -> None:
+def test_a_request_that_finds_the_loop_on_time_restarts_the_sustained_time() -> None:
     policy = Admission(STANDING)
     policy.record_lag(200, 0.05, 10.0)
     assert policy.decide(200, 0.0, 15.0) == "admitted", "nobody looks while nothing is in flight"
@@ -110,13 +112,13 @@ def test_a_request_that_finds_the_loop_in_time_begins_it_anew_too() -> None:
     assert policy.decide(200, 0.05, 15.1) == "admitted"
 
 
-def test_one_turn_as_long_as_the_standing_time_is_a_standing_delay() -> None:
+def test_one_turn_as_long_as_the_sustained_time_is_a_standing_delay() -> None:
     policy = Admission(STANDING)
     assert policy.decide(1, 0.249, 10.0) == "degraded"
     assert policy.decide(1, 0.25, 10.0) == "rejected"
 
 
-def test_after_a_standing_delay_the_next_late_turn_is_believed_at_once_for_a_while() -> None:
+def test_for_a_second_after_a_standing_delay_a_late_turn_rejects_at_once() -> None:
     policy = Admission(STANDING)
     policy.record_lag(200, 0.3, 10.0)
     policy.record_lag(0, 0.0, 10.1)
@@ -129,7 +131,7 @@ def test_after_a_standing_delay_the_next_late_turn_is_believed_at_once_for_a_whi
     assert policy.decide(0, 0.05, 10.5 + ALERT) == "admitted"
 
 
-def test_where_all_places_are_taken_a_somewhat_late_loop_is_no_way_in() -> None:
+def test_at_the_limit_a_slightly_late_loop_still_rejects() -> None:
     assert Admission(AT_ONCE).decide(100, 0.03, 10.0) == "rejected"
 
 
@@ -137,7 +139,7 @@ def test_where_all_places_are_taken_a_somewhat_late_loop_is_no_way_in() -> None:
 EXACT = AdmissionRule(in_flight=1000, lag=0.25, sustained=0.5, degrade_at=0.5)
 
 
-def test_each_bound_belongs_to_what_lies_beyond_it() -> None:
+def test_each_threshold_itself_counts_as_exceeded() -> None:
     assert Admission(EXACT).decide(1, 0.25, 10.0) == "degraded", "late for just half of the standing time"
     policy = Admission(EXACT)
     policy.record_lag(200, 0.125, 10.0)
@@ -154,7 +156,7 @@ def test_each_bound_belongs_to_what_lies_beyond_it() -> None:
 # ---- how many are too many -----------------------------------------------------------------------------------------
 
 
-def test_a_standing_delay_lowers_what_is_let_in_to_a_part_of_what_was_there() -> None:
+def test_a_standing_delay_lowers_the_limit_to_a_share_of_the_requests_in_flight() -> None:
     policy = Admission(AdmissionRule(in_flight=1000, lag=0.05, sustained=0.0))
     policy.record_lag(200, 0.05, 1.0)
     assert policy.limit == 160
@@ -164,7 +166,7 @@ def test_a_standing_delay_lowers_what_is_let_in_to_a_part_of_what_was_there() ->
     assert policy.limit == 128, "of the limit, where more was in flight"
 
 
-def test_a_loop_in_time_lets_it_grow_back_and_no_further_than_the_rule() -> None:
+def test_a_loop_on_time_lets_the_limit_grow_back_up_to_the_rule() -> None:
     policy = Admission(AdmissionRule(in_flight=1000, lag=0.05, sustained=0.0))
     policy.record_lag(200, 0.05, 1.0)
     policy.record_lag(10, 0.049, 1.1)
@@ -174,7 +176,7 @@ def test_a_loop_in_time_lets_it_grow_back_and_no_further_than_the_rule() -> None
     assert policy.limit == 1000
 
 
-def test_one_bad_moment_with_little_to_do_is_forgotten_within_a_second_of_looks() -> None:
+def test_the_limit_recovers_from_one_bad_moment_within_a_hundred_measurements() -> None:
     policy = Admission(AdmissionRule(in_flight=1000, lag=0.05))
     policy.record_lag(0, 3.0, 1.0)
     assert policy.limit == MIN_LIMIT
@@ -184,7 +186,7 @@ def test_one_bad_moment_with_little_to_do_is_forgotten_within_a_second_of_looks(
     assert policy.limit == 1000
 
 
-def test_a_loop_in_time_is_noticed_also_by_who_is_refused_for_the_number() -> None:
+def test_a_request_rejected_by_number_also_notices_a_loop_on_time() -> None:
     policy = Admission(AdmissionRule(in_flight=1, lag=0.05, sustained=0.25))
     policy.record_lag(0, 0.049, 10.0)
     assert policy.decide(1, 0.0, 10.2) == "rejected"
@@ -194,7 +196,7 @@ def test_a_loop_in_time_is_noticed_also_by_who_is_refused_for_the_number() -> No
     assert policy.decide(0, 0.05, 10.86) == "rejected", "late for 0.31 s"
 
 
-def test_a_rule_below_the_least_is_kept() -> None:
+def test_a_rule_below_the_minimum_limit_still_applies() -> None:
     policy = Admission(AdmissionRule(in_flight=2, lag=0.05))
     policy.record_lag(2, 1.0, 1.0)
     assert policy.limit == 2

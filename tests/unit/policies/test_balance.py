@@ -29,12 +29,12 @@ def names(found: list[Backend[str]]) -> list[str]:
     return [one.wire.removeprefix("wire ") for one in found]
 
 
-def test_round_robin_takes_them_in_turn() -> None:
+def test_round_robin_uses_the_addresses_in_turn() -> None:
     balance = Balancer("s", backends(3), how="round-robin")
     assert names([balance.pick() for _ in range(6)]) == ["1", "2", "0", "1", "2", "0"]
 
 
-def test_of_two_at_random_the_one_with_fewer_calls_is_taken() -> None:
+def test_of_two_random_addresses_the_one_with_fewer_calls_is_used() -> None:
     made = backends(3)
     made[0].pending, made[1].pending, made[2].pending = 5, 1, 3
     balance = Balancer("s", made, below=random.Random(1).randrange)
@@ -43,7 +43,7 @@ def test_of_two_at_random_the_one_with_fewer_calls_is_taken() -> None:
     assert found.count("1") > found.count("2")
 
 
-def test_each_pair_of_two_different_ones_can_be_drawn() -> None:
+def test_every_pair_of_different_addresses_can_be_drawn() -> None:
     made = backends(3)
     for draws, found in [([0, 1], 2), ([1, 1], 2), ([1, 0], 0), ([2, 0], 0), ([2, 1], 1)]:
         for one in made:
@@ -54,7 +54,7 @@ def test_each_pair_of_two_different_ones_can_be_drawn() -> None:
         assert balance.pick() is made[found], draws
 
 
-def test_a_turn_skips_those_that_are_out_and_goes_on_after_the_one_taken() -> None:
+def test_round_robin_skips_ejected_addresses_and_continues_after_the_one_used() -> None:
     made = backends(5)
     balance = Balancer("s", made, how="round-robin", failures=1)
     balance.record_failure(made[1])
@@ -64,21 +64,21 @@ def test_a_turn_skips_those_that_are_out_and_goes_on_after_the_one_taken() -> No
     assert names([balance.pick(avoid=made[4]) for _ in range(3)]) == ["3", "0", "3"]
 
 
-def test_the_only_one_left_is_taken_again_by_a_retry() -> None:
+def test_a_retry_uses_the_same_address_when_there_is_no_other() -> None:
     made = backends(2)
     balance = Balancer("s", made, failures=1)
     balance.record_failure(made[0])
     assert balance.pick(avoid=made[1]) is made[1]
 
 
-def test_no_address_is_a_mistake_that_names_the_service() -> None:
+def test_an_empty_list_of_addresses_is_refused_with_the_services_name() -> None:
     with pytest.raises(ValueError, match=r"^shelf: no address$"):
         Balancer[str]("shelf", [])
     with pytest.raises(ValueError, match=r"^shelf: no address$"):
         Balancer("shelf", backends(1)).replace([])
 
 
-def test_by_default_five_in_a_row_eject_for_ten_seconds_and_never_for_more_than_five_minutes() -> None:
+def test_by_default_five_failures_in_a_row_eject_for_ten_seconds_up_to_five_minutes() -> None:
     clock, seen = Clock(), list[PolicyEvent]()
     made = backends(2)
     balance = Balancer("s", made, clock=clock, observe=seen.append)
@@ -94,14 +94,14 @@ def test_by_default_five_in_a_row_eject_for_ten_seconds_and_never_for_more_than_
     assert lasted == [min(10.0 * number, 300.0) for number in range(1, 41)]
 
 
-def test_equal_ones_are_all_used() -> None:
+def test_addresses_with_equal_load_are_all_used() -> None:
     balance = Balancer("s", backends(4), below=random.Random(1).randrange)
     found = names([balance.pick() for _ in range(400)])
     assert min(found.count(one) for one in "0123") > 60
 
 
 @pytest.mark.parametrize("how", ["round-robin", "least-pending"])
-def test_a_retry_goes_elsewhere_where_there_is_an_elsewhere(how: str) -> None:
+def test_a_retry_uses_another_address_when_there_is_one(how: str) -> None:
     made = backends(2)
     balance = Balancer("s", made, how=how)  # type: ignore[arg-type]
     assert all(balance.pick(avoid=made[0]) is made[1] for _ in range(20))
@@ -114,7 +114,7 @@ def fail(balance: Balancer[str], address: Backend[str], times: int) -> None:
         balance.record_failure(address)
 
 
-def test_one_that_fails_in_a_row_is_left_out_and_comes_back_for_longer_each_time() -> None:
+def test_an_address_that_fails_repeatedly_is_ejected_for_longer_each_time() -> None:
     clock, seen = Clock(), list[PolicyEvent]()
     made = backends(2)
     balance = Balancer("s", made, failures=3, eject_for=10, at_most=25, clock=clock, observe=seen.append)
@@ -136,7 +136,7 @@ def test_one_that_fails_in_a_row_is_left_out_and_comes_back_for_longer_each_time
     assert seen[-1] == Ejected("s", "http://0", clock.now + 25), "no longer than the longest"
 
 
-def test_one_whose_time_is_over_makes_room_for_another_before_anybody_picks() -> None:
+def test_an_ended_ejection_allows_another_one_before_the_next_pick() -> None:
     clock = Clock()
     made = backends(2)
     balance = Balancer("s", made, failures=1, clock=clock)
@@ -146,7 +146,7 @@ def test_one_whose_time_is_over_makes_room_for_another_before_anybody_picks() ->
     assert made[0].ejected_until is None and made[1].ejected_until is not None
 
 
-def test_forgiveness_is_earned_one_by_one() -> None:
+def test_earlier_ejections_are_forgotten_one_by_one() -> None:
     clock, seen = Clock(), list[PolicyEvent]()
     made = backends(2)
     balance = Balancer("s", made, failures=1, eject_for=10, clock=clock, observe=seen.append)
@@ -159,7 +159,7 @@ def test_forgiveness_is_earned_one_by_one() -> None:
         balance.pick()
 
 
-def test_one_that_served_well_for_long_is_forgiven() -> None:
+def test_after_a_long_time_without_failure_all_ejections_are_forgotten() -> None:
     clock, seen = Clock(), list[PolicyEvent]()
     made = backends(2)
     balance = Balancer("s", made, failures=1, eject_for=10, clock=clock, observe=seen.append)
@@ -174,7 +174,7 @@ def test_one_that_served_well_for_long_is_forgiven() -> None:
 
 
 @pytest.mark.parametrize(("count", "most"), [(1, 0), (2, 1), (3, 1), (4, 2), (5, 2)])
-def test_never_more_than_half_are_left_out(count: int, most: int) -> None:
+def test_at_most_half_of_the_addresses_are_ejected(count: int, most: int) -> None:
     made = backends(count)
     balance = Balancer("s", made, failures=1)
     for one in made:
@@ -182,7 +182,7 @@ def test_never_more_than_half_are_left_out(count: int, most: int) -> None:
     assert sum(one.ejected_until is not None for one in made) == most == balance.ejected
 
 
-def test_when_addresses_go_the_ejected_ones_come_back_rather_than_be_too_many() -> None:
+def test_removing_addresses_ends_ejections_so_that_at_most_half_remain() -> None:
     made = backends(4)
     balance = Balancer("s", made, failures=1)
     balance.record_failure(made[0])
@@ -191,7 +191,7 @@ def test_when_addresses_go_the_ejected_ones_come_back_rather_than_be_too_many() 
     assert balance.ejected == 1 and made[0].ejected_until is None
 
 
-def test_a_change_that_leaves_them_few_enough_brings_nobody_back() -> None:
+def test_a_change_of_addresses_ends_no_ejection_while_at_most_half_are_ejected() -> None:
     made = backends(4)
     balance = Balancer("s", made, failures=1)
     balance.record_failure(made[0])
@@ -202,7 +202,7 @@ def test_a_change_that_leaves_them_few_enough_brings_nobody_back() -> None:
     assert balance.ejected == 2
 
 
-def test_those_nearest_to_their_end_come_back_first_and_it_is_told() -> None:
+def test_the_ejections_that_would_end_first_are_ended_and_reported() -> None:
     clock, seen = Clock(), list[PolicyEvent]()
     made = backends(4)
     balance = Balancer("s", made, failures=1, clock=clock, observe=seen.append)
@@ -216,7 +216,7 @@ def test_those_nearest_to_their_end_come_back_first_and_it_is_told() -> None:
     assert balance.ejected == 1, "one of three is as many as half of them bear"
 
 
-def test_one_that_is_gone_or_out_already_is_not_ejected() -> None:
+def test_a_removed_or_ejected_address_is_not_ejected_again() -> None:
     seen = list[PolicyEvent]()
     made = backends(4)
     balance = Balancer("s", made, failures=1, observe=seen.append)
@@ -288,7 +288,7 @@ class Machine(RuleBasedStateMachine):
 
     @precondition(lambda self: hasattr(self, "balance"))
     @invariant()
-    def at_most_half_are_out_and_none_for_too_long(self) -> None:
+    def at_most_half_are_ejected_and_none_for_too_long(self) -> None:
         out = [one for one in self.balance.addresses if one.ejected_until is not None]
         assert len(out) == self.balance.ejected
         assert 2 * len(out) <= len(self.balance.addresses)
@@ -296,7 +296,7 @@ class Machine(RuleBasedStateMachine):
 
     @precondition(lambda self: hasattr(self, "balance"))
     @invariant()
-    def every_return_was_an_ejection(self) -> None:
+    def every_readmission_follows_an_ejection(self) -> None:
         kinds = [type(fact) for fact in self.facts]
         assert kinds.count(Readmitted) <= kinds.count(Ejected)
 

@@ -45,7 +45,7 @@ class Told:
         return True
 
 
-def test_failures_in_a_row_open_it_and_it_tells_for_how_long() -> None:
+def test_failures_in_a_row_open_the_breaker_and_admit_returns_the_remaining_time() -> None:
     told = Told(failures=3, open_for=2.0)
     for how in ("fail", "fail", "ok", "fail", "fail"):
         told.call(how)
@@ -59,7 +59,7 @@ def test_failures_in_a_row_open_it_and_it_tells_for_how_long() -> None:
     assert told.moves == [("open", 2.0)]
 
 
-def test_a_share_of_failures_opens_it_once_there_are_enough_calls() -> None:
+def test_a_share_of_failures_opens_it_when_there_are_enough_calls() -> None:
     told = Told(failures=100, error_rate=0.5, minimum=10)
     for how in ["fail", "ok"] * 4:
         told.call(how)
@@ -88,7 +88,7 @@ def test_calls_beyond_the_window_are_forgotten() -> None:
     assert told.breaker.state == "open"
 
 
-def test_slow_answers_open_it_and_quick_ones_do_not() -> None:
+def test_slow_answers_open_the_breaker_and_fast_ones_do_not() -> None:
     told = Told(slow=0.9, slow_rate=0.9, minimum=10)
     for _ in range(9):
         told.call("ok", 0.9)
@@ -101,7 +101,7 @@ def test_slow_answers_open_it_and_quick_ones_do_not() -> None:
     assert quick.breaker.state == "closed"
 
 
-def test_just_the_share_of_slow_answers_opens_it() -> None:
+def test_exactly_the_slow_rate_opens_the_breaker() -> None:
     told = Told(slow=0.9, slow_rate=0.5, minimum=10)
     for how in [0.1] * 5 + [1.0] * 4:
         told.call("ok", how)
@@ -110,7 +110,7 @@ def test_just_the_share_of_slow_answers_opens_it() -> None:
     assert told.breaker.state == "open"
 
 
-def test_a_failure_is_no_slow_answer_and_an_answer_without_a_time_is_not_either() -> None:
+def test_failures_and_answers_without_a_time_do_not_count_as_slow() -> None:
     told = Told(failures=100, error_rate=1.0, slow=0.5, slow_rate=0.5, minimum=10)
     for how in ["ok", "fail"] * 10:
         told.call(how)
@@ -119,14 +119,14 @@ def test_a_failure_is_no_slow_answer_and_an_answer_without_a_time_is_not_either(
     assert told.breaker.state == "closed"
 
 
-def test_one_slow_answer_in_five_is_no_reason() -> None:
+def test_one_slow_answer_in_five_leaves_the_breaker_closed() -> None:
     told = Told(slow=0.9, slow_rate=0.9, minimum=10)
     for turn in range(50):
         told.call("ok", 1.0 if turn % 5 == 0 else 0.1)
     assert told.breaker.state == "closed"
 
 
-def test_one_probe_passes_and_its_success_closes() -> None:
+def test_one_probe_is_admitted_and_its_success_closes_the_breaker() -> None:
     told = Told(failures=1, open_for=2.0)
     told.call("fail")
     told.clock.now += 2.0
@@ -138,7 +138,7 @@ def test_one_probe_passes_and_its_success_closes() -> None:
     assert told.moves == [("open", 2.0), ("half-open", 0.0), ("closed", 0.0)]
 
 
-def test_as_many_good_probes_close_it_as_the_rule_says() -> None:
+def test_the_number_of_successful_probes_in_the_rule_closes_the_breaker() -> None:
     told = Told(failures=1, open_for=2.0, probes=3)
     told.call("fail")
     told.clock.now += 2.0
@@ -152,7 +152,7 @@ def test_as_many_good_probes_close_it_as_the_rule_says() -> None:
     assert told.breaker.state == "closed"
 
 
-def test_probes_may_come_one_after_the_other() -> None:
+def test_probes_may_be_sent_one_after_the_other() -> None:
     told = Told(failures=1, open_for=2.0, probes=3)
     told.call("fail")
     told.clock.now += 2.0
@@ -163,7 +163,7 @@ def test_probes_may_come_one_after_the_other() -> None:
     assert told.breaker.state == "closed"
 
 
-def test_a_probe_of_an_earlier_try_says_nothing_of_a_later_one() -> None:
+def test_the_result_of_an_earlier_half_open_state_is_ignored() -> None:
     told = Told(failures=1, open_for=1.0, probes=2)
     told.call("fail")
     told.clock.now += 1.0
@@ -179,7 +179,7 @@ def test_a_probe_of_an_earlier_try_says_nothing_of_a_later_one() -> None:
     assert told.breaker.state == "half-open"
 
 
-def test_one_bad_probe_opens_it_though_the_window_has_forgotten_the_others() -> None:
+def test_one_failed_probe_opens_the_breaker_also_with_an_empty_window() -> None:
     told = Told(failures=100, minimum=10, window=1.0, open_for=2.0)
     for _ in range(10):
         told.call("fail")
@@ -188,7 +188,7 @@ def test_one_bad_probe_opens_it_though_the_window_has_forgotten_the_others() -> 
     assert told.breaker.state == "open"
 
 
-def test_a_slow_probe_is_a_bad_one() -> None:
+def test_a_slow_probe_counts_as_failed() -> None:
     told = Told(failures=1, open_for=2.0, slow=0.5)
     told.call("fail")
     told.clock.now += 2.0
@@ -196,7 +196,7 @@ def test_a_slow_probe_is_a_bad_one() -> None:
     assert told.breaker.state == "open"
 
 
-def test_it_stays_open_for_longer_each_time_and_never_longer_than_its_most() -> None:
+def test_each_open_time_is_longer_up_to_the_maximum() -> None:
     told = Told(failures=1, open_for=1.0, open_at_most=20.0)
     told.call("fail")
     for _ in range(40):
@@ -207,13 +207,13 @@ def test_it_stays_open_for_longer_each_time_and_never_longer_than_its_most() -> 
     assert set(opened[6:]) == {20.0}
 
 
-def test_the_most_does_not_shorten_the_first() -> None:
+def test_the_maximum_does_not_shorten_the_first_open_time() -> None:
     told = Told(failures=1, open_for=60.0, open_at_most=4.0)
     told.call("fail")
     assert told.moves == [("open", 60.0)]
 
 
-def test_opening_soon_after_closing_grows_the_time_and_later_starts_anew() -> None:
+def test_opening_soon_after_closing_doubles_the_open_time_and_later_resets_it() -> None:
     told = Told(failures=1, open_for=1.0, open_at_most=8.0, window=10.0)
     told.call("fail")
     told.clock.now += 1.0
@@ -228,7 +228,7 @@ def test_opening_soon_after_closing_grows_the_time_and_later_starts_anew() -> No
     assert told.moves[-1] == ("open", 1.0)
 
 
-def test_a_cancelled_probe_gives_its_place_back() -> None:
+def test_a_cancelled_probe_frees_its_place() -> None:
     told = Told(failures=1, open_for=1.0)
     told.call("fail")
     told.clock.now += 1.0
@@ -237,7 +237,7 @@ def test_a_cancelled_probe_gives_its_place_back() -> None:
     assert told.breaker.admit() == 1.0, "one place, not two"
 
 
-def test_what_was_sent_before_the_last_change_says_nothing_of_now() -> None:
+def test_results_of_calls_from_before_the_last_change_are_ignored() -> None:
     told = Told(failures=1, open_for=1.0)
     for _ in range(3):
         assert told.breaker.admit() is None
@@ -253,7 +253,7 @@ def test_what_was_sent_before_the_last_change_says_nothing_of_now() -> None:
     assert told.breaker.admit() == 1.0, "the late cancellation freed nobody's place"
 
 
-def test_closing_forgets_what_opened_it() -> None:
+def test_closing_resets_the_counts() -> None:
     told = Told(failures=100, error_rate=0.5, minimum=10, open_for=1.0)
     for _ in range(10):
         told.call("fail")
@@ -273,7 +273,7 @@ def test_closing_forgets_what_opened_it() -> None:
 
 
 @pytest.mark.parametrize("gap", range(10, 25))
-def test_a_long_silence_empties_the_window_whole(gap: int) -> None:
+def test_a_long_time_without_calls_empties_the_window(gap: int) -> None:
     window = Window(10.0)
     for second in range(BUCKETS):
         window.add(500.0 + second, failed=True, slow=True)
@@ -282,7 +282,7 @@ def test_a_long_silence_empties_the_window_whole(gap: int) -> None:
 
 
 @given(st.lists(st.tuples(st.floats(0, 4), st.booleans(), st.booleans()), max_size=80))
-def test_the_window_counts_what_is_in_it_and_nothing_else(steps: list[tuple[float, bool, bool]]) -> None:
+def test_the_window_counts_exactly_the_calls_in_it(steps: list[tuple[float, bool, bool]]) -> None:
     window = Window(10.0)
     now = 500.0
     seen: list[tuple[int, bool, bool]] = []
@@ -374,7 +374,7 @@ class BreakerMachine(RuleBasedStateMachine):
             assert self.out.count(self.breaker.generation) <= self.breaker.rule.probes
 
     @invariant()
-    def never_shut_for_ever(self) -> None:
+    def never_open_for_longer_than_the_maximum(self) -> None:
         if hasattr(self, "breaker") and self.breaker.state == "open":
             assert self.breaker._until - self.told.clock.now <= 4.0
 
@@ -384,7 +384,7 @@ TestBreakerMachine.settings = settings(max_examples=60, stateful_step_count=40, 
 
 
 @pytest.mark.parametrize("steps", [["fail"] * 5 + ["wait"], ["fail", "cancel"] * 8])
-def test_once_its_time_is_over_somebody_gets_in(steps: list[str]) -> None:
+def test_after_its_open_time_a_call_is_admitted(steps: list[str]) -> None:
     told = Told(failures=3, open_for=1.0)
     for step in steps:
         if step == "wait":

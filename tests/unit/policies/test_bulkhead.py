@@ -7,7 +7,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from bff.policies.bulkhead import Bulkhead, BulkheadRule
 
 
-def test_permits_then_a_queue_then_nothing() -> None:
+def test_calls_get_permits_then_queue_places_then_nothing() -> None:
     bulkhead = Bulkhead(BulkheadRule(permits=2, queue=1))
     assert [bulkhead.acquire() for _ in range(4)] == ["acquired", "acquired", "queued", "full"]
     assert bulkhead.release() is True, "it goes to the one who waits"
@@ -16,7 +16,7 @@ def test_permits_then_a_queue_then_nothing() -> None:
     assert (bulkhead.used, bulkhead.waiting) == (1, 0)
 
 
-def test_who_gives_up_leaves_the_queue_only() -> None:
+def test_a_caller_that_gives_up_leaves_only_the_queue() -> None:
     bulkhead = Bulkhead(BulkheadRule(permits=1, queue=1))
     bulkhead.acquire()
     assert bulkhead.acquire() == "queued"
@@ -62,7 +62,7 @@ class BulkheadMachine(RuleBasedStateMachine):
         self.waiters -= 1
 
     @invariant()
-    def nothing_is_lost_and_nobody_waits_beside_a_free_permit(self) -> None:
+    def no_permit_is_lost_and_no_caller_waits_while_one_is_free(self) -> None:
         if hasattr(self, "bulkhead"):
             assert (self.bulkhead.used, self.bulkhead.waiting) == (self.holders, self.waiters)
             assert not (self.waiters and self.holders < self.bulkhead.rule.permits)

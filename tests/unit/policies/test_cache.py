@@ -87,14 +87,14 @@ STALE = Shelf().thing().fresh(30, stale_while_revalidate=20, stale_if_error=600)
         (Shelf().thing(), {"cache_control": "max-age=10"}, NOT),
     ],
 )
-def test_the_upstream_can_only_shorten_or_forbid_what_was_declared(
+def test_the_upstream_can_only_shorten_or_forbid_the_declared_lifetime(
     call: Call[None], headers: dict[str, str], expected: tuple[float, float, float]
 ) -> None:
     assert lives(call, **headers) == expected
 
 
 @given(st.text(max_size=60), st.text(max_size=20), st.text(max_size=20), st.text(max_size=20))
-def test_whatever_the_headers_say_nothing_is_kept_longer_than_declared(
+def test_no_header_makes_a_lifetime_longer_than_declared(
     control: str, age: str, expires: str, vary: str
 ) -> None:
     entry = kept(STALE, cache_control=control, age=age, expires=expires, vary=vary)
@@ -106,7 +106,7 @@ def test_whatever_the_headers_say_nothing_is_kept_longer_than_declared(
         assert entry.keep <= 630
 
 
-def test_an_answer_ages_from_when_it_was_asked_for_less_the_age_it_came_with() -> None:
+def test_the_age_counts_from_the_request_plus_the_age_header() -> None:
     entry = kept(STALE, age="12")
     assert entry is not None
     assert entry.age(NOW) == 12
@@ -125,14 +125,14 @@ def test_an_answer_ages_from_when_it_was_asked_for_less_the_age_it_came_with() -
     assert not entry.usable_on_error(NOW + 618)
 
 
-def test_a_clock_set_back_makes_an_answer_young_but_not_younger_than_new() -> None:
+def test_the_age_is_not_negative_when_the_clock_was_set_back() -> None:
     entry = kept()
     assert entry is not None
     assert entry.age(NOW - 100) == 0
     assert entry.left(NOW - 100) == 30
 
 
-def test_an_etag_is_asked_about_and_only_without_one_the_date() -> None:
+def test_a_conditional_request_uses_the_etag_or_else_the_date() -> None:
     both = kept(etag='W/"a"', last_modified="Mon, 01 Jan 2024 00:00:00 GMT")
     dated = kept(last_modified="Mon, 01 Jan 2024 00:00:00 GMT")
     plain = kept()
@@ -145,7 +145,7 @@ def test_an_etag_is_asked_about_and_only_without_one_the_date() -> None:
     assert plain.keep == 30
 
 
-def test_it_is_kept_as_long_as_anything_may_be_done_with_it() -> None:
+def test_an_entry_is_stored_as_long_as_it_can_be_used() -> None:
     late = kept(Shelf().thing().fresh(30, stale_while_revalidate=500))
     failing = kept(Shelf().thing().fresh(30, stale_if_error=500))
     assert late is not None and failing is not None
@@ -153,7 +153,7 @@ def test_it_is_kept_as_long_as_anything_may_be_done_with_it() -> None:
     assert late.usable_on_error(NOW + 529), "what may be served late may stand in for a failure"
 
 
-def test_a_304_renews_with_its_own_headers_and_keeps_the_body_and_its_type() -> None:
+def test_a_304_replaces_the_headers_and_keeps_the_body_and_its_type() -> None:
     call = Shelf().thing().fresh(300)
     first = entry_of(
         call,
@@ -177,7 +177,7 @@ def test_a_304_renews_with_its_own_headers_and_keeps_the_body_and_its_type() -> 
     assert renewed(call, first, {"cache-control": "no-store"}, asked_at=NOW, seen=2) is None
 
 
-def test_an_old_expiry_does_not_outlive_the_304_that_came_without_one() -> None:
+def test_an_old_expires_is_dropped_with_a_304_that_has_a_date() -> None:
     call = Shelf().thing().fresh(300)
     date = formatdate(NOW, usegmt=True)
     first = entry_of(
@@ -192,7 +192,7 @@ def test_an_old_expiry_does_not_outlive_the_304_that_came_without_one() -> None:
     assert again is not None and again.fresh == 300
 
 
-def test_a_304_that_says_nothing_of_time_leaves_the_old_word_and_a_new_expiry_replaces_it() -> None:
+def test_a_304_without_times_keeps_the_old_lifetime_and_a_new_expires_replaces_it() -> None:
     call = Shelf().thing().fresh(300)
     date = formatdate(NOW, usegmt=True)
     first = entry_of(
@@ -213,7 +213,7 @@ def test_a_304_that_says_nothing_of_time_leaves_the_old_word_and_a_new_expiry_re
     assert dated is not None and dated.fresh == 300
 
 
-def test_whose_an_entry_is_can_be_read_in_its_key() -> None:
+def test_the_key_names_the_principal_client_and_scopes() -> None:
     narrow = Principal("https://i", "ada", "t", 0.0, frozenset({"write", "read"}))
     robot = Principal("https://i", "ada", "t", 0.0, claims={"client_id": "robot"})
     assert (key_of(CALL, narrow)[-1] or "").startswith("https://i|ada\n\nread\nwrite")
@@ -222,7 +222,7 @@ def test_whose_an_entry_is_can_be_read_in_its_key() -> None:
     assert key_of(PUBLIC, narrow)[-1] is None
 
 
-def test_the_key_holds_the_asker_with_scope_and_client_unless_the_call_is_public() -> None:
+def test_keys_differ_by_principal_scope_and_client_unless_the_call_is_public() -> None:
     ada = Principal("https://i", "ada", "t1", 0.0)
     narrow = Principal("https://i", "ada", "t2", 0.0, frozenset({"read"}))
     other = Principal("https://i", "ada", "t3", 0.0, claims={"client_id": "robot"})
@@ -235,7 +235,7 @@ def test_the_key_holds_the_asker_with_scope_and_client_unless_the_call_is_public
     assert key_of(PUBLIC.fresh(7), None) != key_of(PUBLIC.fresh(30), None)
 
 
-def test_an_upstreams_private_outvotes_our_public() -> None:
+def test_private_of_the_upstream_overrides_public_of_the_call() -> None:
     assert public_by({})
     assert public_by({"cache-control": "max-age=3"})
     assert not public_by({"cache-control": "private"})
@@ -286,12 +286,12 @@ class Memory(RuleBasedStateMachine):
         self.model.clear()
 
     @invariant()
-    def the_bound_holds_and_the_count_is_right(self) -> None:
+    def the_size_is_bounded_and_counted_right(self) -> None:
         assert self.memory.bytes == sum(one.cost for one in self.model.values()) <= MAX
         assert len(self.memory) == len(self.model)
 
 
-def test_the_bounds_are_reached_and_not_passed() -> None:
+def test_the_bounds_are_reached_but_not_exceeded() -> None:
     memory = Lru(4_000, 2_000)
     whole = CacheEntry({}, b"x" * 1_000, 0, 1, 0, 0, 1, 0)
     assert whole.cost == 2_000
@@ -303,7 +303,7 @@ def test_the_bounds_are_reached_and_not_passed() -> None:
     assert Lru(10, 20).max_entry == 10
 
 
-def test_what_was_read_lately_stays_longer() -> None:
+def test_an_entry_that_was_read_recently_is_dropped_later() -> None:
     memory = Lru(4_000, 2_000)
     whole = CacheEntry({}, b"x" * 1_000, 0, 1, 0, 0, 1, 0)
     for key in KEYS[:2]:

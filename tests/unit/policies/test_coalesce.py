@@ -57,7 +57,7 @@ class Machine(RuleBasedStateMachine):
         assert self.flights.left(flight, who) is None or flight.leader in self.of
 
     @invariant()
-    def every_flight_with_readers_has_one_of_them_as_leader(self) -> None:
+    def every_flight_with_readers_has_exactly_one_of_them_as_leader(self) -> None:
         for who, flight in self.of.items():
             assert flight.leader in self.of
             assert self.of[flight.leader] is flight
@@ -65,7 +65,7 @@ class Machine(RuleBasedStateMachine):
             assert len(flight.followers) <= MOST
 
     @invariant()
-    def what_nobody_waits_for_is_not_remembered(self) -> None:
+    def a_flight_without_readers_is_forgotten(self) -> None:
         assert len(self.flights) <= len({flight.key for flight in self.of.values()})
 
 
@@ -73,7 +73,7 @@ Machine.TestCase.settings = settings(max_examples=150, stateful_step_count=50, d
 TestFlights = Machine.TestCase
 
 
-def test_a_full_flight_is_followed_by_another_that_can_be_joined() -> None:
+def test_after_a_full_flight_a_new_one_starts_that_can_be_joined() -> None:
     flights: Flights[str, int] = Flights(1)
     first = flights.join("a", 1, now=1)
     assert flights.join("a", 2, now=2) is first
@@ -86,20 +86,20 @@ def test_a_full_flight_is_followed_by_another_that_can_be_joined() -> None:
     assert len(flights) == 0
 
 
-def test_by_default_a_thousand_wait_for_one() -> None:
+def test_by_default_a_flight_has_at_most_a_thousand_followers() -> None:
     flights: Flights[str, int] = Flights()
     first = flights.join("a", 0, now=1)
     assert all(flights.join("a", number, now=2) is first for number in range(1, 1_001))
     assert flights.join("a", 1_001, now=2) is not first
 
 
-def test_the_newest_flights_can_be_looked_through() -> None:
+def test_the_newest_flights_can_be_iterated() -> None:
     flights: Flights[str, int] = Flights()
     first, other = flights.join("a", 1, now=1), flights.join("b", 2, now=1)
     assert list(flights) == [first, other]
 
 
-def test_a_reader_who_changed_something_does_not_join_what_began_before() -> None:
+def test_a_reader_does_not_join_a_flight_that_began_before_its_change() -> None:
     flights: Flights[str, int] = Flights()
     first = flights.join("a", 1, now=5)
     assert flights.join("a", 2, now=7, after=5).leader == 2

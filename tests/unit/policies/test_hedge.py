@@ -17,34 +17,34 @@ def learnt(seconds: list[float], **rule: float) -> float | None:
     return latencies.after()
 
 
-def test_nothing_is_hedged_before_enough_is_known() -> None:
+def test_no_call_is_hedged_before_enough_latencies_are_known() -> None:
     assert learnt([0.1] * 49) is None
     assert learnt([0.1] * 50) == 0.1
 
 
-def test_it_waits_as_long_as_95_of_100_answers_take() -> None:
+def test_the_delay_is_the_95th_percentile_of_the_latencies() -> None:
     seconds = [number / 1000 for number in range(1, 201)]
     random.Random(1).shuffle(seconds)
     assert learnt([0.0] * 10 + seconds, least=0.0) in (0.190, 0.191)
 
 
-def test_it_waits_the_least_in_any_case() -> None:
+def test_the_delay_is_never_below_the_minimum() -> None:
     assert learnt([0.0001] * 100, least=0.02) == 0.02
 
 
-def test_what_is_usual_changes_with_the_last_answers() -> None:
+def test_the_delay_follows_the_last_latencies() -> None:
     assert learnt([0.01] * 500 + [0.3] * (REMEMBERED + RENEWED)) == 0.3
     assert learnt([0.3] * 500 + [0.01] * (REMEMBERED + RENEWED)) == 0.01
 
 
-def test_the_oldest_answers_are_forgotten_first() -> None:
+def test_the_oldest_latencies_are_forgotten_first() -> None:
     slowest = {"quantile": 0.999, "least": 0.0}
     assert learnt([5.0] * RENEWED + [0.1] * (REMEMBERED + 10), **slowest) == 0.1
     assert learnt([0.1] * REMEMBERED + [5.0] + [0.1] * (REMEMBERED + RENEWED), **slowest) == 0.1
     assert learnt([0.1] * REMEMBERED + [5.0] + [0.1] * (REMEMBERED - 1), **slowest) == 5.0
 
 
-def test_it_is_worked_out_anew_with_every_twentieth_answer_and_no_sooner() -> None:
+def test_the_delay_is_computed_again_with_every_twentieth_answer() -> None:
     slowest = {"quantile": 0.999, "least": 0.0}
     seen = [0.1] * 50 + [5.0]
     assert learnt(seen + [0.1] * (RENEWED - 2), **slowest) == 0.1
@@ -54,14 +54,14 @@ def test_it_is_worked_out_anew_with_every_twentieth_answer_and_no_sooner() -> No
     assert learnt(again + [0.1] * (RENEWED - 1), **slowest) == 7.0
 
 
-def test_the_quantile_is_taken_of_what_there_is() -> None:
+def test_the_quantile_is_computed_from_the_known_latencies() -> None:
     seconds = [number / 100 for number in range(1, 51)]
     assert learnt(seconds, quantile=1.0) == 0.5
     assert learnt(seconds, quantile=0.999) == 0.5
     assert learnt(seconds, quantile=0.5) == 0.26
 
 
-def test_more_than_are_remembered_cannot_be_asked_for() -> None:
+def test_a_minimum_above_the_number_remembered_is_cut() -> None:
     assert learnt([0.1] * (REMEMBERED - 1), minimum=1000) is None
     assert learnt([0.1] * REMEMBERED, minimum=1000) == 0.1
 
@@ -71,7 +71,7 @@ def test_more_than_are_remembered_cannot_be_asked_for() -> None:
     st.floats(0.5, 0.999),
     st.floats(0.0, 1.0),
 )
-def test_it_is_one_of_the_answers_or_the_least_and_few_take_longer(
+def test_the_delay_is_one_of_the_latencies_or_the_minimum_and_few_are_longer(
     seconds: list[float], quantile: float, least: float
 ) -> None:
     after = learnt(seconds, quantile=quantile, least=least)

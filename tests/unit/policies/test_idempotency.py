@@ -16,7 +16,7 @@ def digest(*parts: bytes) -> str:
 
 
 @given(st.tuples(*[st.text(max_size=5)] * 6))
-def test_a_key_is_one_persons_on_one_route(parts: tuple[str, ...]) -> None:
+def test_the_key_hash_depends_on_user_client_method_route_and_key(parts: tuple[str, ...]) -> None:
     issuer, subject, client, method, route, key = parts
     found = key_hash(issuer=issuer, subject=subject, client=client, method=method, route=route, key=key)
     assert found == digest(*(part.encode() for part in parts))
@@ -29,19 +29,19 @@ def test_a_key_is_one_persons_on_one_route(parts: tuple[str, ...]) -> None:
     st.text(max_size=5),
     st.binary(max_size=5),
 )
-def test_a_fingerprint_is_made_of_all_that_was_sent(
+def test_the_fingerprint_depends_on_all_parts_of_the_request(
     method: str, path: bytes, query: bytes, kind: str, body: bytes
 ) -> None:
     found = fingerprint(method=method, raw_path=path, query=query, content_type=kind, body=body)
     assert found == digest(method.encode(), path, query, kind.encode(), body)
 
 
-def test_what_moves_from_one_part_to_the_next_makes_another_command() -> None:
+def test_text_moved_from_one_part_to_the_next_changes_the_fingerprint() -> None:
     one = fingerprint(method="POST", raw_path=b"/a", query=b"bc", content_type="t", body=b"")
     other = fingerprint(method="POST", raw_path=b"/ab", query=b"c", content_type="t", body=b"")
     assert one != other and len(one) == 64
 
 
-def test_of_an_answers_headers_those_that_speak_of_the_command_are_kept_in_their_order() -> None:
+def test_only_headers_about_the_command_are_replayed_in_their_order() -> None:
     said = {"etag": "a", "set-cookie": "b", "location": "c", "date": "d", "content-type": "e"}
     assert replayed_headers(said) == (("etag", "a"), ("location", "c"), ("content-type", "e"))

@@ -19,7 +19,7 @@ MINUTE = Quota("minute", 5, 60)
 HOUR = Quota("hour", 9, 3600)
 
 
-def test_the_headers_name_every_window_with_what_is_left_of_it() -> None:
+def test_the_headers_have_every_quota_with_its_remaining_requests() -> None:
     spent = [BucketState(MINUTE, True, 4, 0.2), BucketState(HOUR, False, 0, 71.5)]
     assert headers(spent) == {
         "ratelimit-policy": '"minute";q=5;w=60, "hour";q=9;w=3600',
@@ -29,14 +29,14 @@ def test_the_headers_name_every_window_with_what_is_left_of_it() -> None:
     assert headers([]) == {}
 
 
-def test_who_was_refused_waits_for_the_last_of_the_windows_that_refused_and_a_second_at_least() -> None:
+def test_retry_after_is_the_longest_wait_of_the_refusing_buckets_and_at_least_a_second() -> None:
     assert retry_after([BucketState(MINUTE, False, 0, 3.2), BucketState(HOUR, False, 0, 71.5)]) == 72.0
     assert retry_after([BucketState(MINUTE, False, 0, 3.2), BucketState(HOUR, True, 1, 71.5)]) == 4.0
     assert retry_after([BucketState(MINUTE, False, 0, 0.0)]) == 1.0
     assert isinstance(retry_after([BucketState(MINUTE, False, 0, 3.2)]), float)
 
 
-def test_a_share_keeps_name_and_window_and_is_never_nothing() -> None:
+def test_a_share_has_the_same_name_and_window_and_at_least_one_request() -> None:
     assert MINUTE.share(2) == Quota("minute", 2, 60)
     assert MINUTE.share(1) == MINUTE
     assert MINUTE.share(100) == Quota("minute", 1, 60)
@@ -59,7 +59,7 @@ SIXTEENTH = Quota("exact", 4, 64)  # one each 16 seconds, a quarter of which is 
         (100.0, False, 0, 52.0),
     ],
 )
-def test_what_is_left_of_a_bucket_follows_from_how_far_ahead_it_is(
+def test_remaining_and_reset_follow_from_the_arrival_time(
     ahead: float, fit: bool, remaining: int, reset: float
 ) -> None:
     assert SIXTEENTH.every == 16.0
@@ -70,7 +70,7 @@ def test_what_is_left_of_a_bucket_follows_from_how_far_ahead_it_is(
     assert bucket_states([Bucket("k", SIXTEENTH)], True, [ahead])[0].allowed
 
 
-def test_a_full_bucket_takes_its_amount_at_once_and_then_one_an_interval() -> None:
+def test_a_full_bucket_allows_its_amount_at_once_and_then_one_in_each_interval() -> None:
     rates, mine = LocalRates(), [Bucket("ada", SIXTEENTH)]
     told = [rates.spend(mine, 10.0)[0] for _ in range(6)]
     assert [one.allowed for one in told] == [True] * 4 + [False] * 2
@@ -83,14 +83,14 @@ def test_a_full_bucket_takes_its_amount_at_once_and_then_one_an_interval() -> No
     assert rates.spend([Bucket("bruno", SIXTEENTH)], 10.0)[0].remaining == 3
 
 
-def test_a_refusal_by_one_bucket_spends_none_of_the_others() -> None:
+def test_when_one_bucket_refuses_the_others_spend_nothing() -> None:
     rates, both = LocalRates(), [Bucket("s", Quota("second", 2, 1)), Bucket("h", HOUR)]
     told = [rates.spend(both, 3600.0) for _ in range(4)]
     assert [[one.allowed for one in pair] for pair in told] == [[True, True]] * 2 + [[False, True]] * 2
     assert [pair[1].remaining for pair in told] == [8, 7, 7, 7]
 
 
-def test_those_used_longest_ago_are_forgotten_first() -> None:
+def test_the_least_recently_used_buckets_are_dropped_first() -> None:
     rates, once = LocalRates(most=2), Quota("some", 2, 60)
     for who in ("ada", "bruno", "ada", "carla"):
         rates.spend([Bucket(who, once)], 60.0)
@@ -102,12 +102,12 @@ def test_those_used_longest_ago_are_forgotten_first() -> None:
     assert rates.spend([Bucket("ada", once)], 60.0)[0].remaining == 1
 
 
-def test_a_state_for_each_bucket_and_no_more() -> None:
+def test_the_numbers_of_buckets_and_times_must_be_equal() -> None:
     with pytest.raises(ValueError, match="zip"):
         bucket_states([Bucket("k", SIXTEENTH)], True, [1.0, 2.0])
 
 
-def test_a_request_that_counts_for_several_takes_as_much_and_waits_until_all_of_it_is_back() -> None:
+def test_a_request_with_a_cost_spends_that_much_and_waits_for_all_of_it() -> None:
     rates, quota = LocalRates(), Quota("minute", 60, 60)
     forty = Bucket("ada", quota, 40)
     (first,) = rates.spend([forty], 0.0)
@@ -123,7 +123,7 @@ def test_a_request_that_counts_for_several_takes_as_much_and_waits_until_all_of_
     assert rates.spend([whole], 60.0)[0].allowed
 
 
-def test_what_is_given_back_was_never_spent() -> None:
+def test_a_request_that_is_given_back_was_not_spent() -> None:
     rates, bucket = LocalRates(), Bucket("ada", Quota("hour", 2, 3600))
     for _ in range(10):
         assert rates.spend([bucket], 0.0)[0].allowed

@@ -8,7 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from bff.policies.retry import RetryBudget, RetryRule, retryable
 
 
-def test_the_wait_is_a_random_part_of_a_bound_that_doubles_up_to_its_cap() -> None:
+def test_the_delay_is_a_random_share_of_a_bound_that_doubles_up_to_the_cap() -> None:
     policy = RetryRule(attempts=10, base=0.025, cap=0.25)
     bounds = [policy.delay(made, 60.0, 1.0) for made in range(1, 7)]
     assert bounds == pytest.approx([0.025, 0.05, 0.1, 0.2, 0.25, 0.25])
@@ -16,14 +16,14 @@ def test_the_wait_is_a_random_part_of_a_bound_that_doubles_up_to_its_cap() -> No
     assert policy.delay(3, 60.0, 0.5) == pytest.approx(0.05)
 
 
-def test_the_attempts_are_counted_with_the_first() -> None:
+def test_the_attempts_include_the_first_one() -> None:
     policy = RetryRule(attempts=3)
     assert policy.delay(2, 60.0, 0.0) is not None
     assert policy.delay(3, 60.0, 0.0) is None
     assert RetryRule(attempts=1).delay(1, 60.0, 0.0) is None
 
 
-def test_nothing_begins_that_cannot_end_before_the_deadline() -> None:
+def test_no_attempt_begins_that_cannot_end_before_the_deadline() -> None:
     policy = RetryRule(least=0.002)
     assert policy.delay(1, 0.002, 0.0) == 0.0
     assert policy.delay(1, 0.0019, 0.0) is None
@@ -31,7 +31,7 @@ def test_nothing_begins_that_cannot_end_before_the_deadline() -> None:
     assert policy.delay(1, 0.0271, 1.0) == pytest.approx(0.025)
 
 
-def test_an_upstreams_word_is_waited_for_or_not_at_all() -> None:
+def test_a_retry_waits_for_retry_after_or_is_not_made() -> None:
     policy = RetryRule()
     assert policy.delay(1, 5.0, 0.0, retry_after=2.0) == 2.0
     assert policy.delay(1, 5.0, 1.0, retry_after=2.0) == pytest.approx(2.025), "not all at the same moment"
@@ -54,7 +54,7 @@ def test_an_upstreams_word_is_waited_for_or_not_at_all() -> None:
         (302, None, False),
     ],
 )
-def test_only_what_may_pass_is_asked_again(status: int, retry_after: float | None, again: bool) -> None:
+def test_only_temporary_failures_are_retried(status: int, retry_after: float | None, again: bool) -> None:
     assert retryable(status, retry_after) is again
 
 
@@ -64,7 +64,7 @@ def test_only_what_may_pass_is_asked_again(status: int, retry_after: float | Non
     st.floats(0, 1, exclude_max=True),
     st.none() | st.floats(0, 10),
 )
-def test_a_retry_always_ends_before_the_deadline_and_never_comes_early(
+def test_a_retry_is_never_before_retry_after_or_too_late_for_the_deadline(
     made: int, left: float, chance: float, retry_after: float | None
 ) -> None:
     policy = RetryRule(attempts=8)
@@ -76,7 +76,7 @@ def test_a_retry_always_ends_before_the_deadline_and_never_comes_early(
         assert seconds <= (retry_after or 0.0) + policy.cap
 
 
-def test_the_budget_is_a_share_of_the_active_calls_and_never_below_its_least() -> None:
+def test_the_budget_is_a_share_of_the_active_calls_and_at_least_the_minimum() -> None:
     budget = RetryBudget()
     budget.active = 10
     assert [budget.acquire() for _ in range(4)] == [True, True, True, False]
@@ -86,7 +86,7 @@ def test_the_budget_is_a_share_of_the_active_calls_and_never_below_its_least() -
     assert [budget.acquire(), budget.acquire()] == [True, False]
 
 
-def test_a_new_budget_counts_nobody() -> None:
+def test_a_new_budget_has_counts_of_zero() -> None:
     budget = RetryBudget(share=1.0, least=0)
     assert (budget.active, budget.spent) == (0, 0)
     assert not budget.acquire()
@@ -125,7 +125,7 @@ class BudgetMachine(RuleBasedStateMachine):
         self.held -= 1
 
     @invariant()
-    def what_is_spent_is_what_is_held(self) -> None:
+    def the_count_of_spent_places_is_right(self) -> None:
         if hasattr(self, "budget"):
             assert self.budget.spent == self.held
 

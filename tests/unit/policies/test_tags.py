@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from bff.policies.tags import Stamps
 
 
-def test_a_tag_nobody_spoke_of_is_unknown_and_one_without_a_change_is_zero() -> None:
+def test_a_new_tag_is_unknown_and_an_unchanged_one_has_stamp_zero() -> None:
     stamps = Stamps()
     assert stamps.newest(["a"]) is None
     assert stamps.newest([]) == 0
@@ -19,7 +19,7 @@ def test_a_tag_nobody_spoke_of_is_unknown_and_one_without_a_change_is_zero() -> 
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 9)), max_size=30))
-def test_an_older_word_never_wins(words: list[tuple[str, int]]) -> None:
+def test_an_older_stamp_never_replaces_a_newer_one(words: list[tuple[str, int]]) -> None:
     stamps = Stamps()
     for name, stamp in words:
         stamps.learn({name: stamp})
@@ -36,7 +36,7 @@ def test_when_full_the_least_recently_used_becomes_unknown_not_unchanged() -> No
     assert stamps.newest(["a", "c"]) == 7
 
 
-def test_what_a_name_stands_at_is_zero_while_nothing_is_known_of_it() -> None:
+def test_the_stamp_of_an_unknown_name_is_zero() -> None:
     stamps = Stamps()
     stamps.learn({"a": 5})
     assert (stamps.of("a"), stamps.of("b")) == (5, 0)
@@ -52,7 +52,7 @@ def test_by_default_ten_thousand_names_are_known() -> None:
     assert stamps.newest(["1"]) is None and stamps.newest(["0"]) == 0
 
 
-def test_a_name_spoken_of_again_is_kept_for_longer() -> None:
+def test_a_name_learnt_again_is_dropped_later() -> None:
     stamps = Stamps(2)
     stamps.learn({"a": 1})
     stamps.learn({"b": 1})

@@ -229,7 +229,7 @@ async def test_no_caller_hangs_under_random_cancellations_and_deadlines(seed: in
     assert inner.in_flight == 0
 
 
-async def test_a_conditional_read_is_not_joined_by_one_that_could_not_use_a_304() -> None:
+async def test_an_unconditional_read_does_not_join_a_conditional_one() -> None:
     inner = Inner()
     inner.outcome = WireResponse(304, {}, b"")
     coalescer = RequestCoalescer(inner)

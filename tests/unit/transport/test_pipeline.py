@@ -544,7 +544,7 @@ async def test_a_permit_granted_to_a_cancelled_caller_goes_to_the_next() -> None
 # ---- sides and groups --------------------------------------------------------------------------------------------
 
 
-async def test_local_client_and_origin_failures_are_told_apart() -> None:
+async def test_local_client_and_origin_failures_are_distinguished() -> None:
     upstream = OneUpstream(GOOD, DOWN, forever, failures=1, timeout=5.0)
     await upstream.ask(shelf.thing())
     await upstream.ask(shelf.thing())

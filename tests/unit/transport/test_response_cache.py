@@ -365,7 +365,9 @@ def machine() -> Iterator[Machine]:
     one.teardown()
 
 
-def test_a_background_revalidation_is_void_after_a_change_though_clocks_differ(machine: Machine) -> None:
+def test_a_background_revalidation_is_not_used_after_a_change_although_clocks_differ(
+    machine: Machine,
+) -> None:
     machine.read(0, None, "public")
     machine.wait(31.0)
     machine.read(0, None, "public")
@@ -392,7 +394,7 @@ def test_a_forgotten_change_still_counts_while_the_store_is_away(machine: Machin
     assert len(machine.gateways[0].memory) == 1
 
 
-def test_a_read_from_before_ones_own_command_is_not_joined_while_the_store_is_away(machine: Machine) -> None:
+def test_a_read_from_before_the_users_command_is_not_joined_while_the_store_is_away(machine: Machine) -> None:
     machine.hold_or_let_go()
     machine.read(1, ADA, "private")
     machine.command(0, ADA)
