@@ -71,7 +71,7 @@ async def test_a_poison_event_is_listed_and_replayed_once_after_the_fix(redis_ur
         assert letter["stream"] == STREAM and "data" in letter["why"] and "poisoned" in letter["body"]
 
         unknown = bff(redis_url, "replay", "1-1")
-        assert unknown.returncode == 1 and "not among the dead letters" in unknown.stdout
+        assert unknown.returncode == 1 and "is not a dead letter" in unknown.stdout
         assert "replayed" in bff(redis_url, "replay", letter["id"]).stdout
         assert bff(redis_url, "dead").stdout == ""
 

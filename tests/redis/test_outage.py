@@ -203,7 +203,7 @@ async def test_an_eviction_policy_that_drops_keys_causes_a_warning(
                 "--user",
                 *["default", "on", "nopass", "~*", "&*", "+@all", "-config"],
             ),
-            "refused",
+            "refuses CONFIG GET",
         ),
     ],
 )

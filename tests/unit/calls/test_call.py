@@ -64,7 +64,7 @@ def test_other_arguments_become_the_query_in_order_with_lists_repeated_and_none_
     assert store.search([], 3).query == (("limit", "3"),)
 
 
-def test_a_body_is_encoded_when_the_call_is_made() -> None:
+def test_a_body_is_encoded_when_the_call_is_made_and_keywords_become_the_query() -> None:
     call = store.make(Thing(name="n"))
     assert call.body == b'{"name":"n"}'
     assert call.query == (("dry", "true"),)

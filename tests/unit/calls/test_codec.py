@@ -1,4 +1,5 @@
-"""Round trips over generated models and JSON texts: what is read and printed again is the same, or was refused."""
+"""Round trips over generated models and JSON texts: a text that is read and printed again is the same, or is
+refused."""
 
 from __future__ import annotations
 
@@ -82,7 +83,7 @@ def exact(text: str | bytes) -> Any:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Equal; a number with a fraction may have become another spelling of the same double, or of the same Decimal."""
+    """Whether both are equal; a number with a fraction may be written in another way for the same double or Decimal."""
     if isinstance(one, dict) and isinstance(other, dict):
         return list(one) == list(other) and all(same(one[name], other[name]) for name in one)
     if isinstance(one, list) and isinstance(other, list):

@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class Loop(HastyLoop):
-    """`timers` counts those set, `most` those that were set at once."""
+    """Counts the timers of a RequestTimer. timers: all that were set; most: the most that were set at the same time."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ def test_nested_and_concurrent_limits_share_one_timer() -> None:
             await asyncio.gather(*(attempt(0.2) for _ in range(5)))
             await attempt(0.3)
         assert loop.most == 1
-        assert loop.timers == 2, "the second one is nearer than the first; all later ones come after it"
+        assert loop.timers == 2, "the second limit ends before the first one; all others end after it"
 
     run(main)
 
@@ -86,14 +86,14 @@ def test_a_limit_cancels_only_the_task_inside_it() -> None:
                 with timer.limit(seconds):
                     await asyncio.sleep(1.0)
             except TimeoutError:
-                return f"cut at {loop.time():.1f}"
-            return "whole"
+                return f"ended at {loop.time():.1f}"
+            return "complete"
 
         with timer.limit(3.0):
             assert await asyncio.gather(inner(0.2), inner(2.0), inner(0.5)) == [
-                "cut at 0.2",
-                "whole",
-                "cut at 0.5",
+                "ended at 0.2",
+                "complete",
+                "ended at 0.5",
             ]
 
     run(main)
@@ -101,12 +101,12 @@ def test_a_limit_cancels_only_the_task_inside_it() -> None:
 
 def test_a_cancellation_from_outside_at_the_same_time_stays_a_cancellation() -> None:
     async def main(loop: Loop) -> None:
-        for also_cut in (False, True):
+        for also_expired in (False, True):
             timer = RequestTimer(loop.time)
 
-            async def body(timer: RequestTimer = timer, also_cut: bool = also_cut) -> None:
+            async def body(timer: RequestTimer = timer, also_expired: bool = also_expired) -> None:
                 with timer.limit(10.0) as limit:
-                    if also_cut:
+                    if also_expired:
                         loop.call_later(1.0, limit.expire)
                     await asyncio.sleep(5.0)
 
@@ -132,13 +132,13 @@ def test_a_block_without_a_time_ends_when_expire_is_called() -> None:
     run(main)
 
 
-# ---- as asyncio.timeout does ---------------------------------------------------------------------------------------
+# ---- compared with asyncio.timeout ---------------------------------------------------------------------------------
 
 Program = list[Any]
 
 
 def _programs() -> st.SearchStrategy[Program]:
-    """Sleeps, and blocks with a limit around further steps; tenths of a second."""
+    """Programs of sleeps and of blocks with a limit around further steps, in tenths of a second."""
     sleep = st.integers(1, 30)
     return st.recursive(
         st.lists(sleep, min_size=1, max_size=3),
@@ -171,24 +171,24 @@ def test_random_programs_of_limits_end_as_they_do_under_asyncio_timeout(
 
             async def steps(name: str, program: Program) -> None:
                 for step in program:
-                    # A breadth of its own keeps any two moments apart by more than a loop's rounding.
-                    hair = dice.uniform(0.001, 0.06)
+                    # A random fraction, so that no two events are closer than the rounding of the loop's clock.
+                    fraction = dice.uniform(0.001, 0.06)
                     if isinstance(step, int):
-                        await asyncio.sleep(step / 10 + hair)
+                        await asyncio.sleep(step / 10 + fraction)
                         continue
                     try:
-                        async with limited(step[0] / 10 + hair):
+                        async with limited(step[0] / 10 + fraction):
                             await steps(name, step[1])
                     except TimeoutError:
-                        seen.append((f"{name} cut", loop.time()))
-                seen.append((f"{name} on", loop.time()))
+                        seen.append((f"{name} timed out", loop.time()))
+                seen.append((f"{name} continued", loop.time()))
 
             tasks = [loop.create_task(steps(str(number), one)) for number, one in enumerate(programs)]
             loop.call_later(cancels / 10 + 0.0005, tasks[0].cancel)
             for task in tasks:
                 try:
                     await task
-                    seen.append(("whole", 0.0))
+                    seen.append(("complete", 0.0))
                 except asyncio.CancelledError:
                     seen.append(("cancelled", 0.0))
             return sorted(seen)

@@ -1,4 +1,4 @@
-"""An upstream may have an outcome table of its own, by its class or by an instance; a wrong table is refused."""
+"""An upstream's class or instance may set its outcome table; a wrong table is refused."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ words = Words()
 
 
 class Fake:
-    """Answers with the path's last segment, or fails as the segment says; notes the deadline it was given."""
+    """Answers with the path's last segment, or fails for some segments; records the remaining time of the deadline."""
 
     def __init__(self) -> None:
         self.left: list[float] = []
@@ -135,7 +135,7 @@ async def test_while_the_gateway_is_overloaded_optional_parts_are_left_out_witho
         assert isinstance(part, Missing)
         assert (part.reason, part.owner.service) == ("overloaded", "words")
         assert part.retry_after is not None
-    assert len(runner.left) == 1, "only the required one was asked"
+    assert len(runner.left) == 1, "only the required part was called"
     assert request.record.missing == 2
 
 
@@ -157,19 +157,19 @@ async def test_a_part_with_a_stale_answer_has_the_age_of_the_answer() -> None:
             optional(words.say("old")), optional(both()), optional(words.say("new"))
         )
     assert one == Stale[Word](data=Word(text="old"), age=12.5)
-    assert isinstance(two, Stale) and two.age == 40.0, "as old as the oldest of its answers"
+    assert isinstance(two, Stale) and two.age == 40.0, "the age of its oldest answer"
     assert isinstance(fresh, Ready)
 
 
 async def test_n_concurrent_parts_need_one_task_less_than_n() -> None:
     tasks: set[object] = set()
 
-    class Noting(Fake):
+    class Recording(Fake):
         async def run(self, call: Call[Any], scope: RequestContext) -> Any:
             tasks.add(asyncio.current_task())
             return await super().run(call, scope)
 
-    with use_context(scope(Noting())):
+    with use_context(scope(Recording())):
         await together(words.say("a"), words.say("b"), words.say("c"))
         assert len(tasks) == 3 and asyncio.current_task() in tasks
         tasks.clear()
@@ -199,23 +199,23 @@ async def test_when_any_part_fails_the_others_are_cancelled_and_its_error_is_rai
 async def test_a_bug_that_occurs_with_a_services_failure_is_raised(first: bool) -> None:
     begun = asyncio.Event()
 
-    async def mistaken() -> int:
+    async def buggy() -> int:
         try:
             begun.set()
             await asyncio.sleep(60)
         finally:
-            raise KeyError("mine")
+            raise KeyError("a bug")
         return 1
 
     async def failing() -> int:
         await begun.wait()
         raise Failed(words.owner, "Words.say", "answered 500.", status=500)
 
-    parts = (failing(), mistaken()) if first else (mistaken(), failing())
+    parts = (failing(), buggy()) if first else (buggy(), failing())
     with pytest.raises(KeyError):
         await together(*parts)
     begun.clear()
-    parts = (failing(), mistaken()) if first else (mistaken(), failing())
+    parts = (failing(), buggy()) if first else (buggy(), failing())
     with use_context(scope(Fake())), pytest.raises(KeyError):
         await optional(together(*parts))
 
@@ -223,8 +223,8 @@ async def test_a_bug_that_occurs_with_a_services_failure_is_raised(first: bool) 
 async def test_within_limits_anything_a_part_awaits_and_names_the_owner_of_its_last_call() -> None:
     cancelled: list[str] = []
 
-    async def slow(*, ask: bool) -> Word:
-        if ask:
+    async def slow(*, call: bool) -> Word:
+        if call:
             await words.say("a")
         try:
             await asyncio.Event().wait()
@@ -235,8 +235,8 @@ async def test_within_limits_anything_a_part_awaits_and_names_the_owner_of_its_l
 
     with use_context(RequestContext(Deadline.after(30.0), Fake(), "0" * 8)) as request:
         first, second, third = await together(
-            optional(slow(ask=True), within=0.05),
-            optional(slow(ask=False), within=0.05),
+            optional(slow(call=True), within=0.05),
+            optional(slow(call=False), within=0.05),
             optional(words.say("x"), within=0.05),
         )
     assert isinstance(first, Missing) and isinstance(second, Missing)

@@ -1,4 +1,4 @@
-"""A body passed on whole: whatever is accepted is JSON, and every byte of it arrives."""
+"""A body that is passed on whole: every accepted body is JSON, and all its bytes arrive unchanged."""
 
 from __future__ import annotations
 

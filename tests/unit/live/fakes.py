@@ -1,6 +1,6 @@
-"""What surrounds the gateway in `test_interleavings`: Redis and the services.
+"""Fakes of Redis and of the services for `test_interleavings`.
 
-Promises that a seed decides everything: how many turns of the loop an answer takes and what fails.
+The seed decides everything: how many turns of the loop an answer takes, and which requests fail.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from bff.stores.values import Value, value_channel
 ADA = Principal("https://id.example", "ada", token="t", expires_at=4e9)
 NAMES = ("stock/a", "stock/b")
 _HISTORY = 60
-"""Events a cursor may lag behind the head."""
+"""Events that a cursor may be behind the head."""
 _SNAPSHOT = 20
-"""Sagas in a snapshot: those of the latest events, as far as this test looks."""
+"""Sagas in a snapshot; here those of the latest events."""
 
 
 class World:
-    """Ada's journal and two values as Redis has them, and what was published and has not arrived yet."""
+    """Ada's journal and two values in Redis, and the published messages that have not arrived yet."""
 
     def __init__(self, seed: int) -> None:
         self.chance = random.Random(seed)
@@ -37,8 +37,8 @@ class World:
         self.journals: dict[str, list[bytes]] = {"e0": []}
         self.values: dict[str, Value] = {}
         self.published: deque[tuple[str, bytes]] = deque()
-        self.largest = 0  # bytes of the journal's longest answer
-        # Whether the channels are confirmed already, so that waiting for them takes no turn of the loop.
+        self.largest = 0  # bytes of the journal's largest answer
+        # Whether the channels are confirmed from the start, so that waiting for them takes no turn of the loop.
         self.confirmed = self.chance.choice([False, True])
         self._entry = self.chance.choice([20, 20, 200, 3000])
         self._payload = self.chance.choice([10, 10, 3000, 20_000])
@@ -65,24 +65,24 @@ class World:
         self.published.append((value_channel(name), b"%d %s" % (version, payload)))
 
     def lose_journal(self, *, epoch: bool) -> None:
-        """It may lack something; with `epoch` nothing is left of it."""
+        """Mark the journal incomplete. epoch: True when all of it is lost."""
         self.whole = False
         if epoch:
             self.journals[f"e{len(self.journals)}"] = []
 
     async def turns(self) -> None:
-        """The time something takes."""
+        """Wait a random number of turns of the loop."""
         for _ in range(self.chance.choice([0, 1, 2, 5, 20])):
             await asyncio.sleep(0)
 
     async def reached(self) -> None:
-        """The time until a request arrives: the answer is what is true then, and takes some turns to come back."""
+        """Wait until a request arrives at Redis, or fails. The answer is computed then and comes back later."""
         await self.turns()
         if self.chance.random() < self.failing:
             raise StoreUnavailable("Redis is away")
 
     async def restore(self, principal: Principal) -> list[dict[str, object]]:
-        """The services' answer."""
+        """The answer of the services."""
         await self.turns()
         if not self.services:
             raise RuntimeError("the services are away")
@@ -139,11 +139,11 @@ class WorldValues:
         return found
 
     async def put_payload(self, name: str, value: Value) -> None:
-        """Nothing that was published is lost here."""
+        """Nothing to do: this fake never loses a value."""
 
 
 class WorldSlots:
-    """There is always a free one."""
+    """Slots of which one is always free."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -160,7 +160,7 @@ class WorldSlots:
 
 
 class WorldRedis:
-    """Takes the steps of a join, all at one moment."""
+    """Runs the steps of a join at the same time."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -173,7 +173,7 @@ class WorldRedis:
 
 
 def step(answer: Callable[[], object]) -> Step:
-    """A step whose script is a function here, in the place of its hash."""
+    """A step that has a function in place of its script's hash."""
     script: Any = SimpleNamespace(sha=answer)
     return Step(script, (), ())
 
@@ -192,7 +192,7 @@ class WorldSubscriptions:
         del self.listeners[channel]
 
     def node_of(self, channel: str) -> None:
-        """There is one server."""
+        """None, because there is one server."""
 
     async def wait_confirmed(self, *channels: str) -> None:
         if not self._world.confirmed:
@@ -201,4 +201,4 @@ class WorldSubscriptions:
 
 class WorldClock:
     async def synchronise(self) -> None:
-        """It is right."""
+        """Nothing to do: this clock is always right."""

@@ -1,6 +1,6 @@
-"""Both ends of the streams in `test_interleavings`: the gateway, put together like the hub, and browsers.
+"""Both ends of the streams in `test_interleavings`: the gateway, composed like the hub, and browsers.
 
-Promises that a browser reads each frame as a client does, and records what should not have come.
+A browser reads each frame as a client does, and records frames that must not come.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ from .fakes import (
 
 
 class Gateway:
-    """What a hub is to its streams, without the turns of its scheduler. restoring: there are services to ask."""
+    """The parts of a hub without the scheduler's timer. restoring: True when services can restore journals."""
 
     def __init__(self, world: World, group: asyncio.TaskGroup, *, restoring: bool) -> None:
         clock = asyncio.get_running_loop().time
         self._world = world
         self._group = group
         self._clock = clock
-        # Fakes replace the stores, whose types they only resemble.
+        # Fakes replace the stores; they have only the methods that are used here.
         redis: Any = WorldRedis(world)
         journal: Any = WorldJournal(world)
         values: Any = WorldValues(world)
@@ -101,15 +101,15 @@ class Gateway:
         raise AssertionError("there is always a free slot")
 
     def on_slot_unused(self, stream: Stream) -> None:
-        """Nobody counts them."""
+        """Nothing to do: slots are not counted here."""
 
     def on_slots_expired(self) -> None:
-        """Nobody counts them."""
+        """Nothing to do: slots are not counted here."""
 
-    # ---- what happens --------------------------------------------------------------------------------------------
+    # ---- events --------------------------------------------------------------------------------------------------
 
     def leave(self, stream: Stream) -> None:
-        """Its client closes the connection."""
+        """The client of a stream closes the connection."""
         self.streams[stream].abort()
         stream.close()
         self.joins.forget(stream)
@@ -118,7 +118,7 @@ class Gateway:
         self.feeds.remove(stream)
 
     def deliver(self, *, lost: bool = False) -> None:
-        """The oldest of what was published arrives; or it was lost, and that is noticed."""
+        """Deliver the oldest published message. lost: it is lost, and the loss is noticed."""
         if not self._world.published:
             return
         channel, data = self._world.published.popleft()
@@ -128,15 +128,15 @@ class Gateway:
             self._subscriptions.listeners[channel](channel, data)
 
     def resubscribe(self, *channels: str) -> None:
-        """Something may have been missed on these channels, or on all."""
+        """Messages of these channels, or of all, may have been missed."""
         channels = channels or (channel_of(ADA.id), *map(value_channel, NAMES))
         self.feeds.invalidate(channels)
         self.recovery.check(channels)
 
 
 class Browser(SseOutlet):
-    """An outlet, and what the client at its other end makes of it. after: its cursor; queued: nothing is
-    taken in one step, as by any server but uvicorn. wrong: what it received that must not be, in words."""
+    """An outlet and its client. after: the client's cursor; queued: True when `write` never accepts a chunk at once, as
+    with servers other than uvicorn; wrong: descriptions of frames that must not come."""
 
     paused = False
     unsent = 0
@@ -145,7 +145,7 @@ class Browser(SseOutlet):
         super().__init__(queue)
         self._world = world
         self._queued = queued
-        self._likes = world.chance.choice([100, 3000, 60_000])
+        self._high_water = world.chance.choice([100, 3000, 60_000])
         self._moved = asyncio.Event()
         self.position = None if after is None else Position.parse(after)
         self.versions: dict[str, int] = {}
@@ -182,18 +182,18 @@ class Browser(SseOutlet):
         self._moved.set()
 
     def read(self) -> None:
-        """The client takes some of what was sent."""
+        """The client reads some of the sent bytes."""
         if self.reading:
             self.unsent = max(0, self.unsent - self._world.chance.choice([50, 5000, 100_000]))
-            self.paused = self.paused and self.unsent > self._likes // 4
+            self.paused = self.paused and self.unsent > self._high_water // 4
             self._moved.set()
 
     def _take(self, chunk: bytes, last: bool) -> None:
         if self.said_bye and chunk:
             self.wrong.append("something after bye")
         self.unsent += len(chunk)
-        self.paused = not self._queued and self.unsent > self._likes
-        # No frame is ever cut in two.
+        self.paused = not self._queued and self.unsent > self._high_water
+        # A chunk contains only whole frames.
         for frame in chunk.decode().split("\n\n")[:-1]:
             lines = dict(line.split(": ", 1) for line in frame.splitlines())
             self._receive(lines.get("event"), Position.parse(lines.get("id", "")), lines.get("data", ""))
@@ -216,7 +216,7 @@ class Browser(SseOutlet):
                 self.wrong.append(f"{position} is another event")
             self.position = position
         elif event == "saga" and not any(
-            # Without a position: its version tells what is new.
+            # Events without a position: their versions say which is newer.
             data.encode() in entries
             for entries in self._world.journals.values()
         ):

@@ -1,4 +1,4 @@
-"""Events that say no more than "this has changed"."""
+"""Events of the type `changed`, which invalidate tags."""
 
 from __future__ import annotations
 

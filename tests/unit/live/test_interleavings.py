@@ -1,9 +1,8 @@
-"""Streams, their catching up and their restoring, in random orders of all that can happen to them.
+"""Streams, their recovery and their restoring, under random sequences of events.
 
-Promises of every seed, which decides what happens: each client ends with the newest values and at the
-journal's top; no older value comes after a newer one; saga events follow one on another; an ended stream says
-`bye` once and nothing after it; what waits for a slow client is bounded. Redis and the services are those of
-`fakes`.
+The seed decides the events. For every seed: each client ends with the newest values and at the journal's head; no older
+value comes after a newer one; saga events have consecutive positions; an ended stream sends `bye` once and nothing
+after it; the bytes that wait for a slow client are bounded. Redis and the services are those of `fakes`.
 """
 
 from __future__ import annotations
@@ -21,13 +20,14 @@ from .fakes import NAMES, World
 from .gateway import Gateway
 
 WAITING = 4 * 65_536
-"""Bytes that may wait for one client, next to one answer of the journal."""
+"""Bytes that may wait for one client, in addition to one answer of the journal."""
 SETTLED = 15.0
-"""Seconds in which all is well again; the check of everything, after 25–40 s, is not to be what heals it."""
+"""Seconds within which every client must be current again. It is less than the interval of the comparison of all
+streams (20–30 s), which must not be the reason."""
 
 
 class Play:
-    """One seed's course of events."""
+    """The sequence of events of one seed."""
 
     def __init__(self, seed: int, group: asyncio.TaskGroup) -> None:
         self.world = World(seed)
@@ -40,7 +40,7 @@ class Play:
         world, chance = self.world, self.world.chance
         for _ in range(chance.randint(0, 10)):
             world.publish_event()
-        # It was published before anybody subscribed.
+        # These were published before any stream subscribed.
         world.published.clear()
         for _ in range(chance.randint(1, 3)):
             self.gateway.admit()
@@ -57,7 +57,7 @@ class Play:
             self.wrong += browser.wrong
 
     def _moves(self) -> dict[Callable[[], None], float]:
-        """What can happen, and how often it does."""
+        """The possible events, with their relative frequency."""
         world, gateway, chance = self.world, self.gateway, self.world.chance
 
         def anyone() -> Stream:
@@ -106,7 +106,7 @@ class Play:
             leave: 0.3 if self.ending else 0,
             admit: 0.5,
         }
-        # What repairs one fault hides another: each move is missing in some worlds, and frequent in others.
+        # One event may repair a fault and hide another. So each event is missing in some worlds and frequent in others.
         return {move: weight * chance.choice([0, 1, 1, 1, 5]) for move, weight in often.items()} | {rest: 12}
 
     def _measure(self) -> None:
@@ -116,8 +116,8 @@ class Play:
                 self.wrong.append(f"{waiting} bytes wait for a {stream.state} stream")
 
     async def _settle(self) -> None:
-        """All clients read and Redis is back. In some worlds the services are not: then the values come all
-        the same, even while Redis is away once more."""
+        """Wait until every client is current, after all clients read again and Redis is back. In some worlds the
+        services stay away: values must arrive nevertheless, even while Redis is away again."""
         world = self.world
         world.failing = 0.0
         for browser in self.gateway.streams.values():
@@ -126,13 +126,13 @@ class Play:
         if not world.services:
             world.lose_journal(epoch=False)
             self.gateway.resubscribe()
-            # A client that has these has got everything there is.
+            # A client that has these values is current.
             for name in NAMES:
                 world.publish_value(name)
         await self._until_current("at the end")
         if not world.services:
             world.failing = 1.0
-            # As long as it takes that the services are asked again.
+            # Long enough for another call to the services.
             await asyncio.sleep(SETTLED)
             for name in NAMES:
                 world.publish_value(name)
@@ -150,7 +150,7 @@ class Play:
         self.wrong += [f"{what} {when}" for what in self._not_current()]
 
     def _not_current(self) -> list[str]:
-        """What clients do not have yet."""
+        """What each client lacks."""
         missing = []
         for stream in self.gateway.open_streams():
             browser = self.gateway.streams[stream]
@@ -167,7 +167,7 @@ class Play:
 
 
 def wrong(seed: int) -> list[str]:
-    """What goes wrong in this seed's course of events."""
+    """The failures of this seed, none when it is right."""
 
     async def play() -> list[str]:
         async with asyncio.TaskGroup() as group:
@@ -190,8 +190,8 @@ def wrong(seed: int) -> list[str]:
         random.setstate(before)
 
 
-# The last ones are seeds in which a stream once joined again and again without an end: a restored state of two pieces,
-# the first of which was not taken yet.
+# With the last seeds a stream once joined again endlessly: the restored state had two pieces, and the first one still
+# waited in the buffer.
 @pytest.mark.parametrize("seed", [*range(200), 6005, 7066, 7151, 8176])
 def test_every_client_ends_with_the_newest_state(seed: int) -> None:
     assert wrong(seed) == [], f"seed {seed}"
@@ -199,7 +199,7 @@ def test_every_client_ends_with_the_newest_state(seed: int) -> None:
 
 @pytest.mark.slow
 def test_every_client_ends_with_the_newest_state_for_random_seeds() -> None:
-    """Other seeds each time; `wrong(seed)` plays one that failed again."""
+    """Uses other seeds in each run; `wrong(seed)` repeats one that failed."""
     first = random.SystemRandom().randrange(2**32)
     print(f"seeds {first} to {first + 2999}")
     for seed in range(first, first + 3000):

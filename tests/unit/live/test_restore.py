@@ -1,4 +1,4 @@
-"""The queue of lost journals, with a clock that takes no time."""
+"""The queue of lost journals, on an event loop whose time passes without waiting."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ OWNER = Owner("orders", "Orders", "#orders", "")
 
 
 class Journals:
-    """Which owners' journals are whole."""
+    """A fake of the journals. complete: the owners whose journals are complete."""
 
     def __init__(self) -> None:
-        self.whole: set[str] = set()
+        self.complete: set[str] = set()
 
     def now_ms(self) -> int:
         return 1
 
     async def heads(self, owners: Iterable[str]) -> dict[str, Head]:
-        return {owner: Head(Position("e", 1), owner in self.whole) for owner in owners}
+        return {owner: Head(Position("e", 1), owner in self.complete) for owner in owners}
 
     async def seed(self, owner: str, entries: object) -> bool:
-        self.whole.add(owner)
+        self.complete.add(owner)
         return True
 
 
@@ -58,7 +58,8 @@ def play(course: Callable[[asyncio.TaskGroup], Awaitable[None]]) -> None:
 
 
 class Queue:
-    """A restorer and what it did. ask: the service's answer to the n-th call, an error to raise."""
+    """A restorer with records of its calls. ask: returns the error of the n-th call to the service, None for
+    success."""
 
     def __init__(self, group: asyncio.TaskGroup, ask: Callable[[int, float], Exception | None]) -> None:
         self.clock = asyncio.get_running_loop().time
@@ -100,7 +101,7 @@ def test_a_rejection_by_the_breaker_is_not_a_failure_and_does_not_lengthen_the_p
         assert sorted(queue.restored) == sorted(f"u{number}" for number in range(200))
         assert queue.clock() < 63
         before = [now for now, _ in queue.asked if now < 60]
-        # Those under way when it opened, and one a second after that.
+        # The calls in progress when the breaker opened, and one in each second after that.
         assert len(before) <= AT_ONCE + 70
 
     play(course)
@@ -176,7 +177,7 @@ def test_restores_of_streams_with_a_position_are_spread_and_waiting_ones_come_fi
 def test_no_call_is_made_for_a_journal_that_another_process_has_restored() -> None:
     async def course(group: asyncio.TaskGroup) -> None:
         queue = Queue(group, lambda number, now: None)
-        queue.journals.whole.add(person(1).id)
+        queue.journals.complete.add(person(1).id)
         queue.restorer.want(stream(1))
         await asyncio.sleep(1)
         assert (queue.asked, queue.restored) == ([], ["u1"])

@@ -18,7 +18,7 @@ ADA = Principal("https://id.example", "ada", token="t", expires_at=0)
 
 
 class Socket(SseOutlet):
-    """An outlet whose connection takes everything while it is `open`."""
+    """An outlet whose connection accepts everything while it is `open`."""
 
     paused = False
     unsent = 0
@@ -60,7 +60,7 @@ class Listener:
 
 
 class AbortingListener(Listener):
-    """What a hub does that has stopped."""
+    """Behaves like a hub that has stopped."""
 
     def on_buffering(self, stream: Stream) -> None:
         stream.abort()
@@ -97,7 +97,7 @@ def waiting(one: Stream) -> int:
 
 
 def sent(one: Stream) -> list[tuple[str, str]]:
-    """(event, id) of all that was written since."""
+    """(event, id) of the frames written since the last call."""
     chunks, SOCKETS[one].chunks = SOCKETS[one].chunks, []
     events = []
     for block in b"".join(chunks).decode().split("\n\n")[:-1]:
@@ -148,7 +148,7 @@ def test_another_epoch_is_a_gap_that_ends_in_a_reset() -> None:
 
 
 def test_an_event_published_before_the_journal_was_read_and_not_in_it_is_dropped() -> None:
-    """By a master that has been relieved since: asked again and again the journal would never have it."""
+    """It came from a server that is not the master any more, so the journal will never have it."""
     one = stream()
     for stray in (event(9, b"old"), event(7)):
         one.on_event(*stray)
@@ -179,7 +179,7 @@ def test_events_held_while_joining_are_bounded_in_bytes_too() -> None:
     for offset in range(1, 200):
         one.on_event(*event(offset, entry=b"x" * 10_000))
         assert sum(len(entry) for *_, entry in one._held or ()) <= BUFFER_BYTES
-    assert not join(one, opened(0)), "what was forgotten is in the journal"
+    assert not join(one, opened(0)), "dropped events have to be read from the journal"
     assert join(one, opened(199))
     assert sent(one)[-1][1] == "e-199"
 
@@ -222,7 +222,7 @@ async def test_a_client_that_does_not_read_has_a_bounded_queue_and_then_gets_the
     assert most <= 98_304
     assert one.state == "lagging" and one.position is None and not waiting(one)
     SOCKETS[one].open = True
-    assert await flushing, "it wants the journal"
+    assert await flushing, "it needs the journal"
     assert join(one, opened(99, "snapshot", b"{}"))
     assert sent(one) == [("reset", "e-99")]
     one.on_event(*event(100))
@@ -270,7 +270,7 @@ async def test_a_stream_that_lagged_gets_the_newest_values_while_its_sagas_are_u
 
 
 async def test_a_large_value_is_not_lost_while_the_sagas_are_unknown() -> None:
-    """An outlet that takes nothing in one step is any server but uvicorn: see `Queued`."""
+    """With an outlet that never accepts a chunk at once, as with servers other than uvicorn."""
     one = stream(names=("stock/a",))
     SOCKETS[one].open = False
     large = b"1" * (BUFFER_BYTES + 1)
@@ -301,7 +301,7 @@ def test_a_stream_disconnected_by_a_large_event_stays_closed() -> None:
 
 
 def test_gaps_do_not_fill_the_buffer_of_a_client_that_does_not_read() -> None:
-    """Each join may add all the journal says, once; not once for each gap."""
+    """The history of a join is buffered once, not once for each gap."""
     one = stream()
     join(one, opened(0))
     SOCKETS[one].open = False
@@ -439,7 +439,7 @@ def test_a_gap_while_it_awaits_the_restore_is_read_from_the_journal() -> None:
     assert one.state == "joining"
     assert one.await_restore((), lost(9, b"{}"))
     assert [event for event, _ in sent(one)][-1] == "saga"
-    # A journal that is begun anew is another one.
+    # A journal with another epoch is another journal.
     assert not one.on_event(*event(1, b"g"))
 
 
@@ -475,7 +475,7 @@ def test_an_event_for_many_streams_is_encoded_once() -> None:
     for number in range(2):
         assert len({id(SOCKETS[one].chunks[number]) for one in streams}) == 1
     for one in streams:
-        # Another entry at the same position, and the same one at another.
+        # Another entry at the same position, and the same entry at another position.
         one.on_event(*event(2, entry=b"[1]"))
         one.on_event(*event(3, entry=published[3]))
         assert [id for _, id in sent(one) if id] == ["e-1", "e-2", "e-3"]

@@ -8,7 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from bff.policies.admission import ALERT, MIN_LIMIT, Admission, AdmissionRule
 
 ORDER = ["admitted", "degraded", "rejected"]
-# Late, and no longer than needed to be believed.
+# A late loop counts at once, without a sustained time.
 AT_ONCE = AdmissionRule(in_flight=100, lag=0.05, sustained=0.0)
 
 
@@ -61,7 +61,7 @@ STANDING = AdmissionRule(in_flight=1000, lag=0.05, sustained=0.25, degrade_at=0.
 def test_a_loop_counts_as_late_for_at_least_its_current_lag() -> None:
     policy = Admission(STANDING)
     policy.record_lag(MIN_LIMIT, 0.05, 10.0)
-    # It was thought to be late since 9.95; being late by 0.4 now says since 9.7.
+    # The record means late since 9.95; a lag of 0.4 s at 10.1 means late since 9.7.
     assert policy.decide(MIN_LIMIT, 0.4, 10.1) == "rejected"
 
 
@@ -80,7 +80,7 @@ def test_a_loop_that_stays_late_degrades_screens_first_and_then_rejects() -> Non
         now = 10.0 + number * 0.05
         policy.record_lag(200, 0.05, now)
         entries.append(policy.decide(200, 0.05, now))
-    # Late since 9.95: lean from 10.10 on, refused from 10.20 on.
+    # Late since 9.95: degraded from 10.10 on, rejected from 10.20 on.
     assert entries == [
         "admitted",
         "admitted",
@@ -107,7 +107,7 @@ def test_a_measurement_on_time_restarts_the_sustained_time() -> None:
 def test_a_request_that_finds_the_loop_on_time_restarts_the_sustained_time() -> None:
     policy = Admission(STANDING)
     policy.record_lag(200, 0.05, 10.0)
-    assert policy.decide(200, 0.0, 15.0) == "admitted", "nobody looks while nothing is in flight"
+    assert policy.decide(200, 0.0, 15.0) == "admitted", "there are no measurements while nothing is in flight"
     policy.record_lag(200, 0.05, 15.1)
     assert policy.decide(200, 0.05, 15.1) == "admitted"
 
@@ -135,25 +135,25 @@ def test_at_the_limit_a_slightly_late_loop_still_rejects() -> None:
     assert Admission(AT_ONCE).decide(100, 0.03, 10.0) == "rejected"
 
 
-# Of halves and quarters, so that the bounds themselves can be met.
+# Halves and quarters, which floats hold exactly, so that values exactly at a threshold can be tested.
 EXACT = AdmissionRule(in_flight=1000, lag=0.25, sustained=0.5, degrade_at=0.5)
 
 
 def test_each_threshold_itself_counts_as_exceeded() -> None:
-    assert Admission(EXACT).decide(1, 0.25, 10.0) == "degraded", "late for just half of the standing time"
+    assert Admission(EXACT).decide(1, 0.25, 10.0) == "degraded", "late for exactly half of the sustained time"
     policy = Admission(EXACT)
     policy.record_lag(200, 0.125, 10.0)
-    assert policy.decide(1, 0.25, 10.5) == "rejected", "just half of the lateness begins the standing time"
+    assert policy.decide(1, 0.25, 10.5) == "rejected", "exactly half of the lag starts the sustained time"
     policy = Admission(EXACT)
     policy.record_lag(200, 0.5, 10.0)
-    assert policy.limit == 160, "late for just the standing time"
+    assert policy.limit == 160, "late for exactly the sustained time"
     policy.record_lag(0, 0.0, 10.5)
     grown = policy.limit
     policy.record_lag(100, 0.25, 10.0 + ALERT)
-    assert policy.limit == grown > 160, "not wary any more; and who is late does not grow"
+    assert policy.limit == grown > 160, "the alert has ended, and a late loop does not raise the limit"
 
 
-# ---- how many are too many -----------------------------------------------------------------------------------------
+# ---- the limit -----------------------------------------------------------------------------------------------------
 
 
 def test_a_standing_delay_lowers_the_limit_to_a_share_of_the_requests_in_flight() -> None:
@@ -163,7 +163,7 @@ def test_a_standing_delay_lowers_the_limit_to_a_share_of_the_requests_in_flight(
     assert policy.decide(160, 0.0, 1.0) == "rejected"
     assert policy.decide(159, 0.0, 1.0) == "degraded"
     policy.record_lag(500, 0.06, 1.1)
-    assert policy.limit == 128, "of the limit, where more was in flight"
+    assert policy.limit == 128, "a share of the limit when more requests were in flight"
 
 
 def test_a_loop_on_time_lets_the_limit_grow_back_up_to_the_rule() -> None:
@@ -204,8 +204,8 @@ def test_a_rule_below_the_minimum_limit_still_applies() -> None:
 
 
 class AdmissionMachine(RuleBasedStateMachine):
-    """Requests come and go, the loop is late and is not: nobody is let in beyond the rule, never nobody at all, and
-    nobody is refused for lateness before it has stood, unless one stood a while ago."""
+    """Requests come and go while the loop is late or on time. No more requests are admitted than the rule allows, some
+    are always admitted, and a late loop rejects only after the sustained time or shortly after a standing delay."""
 
     @initialize(most=st.integers(1, 60), degrade_at=st.sampled_from([0.3, 0.6, 1.0]))
     def begin(self, most: int, degrade_at: float) -> None:
@@ -217,7 +217,7 @@ class AdmissionMachine(RuleBasedStateMachine):
         self.stood_at = float("-inf")
 
     def _saw(self, lag: float) -> None:
-        """What anybody would say of the loop, from all that was measured."""
+        """Update the model of the loop: since when it is late."""
         if lag < self.policy.rule.degrade_at * 0.05:
             self.late_since = None
 

@@ -1,4 +1,5 @@
-"""Calls are spread over an upstream's addresses; those that fail are left out for a while, never more than half."""
+"""Calls are distributed over an upstream's addresses; failing addresses are ejected for a while, at most half of
+them."""
 
 from __future__ import annotations
 
@@ -39,7 +40,7 @@ def test_of_two_random_addresses_the_one_with_fewer_calls_is_used() -> None:
     made[0].pending, made[1].pending, made[2].pending = 5, 1, 3
     balance = Balancer("s", made, below=random.Random(1).randrange)
     found = names([balance.pick() for _ in range(300)])
-    assert set(found) == {"1", "2"}, "the busiest loses against each of the others"
+    assert set(found) == {"1", "2"}, "the address with the most calls is never used"
     assert found.count("1") > found.count("2")
 
 
@@ -89,7 +90,7 @@ def test_by_default_five_failures_in_a_row_eject_for_ten_seconds_up_to_five_minu
         assert made[0].ejected_until is not None
         clock.now = made[0].ejected_until
         balance.pick()
-    ends = [1000.0, *(fact.until for fact in seen if isinstance(fact, Ejected))]
+    ends = [1000.0, *(event.until for event in seen if isinstance(event, Ejected))]
     lasted = [end - begun for begun, end in itertools.pairwise(ends)]
     assert lasted == [min(10.0 * number, 300.0) for number in range(1, 41)]
 
@@ -129,11 +130,11 @@ def test_an_address_that_fails_repeatedly_is_ejected_for_longer_each_time() -> N
     assert made[0] in [balance.pick() for _ in range(20)]
     assert seen[-1] == Readmitted("s", "http://0")
     balance.record_failure(made[0])
-    assert seen[-1] == Ejected("s", "http://0", clock.now + 20), "on probation one failure is enough"
+    assert seen[-1] == Ejected("s", "http://0", clock.now + 20), "after an ejection one failure is enough"
     clock.now += 20
     balance.pick()
     balance.record_failure(made[0])
-    assert seen[-1] == Ejected("s", "http://0", clock.now + 25), "no longer than the longest"
+    assert seen[-1] == Ejected("s", "http://0", clock.now + 25), "at most at_most"
 
 
 def test_an_ended_ejection_allows_another_one_before_the_next_pick() -> None:
@@ -150,7 +151,7 @@ def test_earlier_ejections_are_forgotten_one_by_one() -> None:
     clock, seen = Clock(), list[PolicyEvent]()
     made = backends(2)
     balance = Balancer("s", made, failures=1, eject_for=10, clock=clock, observe=seen.append)
-    # Ejections so far, seconds it served after the last one, and how long the next lasts.
+    # Seconds that it served after the last ejection, and the seconds of the next one.
     for served, lasts in [(0.0, 10), (9.9, 20), (0.0, 30), (10.0, 30), (29.9, 20), (500.0, 10)]:
         clock.now += served
         balance.record_failure(made[0])
@@ -213,7 +214,7 @@ def test_the_ejections_that_would_end_first_are_ended_and_reported() -> None:
     assert (made[0].ejected_until, made[1].ejected_until) == (clock.now + 10, None)
     assert seen[-1] == Readmitted("s", "http://1")
     balance.record_failure(made[2])
-    assert balance.ejected == 1, "one of three is as many as half of them bear"
+    assert balance.ejected == 1, "of three addresses only one may be ejected"
 
 
 def test_a_removed_or_ejected_address_is_not_ejected_again() -> None:
@@ -228,7 +229,7 @@ def test_a_removed_or_ejected_address_is_not_ejected_again() -> None:
 
 
 class Machine(RuleBasedStateMachine):
-    """Whatever happens in whatever order: somebody is always there, and the ejected are counted right."""
+    """For random events in random order: an address can always be picked, and the count of ejected ones is right."""
 
     @initialize(
         count=st.integers(1, 7),
@@ -237,7 +238,7 @@ class Machine(RuleBasedStateMachine):
     )
     def begin(self, count: int, how: str, seed: int) -> None:
         self.clock = Clock()
-        self.facts: list[PolicyEvent] = []
+        self.events: list[PolicyEvent] = []
         self.made = backends(count)
         self.serial = count
         self.balance = Balancer(
@@ -249,7 +250,7 @@ class Machine(RuleBasedStateMachine):
             at_most=30,
             clock=self.clock,
             below=random.Random(seed).randrange,
-            observe=self.facts.append,
+            observe=self.events.append,
         )
 
     @rule(avoid=st.integers(0, 6), use=st.booleans())
@@ -258,7 +259,7 @@ class Machine(RuleBasedStateMachine):
         other = now[avoid % len(now)] if use else None
         found = self.balance.pick(other)
         assert found in now
-        assert found.ejected_until is None, "an ejected one is never chosen: half of them are always in"
+        assert found.ejected_until is None, "an ejected address is never picked: at least half are in use"
         if found is other:
             assert all(one is other or one.ejected_until is not None for one in now)
 
@@ -297,7 +298,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: hasattr(self, "balance"))
     @invariant()
     def every_readmission_follows_an_ejection(self) -> None:
-        kinds = [type(fact) for fact in self.facts]
+        kinds = [type(event) for event in self.events]
         assert kinds.count(Readmitted) <= kinds.count(Ejected)
 
 

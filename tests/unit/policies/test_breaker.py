@@ -20,18 +20,20 @@ class Clock:
         return self.now
 
 
-class Told:
+class Rig:
+    """A breaker with a clock that a test sets. moves: each new state and the seconds that it is open."""
+
     def __init__(self, **changes: float) -> None:
         self.clock = Clock()
         self.moves: list[tuple[State, float]] = []
         self.breaker = Breaker(
-            BreakerRule(**changes),  # type: ignore[arg-type]  # whole numbers where they belong
+            BreakerRule(**changes),  # type: ignore[arg-type]  # some fields are int
             self.clock,
             lambda state, open_for: self.moves.append((state, open_for)),
         )
 
     def call(self, how: str, seconds: float = 0.0) -> bool:
-        """One call; False when it was not let in."""
+        """Make one call; False when it was not admitted."""
         breaker = self.breaker
         if breaker.admit() is not None:
             return False
@@ -46,223 +48,223 @@ class Told:
 
 
 def test_failures_in_a_row_open_the_breaker_and_admit_returns_the_remaining_time() -> None:
-    told = Told(failures=3, open_for=2.0)
+    rig = Rig(failures=3, open_for=2.0)
     for how in ("fail", "fail", "ok", "fail", "fail"):
-        told.call(how)
-    assert told.breaker.state == "closed", "a good answer begins the row anew"
-    told.call("fail")
-    assert told.breaker.state == "open"
-    told.clock.now += 0.5
-    assert told.breaker.admit() == 1.5
-    told.clock.now += 1.0
-    assert told.breaker.admit() == 0.5
-    assert told.moves == [("open", 2.0)]
+        rig.call(how)
+    assert rig.breaker.state == "closed", "a success resets the number of failures in a row"
+    rig.call("fail")
+    assert rig.breaker.state == "open"
+    rig.clock.now += 0.5
+    assert rig.breaker.admit() == 1.5
+    rig.clock.now += 1.0
+    assert rig.breaker.admit() == 0.5
+    assert rig.moves == [("open", 2.0)]
 
 
 def test_a_share_of_failures_opens_it_when_there_are_enough_calls() -> None:
-    told = Told(failures=100, error_rate=0.5, minimum=10)
+    rig = Rig(failures=100, error_rate=0.5, minimum=10)
     for how in ["fail", "ok"] * 4:
-        told.call(how)
-    told.call("fail")
-    assert told.breaker.state == "closed", "nine calls say nothing yet"
-    told.call("fail")
-    assert told.breaker.state == "open"
+        rig.call(how)
+    rig.call("fail")
+    assert rig.breaker.state == "closed", "nine calls are fewer than the minimum"
+    rig.call("fail")
+    assert rig.breaker.state == "open"
 
 
 def test_a_share_below_the_rate_leaves_it_closed() -> None:
-    told = Told(failures=100, error_rate=0.5, minimum=10)
+    rig = Rig(failures=100, error_rate=0.5, minimum=10)
     for how in ["ok", "ok", "fail"] * 30:
-        told.call(how)
-    assert told.breaker.state == "closed"
+        rig.call(how)
+    assert rig.breaker.state == "closed"
 
 
 def test_calls_beyond_the_window_are_forgotten() -> None:
-    told = Told(failures=100, error_rate=0.5, minimum=10, window=10.0)
+    rig = Rig(failures=100, error_rate=0.5, minimum=10, window=10.0)
     for _ in range(9):
-        told.call("fail")
-    told.clock.now += 11.0
+        rig.call("fail")
+    rig.clock.now += 11.0
     for how in ["ok"] * 5 + ["fail"] * 4:
-        told.call(how)
-    assert told.breaker.state == "closed"
-    told.call("fail")
-    assert told.breaker.state == "open"
+        rig.call(how)
+    assert rig.breaker.state == "closed"
+    rig.call("fail")
+    assert rig.breaker.state == "open"
 
 
 def test_slow_answers_open_the_breaker_and_fast_ones_do_not() -> None:
-    told = Told(slow=0.9, slow_rate=0.9, minimum=10)
+    rig = Rig(slow=0.9, slow_rate=0.9, minimum=10)
     for _ in range(9):
-        told.call("ok", 0.9)
-    assert told.breaker.state == "closed"
-    told.call("ok", 0.95)
-    assert told.breaker.state == "open"
-    quick = Told(slow=0.9, slow_rate=0.9, minimum=10)
+        rig.call("ok", 0.9)
+    assert rig.breaker.state == "closed"
+    rig.call("ok", 0.95)
+    assert rig.breaker.state == "open"
+    quick = Rig(slow=0.9, slow_rate=0.9, minimum=10)
     for _ in range(100):
         quick.call("ok", 0.899)
     assert quick.breaker.state == "closed"
 
 
 def test_exactly_the_slow_rate_opens_the_breaker() -> None:
-    told = Told(slow=0.9, slow_rate=0.5, minimum=10)
+    rig = Rig(slow=0.9, slow_rate=0.5, minimum=10)
     for how in [0.1] * 5 + [1.0] * 4:
-        told.call("ok", how)
-    assert told.breaker.state == "closed"
-    told.call("ok", 1.0)
-    assert told.breaker.state == "open"
+        rig.call("ok", how)
+    assert rig.breaker.state == "closed"
+    rig.call("ok", 1.0)
+    assert rig.breaker.state == "open"
 
 
 def test_failures_and_answers_without_a_time_do_not_count_as_slow() -> None:
-    told = Told(failures=100, error_rate=1.0, slow=0.5, slow_rate=0.5, minimum=10)
+    rig = Rig(failures=100, error_rate=1.0, slow=0.5, slow_rate=0.5, minimum=10)
     for how in ["ok", "fail"] * 10:
-        told.call(how)
-    told.breaker.record_success(told.breaker.generation)
-    assert told.breaker._window.slow == 0
-    assert told.breaker.state == "closed"
+        rig.call(how)
+    rig.breaker.record_success(rig.breaker.generation)
+    assert rig.breaker._window.slow == 0
+    assert rig.breaker.state == "closed"
 
 
 def test_one_slow_answer_in_five_leaves_the_breaker_closed() -> None:
-    told = Told(slow=0.9, slow_rate=0.9, minimum=10)
+    rig = Rig(slow=0.9, slow_rate=0.9, minimum=10)
     for turn in range(50):
-        told.call("ok", 1.0 if turn % 5 == 0 else 0.1)
-    assert told.breaker.state == "closed"
+        rig.call("ok", 1.0 if turn % 5 == 0 else 0.1)
+    assert rig.breaker.state == "closed"
 
 
 def test_one_probe_is_admitted_and_its_success_closes_the_breaker() -> None:
-    told = Told(failures=1, open_for=2.0)
-    told.call("fail")
-    told.clock.now += 2.0
-    assert told.breaker.admit() is None
-    assert told.breaker.admit() == 2.0, "a second one must wait while the probe is out"
-    told.breaker.record_success(told.breaker.generation)
-    assert told.breaker.state == "closed"
-    assert told.breaker.admit() is None
-    assert told.moves == [("open", 2.0), ("half-open", 0.0), ("closed", 0.0)]
+    rig = Rig(failures=1, open_for=2.0)
+    rig.call("fail")
+    rig.clock.now += 2.0
+    assert rig.breaker.admit() is None
+    assert rig.breaker.admit() == 2.0, "a second call must wait while the probe is in progress"
+    rig.breaker.record_success(rig.breaker.generation)
+    assert rig.breaker.state == "closed"
+    assert rig.breaker.admit() is None
+    assert rig.moves == [("open", 2.0), ("half-open", 0.0), ("closed", 0.0)]
 
 
 def test_the_number_of_successful_probes_in_the_rule_closes_the_breaker() -> None:
-    told = Told(failures=1, open_for=2.0, probes=3)
-    told.call("fail")
-    told.clock.now += 2.0
-    assert [told.breaker.admit() for _ in range(4)] == [None, None, None, 2.0]
-    generation = told.breaker.generation
-    told.breaker.record_success(generation)
-    told.breaker.record_success(generation)
-    assert told.breaker.state == "half-open"
-    assert told.breaker.admit() == 2.0, "a good one keeps its place"
-    told.breaker.record_success(generation)
-    assert told.breaker.state == "closed"
+    rig = Rig(failures=1, open_for=2.0, probes=3)
+    rig.call("fail")
+    rig.clock.now += 2.0
+    assert [rig.breaker.admit() for _ in range(4)] == [None, None, None, 2.0]
+    generation = rig.breaker.generation
+    rig.breaker.record_success(generation)
+    rig.breaker.record_success(generation)
+    assert rig.breaker.state == "half-open"
+    assert rig.breaker.admit() == 2.0, "a successful probe keeps its place"
+    rig.breaker.record_success(generation)
+    assert rig.breaker.state == "closed"
 
 
 def test_probes_may_be_sent_one_after_the_other() -> None:
-    told = Told(failures=1, open_for=2.0, probes=3)
-    told.call("fail")
-    told.clock.now += 2.0
+    rig = Rig(failures=1, open_for=2.0, probes=3)
+    rig.call("fail")
+    rig.clock.now += 2.0
     for _ in range(2):
-        assert told.call("ok")
-        assert told.breaker.state == "half-open"
-    assert told.call("ok")
-    assert told.breaker.state == "closed"
+        assert rig.call("ok")
+        assert rig.breaker.state == "half-open"
+    assert rig.call("ok")
+    assert rig.breaker.state == "closed"
 
 
 def test_the_result_of_an_earlier_half_open_state_is_ignored() -> None:
-    told = Told(failures=1, open_for=1.0, probes=2)
-    told.call("fail")
-    told.clock.now += 1.0
-    assert told.breaker.admit() is None
-    late = told.breaker.generation
-    told.call("fail")
-    told.clock.now += 4.0
-    assert told.breaker.admit() is None
-    told.breaker.record_success(late)
-    told.breaker.record_success(late)
-    assert told.breaker.state == "half-open"
-    told.breaker.record_failure(late)
-    assert told.breaker.state == "half-open"
+    rig = Rig(failures=1, open_for=1.0, probes=2)
+    rig.call("fail")
+    rig.clock.now += 1.0
+    assert rig.breaker.admit() is None
+    late = rig.breaker.generation
+    rig.call("fail")
+    rig.clock.now += 4.0
+    assert rig.breaker.admit() is None
+    rig.breaker.record_success(late)
+    rig.breaker.record_success(late)
+    assert rig.breaker.state == "half-open"
+    rig.breaker.record_failure(late)
+    assert rig.breaker.state == "half-open"
 
 
 def test_one_failed_probe_opens_the_breaker_also_with_an_empty_window() -> None:
-    told = Told(failures=100, minimum=10, window=1.0, open_for=2.0)
+    rig = Rig(failures=100, minimum=10, window=1.0, open_for=2.0)
     for _ in range(10):
-        told.call("fail")
-    told.clock.now += 2.0
-    told.call("fail")
-    assert told.breaker.state == "open"
+        rig.call("fail")
+    rig.clock.now += 2.0
+    rig.call("fail")
+    assert rig.breaker.state == "open"
 
 
 def test_a_slow_probe_counts_as_failed() -> None:
-    told = Told(failures=1, open_for=2.0, slow=0.5)
-    told.call("fail")
-    told.clock.now += 2.0
-    told.call("ok", 0.5)
-    assert told.breaker.state == "open"
+    rig = Rig(failures=1, open_for=2.0, slow=0.5)
+    rig.call("fail")
+    rig.clock.now += 2.0
+    rig.call("ok", 0.5)
+    assert rig.breaker.state == "open"
 
 
 def test_each_open_time_is_longer_up_to_the_maximum() -> None:
-    told = Told(failures=1, open_for=1.0, open_at_most=20.0)
-    told.call("fail")
+    rig = Rig(failures=1, open_for=1.0, open_at_most=20.0)
+    rig.call("fail")
     for _ in range(40):
-        told.clock.now += 20.0
-        told.call("fail")
-    opened = [seconds for state, seconds in told.moves if state == "open"]
+        rig.clock.now += 20.0
+        rig.call("fail")
+    opened = [seconds for state, seconds in rig.moves if state == "open"]
     assert opened[:6] == [1.0, 2.0, 4.0, 8.0, 16.0, 20.0]
     assert set(opened[6:]) == {20.0}
 
 
 def test_the_maximum_does_not_shorten_the_first_open_time() -> None:
-    told = Told(failures=1, open_for=60.0, open_at_most=4.0)
-    told.call("fail")
-    assert told.moves == [("open", 60.0)]
+    rig = Rig(failures=1, open_for=60.0, open_at_most=4.0)
+    rig.call("fail")
+    assert rig.moves == [("open", 60.0)]
 
 
 def test_opening_soon_after_closing_doubles_the_open_time_and_later_resets_it() -> None:
-    told = Told(failures=1, open_for=1.0, open_at_most=8.0, window=10.0)
-    told.call("fail")
-    told.clock.now += 1.0
-    told.call("ok")
-    told.clock.now += 9.9
-    told.call("fail")
-    assert told.moves[-1] == ("open", 2.0)
-    told.clock.now += 2.0
-    told.call("ok")
-    told.clock.now += 10.0
-    told.call("fail")
-    assert told.moves[-1] == ("open", 1.0)
+    rig = Rig(failures=1, open_for=1.0, open_at_most=8.0, window=10.0)
+    rig.call("fail")
+    rig.clock.now += 1.0
+    rig.call("ok")
+    rig.clock.now += 9.9
+    rig.call("fail")
+    assert rig.moves[-1] == ("open", 2.0)
+    rig.clock.now += 2.0
+    rig.call("ok")
+    rig.clock.now += 10.0
+    rig.call("fail")
+    assert rig.moves[-1] == ("open", 1.0)
 
 
 def test_a_cancelled_probe_frees_its_place() -> None:
-    told = Told(failures=1, open_for=1.0)
-    told.call("fail")
-    told.clock.now += 1.0
-    assert told.call("cancel")
-    assert told.breaker.admit() is None
-    assert told.breaker.admit() == 1.0, "one place, not two"
+    rig = Rig(failures=1, open_for=1.0)
+    rig.call("fail")
+    rig.clock.now += 1.0
+    assert rig.call("cancel")
+    assert rig.breaker.admit() is None
+    assert rig.breaker.admit() == 1.0, "one place, not two"
 
 
 def test_results_of_calls_from_before_the_last_change_are_ignored() -> None:
-    told = Told(failures=1, open_for=1.0)
+    rig = Rig(failures=1, open_for=1.0)
     for _ in range(3):
-        assert told.breaker.admit() is None
-    before = told.breaker.generation
-    told.breaker.record_failure(before)
-    told.breaker.record_success(before)
-    assert told.breaker.state == "open"
-    told.clock.now += 1.0
-    assert told.breaker.admit() is None
-    told.breaker.record_abandoned(before)
-    told.breaker.record_failure(before)
-    assert told.breaker.state == "half-open"
-    assert told.breaker.admit() == 1.0, "the late cancellation freed nobody's place"
+        assert rig.breaker.admit() is None
+    before = rig.breaker.generation
+    rig.breaker.record_failure(before)
+    rig.breaker.record_success(before)
+    assert rig.breaker.state == "open"
+    rig.clock.now += 1.0
+    assert rig.breaker.admit() is None
+    rig.breaker.record_abandoned(before)
+    rig.breaker.record_failure(before)
+    assert rig.breaker.state == "half-open"
+    assert rig.breaker.admit() == 1.0, "the late cancellation freed no place"
 
 
 def test_closing_resets_the_counts() -> None:
-    told = Told(failures=100, error_rate=0.5, minimum=10, open_for=1.0)
+    rig = Rig(failures=100, error_rate=0.5, minimum=10, open_for=1.0)
     for _ in range(10):
-        told.call("fail")
-    told.clock.now += 1.0
-    told.call("ok")
+        rig.call("fail")
+    rig.clock.now += 1.0
+    rig.call("ok")
     for how in ["ok"] * 3 + ["fail"] * 3:
-        told.call(how)
-    assert told.breaker.state == "closed"
-    row = Told(failures=3, open_for=1.0)
+        rig.call(how)
+    assert rig.breaker.state == "closed"
+    row = Rig(failures=3, open_for=1.0)
     for _ in range(3):
         row.call("fail")
     row.clock.now += 1.0
@@ -298,7 +300,7 @@ def test_the_window_counts_exactly_the_calls_in_it(steps: list[tuple[float, bool
 
 
 class BreakerMachine(RuleBasedStateMachine):
-    """Calls come, go and overlap while time passes; what the breaker promises is checked at each step."""
+    """Calls start, end and overlap while time passes; the guarantees of the breaker are checked at each step."""
 
     @initialize(
         failures=st.integers(1, 6),
@@ -308,17 +310,17 @@ class BreakerMachine(RuleBasedStateMachine):
         slow=st.sampled_from([0.5, math.inf]),
     )
     def begin(self, failures: int, minimum: int, probes: int, error_rate: float, slow: float) -> None:
-        self.told = Told(
+        self.rig = Rig(
             failures=failures, minimum=minimum, probes=probes, error_rate=error_rate, slow=slow, open_for=2.0
         )
-        self.breaker = self.told.breaker
+        self.breaker = self.rig.breaker
         self.out: deque[int] = deque()
         self.row = 0
         self.opened_at: float | None = None
 
     @rule()
     def ask(self) -> None:
-        now, state = self.told.clock.now, self.breaker.state
+        now, state = self.rig.clock.now, self.breaker.state
         wait = self.breaker.admit()
         if state == "closed":
             assert wait is None
@@ -326,7 +328,7 @@ class BreakerMachine(RuleBasedStateMachine):
             assert 0 < wait <= 4.0
             return
         if self.opened_at is not None:
-            assert now >= self.opened_at + 2.0, "nothing passes before the shortest time is over"
+            assert now >= self.opened_at + 2.0, "no call is admitted before the shortest open time has passed"
         self.out.append(self.breaker.generation)
 
     @precondition(lambda self: self.out)
@@ -344,7 +346,7 @@ class BreakerMachine(RuleBasedStateMachine):
             self.breaker.record_success(generation, 1.0 if how == "slow" else 0.1)
         after = self.breaker.state
         if not current or how == "cancel":
-            assert after == state, "late results and cancellations move nothing"
+            assert after == state, "late results and cancellations change no state"
             assert window.calls == calls_before
             return
         slow = how == "slow" and self.breaker.rule.slow < math.inf
@@ -355,18 +357,18 @@ class BreakerMachine(RuleBasedStateMachine):
             if self.row >= self.breaker.rule.failures:
                 assert after == "open"
             if after == "open":
-                assert how == "fail" or slow, "a good answer opens nothing"
+                assert how == "fail" or slow, "a success never opens the breaker"
         if after == "open":
-            self.opened_at = self.told.clock.now
+            self.opened_at = self.rig.clock.now
             self.row = 0
         if after == "closed" and state != "closed":
             self.opened_at = None
             self.row = 0
 
-    # Moments that add up without rounding.
+    # Numbers that add up without rounding.
     @rule(seconds=st.sampled_from([0.125, 1.0, 2.0, 4.0, 11.0]))
     def wait(self, seconds: float) -> None:
-        self.told.clock.now += seconds
+        self.rig.clock.now += seconds
 
     @invariant()
     def never_more_probes_than_allowed(self) -> None:
@@ -376,7 +378,7 @@ class BreakerMachine(RuleBasedStateMachine):
     @invariant()
     def never_open_for_longer_than_the_maximum(self) -> None:
         if hasattr(self, "breaker") and self.breaker.state == "open":
-            assert self.breaker._until - self.told.clock.now <= 4.0
+            assert self.breaker._until - self.rig.clock.now <= 4.0
 
 
 TestBreakerMachine = BreakerMachine.TestCase
@@ -385,11 +387,11 @@ TestBreakerMachine.settings = settings(max_examples=60, stateful_step_count=40, 
 
 @pytest.mark.parametrize("steps", [["fail"] * 5 + ["wait"], ["fail", "cancel"] * 8])
 def test_after_its_open_time_a_call_is_admitted(steps: list[str]) -> None:
-    told = Told(failures=3, open_for=1.0)
+    rig = Rig(failures=3, open_for=1.0)
     for step in steps:
         if step == "wait":
-            told.clock.now += 0.4
+            rig.clock.now += 0.4
         else:
-            told.call(step)
-    told.clock.now += 4.0
-    assert told.breaker.admit() is None
+            rig.call(step)
+    rig.clock.now += 4.0
+    assert rig.breaker.admit() is None

@@ -10,7 +10,7 @@ from bff.policies.bulkhead import Bulkhead, BulkheadRule
 def test_calls_get_permits_then_queue_places_then_nothing() -> None:
     bulkhead = Bulkhead(BulkheadRule(permits=2, queue=1))
     assert [bulkhead.acquire() for _ in range(4)] == ["acquired", "acquired", "queued", "full"]
-    assert bulkhead.release() is True, "it goes to the one who waits"
+    assert bulkhead.release() is True, "it goes to the waiting caller"
     assert (bulkhead.used, bulkhead.waiting) == (2, 0)
     assert bulkhead.release() is False
     assert (bulkhead.used, bulkhead.waiting) == (1, 0)

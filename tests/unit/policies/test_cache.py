@@ -1,4 +1,4 @@
-"""What an answer may be kept for, judged against the declarations and headers alone; and the bound of the memory."""
+"""How long an answer may be cached, by the call's declaration and the upstream's headers; and the bounds of the LRU."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class Shelf(Upstream, team="Shelf", contact="#shelf"):
 CALL = Shelf().thing().fresh(30)
 
 
-def kept(call: Call[None] = CALL, **headers: str) -> CacheEntry | None:
+def stored(call: Call[None] = CALL, **headers: str) -> CacheEntry | None:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return entry_of(call, named, b"{}", asked_at=NOW, seen=1)
 
 
-def lives(call: Call[None] = CALL, **headers: str) -> tuple[float, float, float]:
-    """Seconds fresh, then for revalidation, then for failures; (-1, -1, -1) when not kept."""
-    entry = kept(call, **headers)
+def lifetimes(call: Call[None] = CALL, **headers: str) -> tuple[float, float, float]:
+    """Seconds fresh, then for revalidation, then for failures; (-1, -1, -1) when it is not cached."""
+    entry = stored(call, **headers)
     return (entry.fresh, entry.swr, entry.sie) if entry else (-1, -1, -1)
 
 
@@ -90,14 +90,14 @@ STALE = Shelf().thing().fresh(30, stale_while_revalidate=20, stale_if_error=600)
 def test_the_upstream_can_only_shorten_or_forbid_the_declared_lifetime(
     call: Call[None], headers: dict[str, str], expected: tuple[float, float, float]
 ) -> None:
-    assert lives(call, **headers) == expected
+    assert lifetimes(call, **headers) == expected
 
 
 @given(st.text(max_size=60), st.text(max_size=20), st.text(max_size=20), st.text(max_size=20))
 def test_no_header_makes_a_lifetime_longer_than_declared(
     control: str, age: str, expires: str, vary: str
 ) -> None:
-    entry = kept(STALE, cache_control=control, age=age, expires=expires, vary=vary)
+    entry = stored(STALE, cache_control=control, age=age, expires=expires, vary=vary)
     if entry is not None:
         assert 0 <= entry.fresh <= 30
         assert entry.swr <= 20
@@ -107,7 +107,7 @@ def test_no_header_makes_a_lifetime_longer_than_declared(
 
 
 def test_the_age_counts_from_the_request_plus_the_age_header() -> None:
-    entry = kept(STALE, age="12")
+    entry = stored(STALE, age="12")
     assert entry is not None
     assert entry.age(NOW) == 12
     assert [entry.freshness(NOW + after) for after in (0, 17.9, 18, 37.9, 38, 617.9, 618)] == [
@@ -126,31 +126,31 @@ def test_the_age_counts_from_the_request_plus_the_age_header() -> None:
 
 
 def test_the_age_is_not_negative_when_the_clock_was_set_back() -> None:
-    entry = kept()
+    entry = stored()
     assert entry is not None
     assert entry.age(NOW - 100) == 0
     assert entry.left(NOW - 100) == 30
 
 
 def test_a_conditional_request_uses_the_etag_or_else_the_date() -> None:
-    both = kept(etag='W/"a"', last_modified="Mon, 01 Jan 2024 00:00:00 GMT")
-    dated = kept(last_modified="Mon, 01 Jan 2024 00:00:00 GMT")
-    plain = kept()
+    both = stored(etag='W/"a"', last_modified="Mon, 01 Jan 2024 00:00:00 GMT")
+    dated = stored(last_modified="Mon, 01 Jan 2024 00:00:00 GMT")
+    plain = stored()
     assert both is not None and dated is not None and plain is not None
     assert both.conditions() == {"if-none-match": 'W/"a"'}
     assert dated.conditions() == {"if-modified-since": "Mon, 01 Jan 2024 00:00:00 GMT"}
     assert plain.conditions() == {}
-    # It is kept beyond its freshness only when it can be confirmed.
+    # Beyond its freshness it is stored only when it can be revalidated.
     assert both.keep == dated.keep == 60
     assert plain.keep == 30
 
 
 def test_an_entry_is_stored_as_long_as_it_can_be_used() -> None:
-    late = kept(Shelf().thing().fresh(30, stale_while_revalidate=500))
-    failing = kept(Shelf().thing().fresh(30, stale_if_error=500))
+    late = stored(Shelf().thing().fresh(30, stale_while_revalidate=500))
+    failing = stored(Shelf().thing().fresh(30, stale_if_error=500))
     assert late is not None and failing is not None
     assert late.keep == failing.keep == 530
-    assert late.usable_on_error(NOW + 529), "what may be served late may stand in for a failure"
+    assert late.usable_on_error(NOW + 529), "an answer that may be served stale may replace a failure"
 
 
 def test_a_304_replaces_the_headers_and_keeps_the_body_and_its_type() -> None:
@@ -202,7 +202,7 @@ def test_a_304_without_times_keeps_the_old_lifetime_and_a_new_expires_replaces_i
         asked_at=NOW,
         seen=1,
     )
-    undated = kept(call, etag='"a"')
+    undated = stored(call, etag='"a"')
     assert first is not None and undated is not None
     silent = renewed(call, first, {}, asked_at=NOW + 60, seen=2)
     assert silent is not None and silent.fresh == 20
@@ -251,7 +251,7 @@ KEYS: list[Key] = [("s", f"/{n}", (), (), None) for n in range(6)]
 
 
 class Memory(RuleBasedStateMachine):
-    """The memory beside a model that keeps everything in order of use and drops from the old end."""
+    """Compares the LRU with a model that has all entries in order of use and drops the oldest."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Flights as a state machine: whoever joins is told, leads, or leaves; nobody is forgotten."""
+"""Flights as a state machine: every reader that joins gets the outcome, leads, or leaves; none is forgotten."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ MOST = 3
 
 
 class Machine(RuleBasedStateMachine):
-    """Readers come, leaders end, anybody leaves at any time. The model only knows who still waits for what."""
+    """Readers join, leaders end, any reader leaves at any time. The model has only the flight of each waiting
+    reader."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,11 +50,11 @@ class Machine(RuleBasedStateMachine):
         who = data.draw(st.sampled_from(sorted(self.of)))
         flight = self.of.pop(who)
         led = flight.leader == who
-        heir = self.flights.left(flight, who)
+        successor = self.flights.left(flight, who)
         waiting = [other for other, its in self.of.items() if its is flight]
-        # The one who waited longest takes over, and only when the leader left.
-        assert heir == (waiting[0] if led and waiting else None)
-        # To leave twice, or after all is over, changes nothing.
+        # The reader that has waited longest leads next, and only when the leader left.
+        assert successor == (waiting[0] if led and waiting else None)
+        # Leaving twice, or after the end of the flight, changes nothing.
         assert self.flights.left(flight, who) is None or flight.leader in self.of
 
     @invariant()

@@ -1,4 +1,4 @@
-"""When a second copy is sent is learnt from what the last answers took."""
+"""The delay of a hedge is learnt from the last latencies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is the same command: the stored key and the fingerprint, against digests worked out apart."""
+"""The stored key and the fingerprint of a command, compared with hashes that the test computes itself."""
 
 from __future__ import annotations
 
@@ -43,5 +43,5 @@ def test_text_moved_from_one_part_to_the_next_changes_the_fingerprint() -> None:
 
 
 def test_only_headers_about_the_command_are_replayed_in_their_order() -> None:
-    said = {"etag": "a", "set-cookie": "b", "location": "c", "date": "d", "content-type": "e"}
-    assert replayed_headers(said) == (("etag", "a"), ("location", "c"), ("content-type", "e"))
+    headers = {"etag": "a", "set-cookie": "b", "location": "c", "date": "d", "content-type": "e"}
+    assert replayed_headers(headers) == (("etag", "a"), ("location", "c"), ("content-type", "e"))

@@ -1,4 +1,4 @@
-"""What a bucket allows and tells, and what a client is told of its limits."""
+"""What a bucket allows, its state after a request, and the rate limit headers for clients."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_a_share_has_the_same_name_and_window_and_at_least_one_request() -> None
     assert MINUTE.share(100) == Quota("minute", 1, 60)
 
 
-SIXTEENTH = Quota("exact", 4, 64)  # one each 16 seconds, a quarter of which is 4
+SIXTEENTH = Quota("exact", 4, 64)  # one in 16 seconds, so a request may come 4 seconds early
 
 
 @pytest.mark.parametrize(
@@ -72,12 +72,12 @@ def test_remaining_and_reset_follow_from_the_arrival_time(
 
 def test_a_full_bucket_allows_its_amount_at_once_and_then_one_in_each_interval() -> None:
     rates, mine = LocalRates(), [Bucket("ada", SIXTEENTH)]
-    told = [rates.spend(mine, 10.0)[0] for _ in range(6)]
-    assert [one.allowed for one in told] == [True] * 4 + [False] * 2
-    assert [one.remaining for one in told] == [3, 2, 1, 0, 0, 0]
-    assert {one.reset for one in told} == {16.0}
+    states = [rates.spend(mine, 10.0)[0] for _ in range(6)]
+    assert [state.allowed for state in states] == [True] * 4 + [False] * 2
+    assert [state.remaining for state in states] == [3, 2, 1, 0, 0, 0]
+    assert {state.reset for state in states} == {16.0}
     assert not rates.spend(mine, 21.9)[0].allowed
-    assert rates.spend(mine, 22.0)[0].allowed, "by a quarter of an interval it may come early"
+    assert rates.spend(mine, 22.0)[0].allowed, "it may come a quarter of an interval early"
     assert not rates.spend(mine, 23.0)[0].allowed
     assert [rates.spend(mine, 1_000.0)[0].allowed for _ in range(5)] == [True] * 4 + [False]
     assert rates.spend([Bucket("bruno", SIXTEENTH)], 10.0)[0].remaining == 3
@@ -85,9 +85,9 @@ def test_a_full_bucket_allows_its_amount_at_once_and_then_one_in_each_interval()
 
 def test_when_one_bucket_refuses_the_others_spend_nothing() -> None:
     rates, both = LocalRates(), [Bucket("s", Quota("second", 2, 1)), Bucket("h", HOUR)]
-    told = [rates.spend(both, 3600.0) for _ in range(4)]
-    assert [[one.allowed for one in pair] for pair in told] == [[True, True]] * 2 + [[False, True]] * 2
-    assert [pair[1].remaining for pair in told] == [8, 7, 7, 7]
+    states = [rates.spend(both, 3600.0) for _ in range(4)]
+    assert [[one.allowed for one in pair] for pair in states] == [[True, True]] * 2 + [[False, True]] * 2
+    assert [pair[1].remaining for pair in states] == [8, 7, 7, 7]
 
 
 def test_the_least_recently_used_buckets_are_dropped_first() -> None:
@@ -95,7 +95,7 @@ def test_the_least_recently_used_buckets_are_dropped_first() -> None:
     for who in ("ada", "bruno", "ada", "carla"):
         rates.spend([Bucket(who, once)], 60.0)
     assert len(rates) == 2
-    assert not rates.spend([Bucket("ada", once)], 60.0)[0].allowed, "used a moment ago"
+    assert not rates.spend([Bucket("ada", once)], 60.0)[0].allowed, "it was used recently"
     assert rates.spend([Bucket("bruno", once)], 60.0)[0].remaining == 1
     rates.clear()
     assert len(rates) == 0
@@ -116,7 +116,7 @@ def test_a_request_with_a_cost_spends_that_much_and_waits_for_all_of_it() -> Non
     assert (second.allowed, second.remaining, retry_after([second])) == (False, 20, 20.0)
     assert rates.spend([Bucket("ada", quota)], 0.0)[0].allowed, "it is the same bucket"
     assert rates.spend([forty], 21.0)[0].allowed
-    # More than there ever is takes all of it, once.
+    # A cost above the whole quota takes the whole quota.
     whole = Bucket("grace", quota, 1000)
     assert rates.spend([whole], 0.0)[0].remaining == 0
     assert not rates.spend([whole], 30.0)[0].allowed
@@ -132,7 +132,7 @@ def test_a_request_that_is_given_back_was_not_spent() -> None:
     assert [rates.spend([bucket], 0.0)[0].allowed for _ in range(3)] == [True, True, False]
     rates.give_back([bucket], 0.0)
     assert [rates.spend([bucket], 0.0)[0].allowed for _ in range(2)] == [True, False], (
-        "one came back, not all"
+        "one request was given back, not all"
     )
     rates.give_back([Bucket("nobody", bucket.quota)], 0.0)
     assert len(rates) == 1

@@ -34,7 +34,7 @@ def test_no_attempt_begins_that_cannot_end_before_the_deadline() -> None:
 def test_a_retry_waits_for_retry_after_or_is_not_made() -> None:
     policy = RetryRule()
     assert policy.delay(1, 5.0, 0.0, retry_after=2.0) == 2.0
-    assert policy.delay(1, 5.0, 1.0, retry_after=2.0) == pytest.approx(2.025), "not all at the same moment"
+    assert policy.delay(1, 5.0, 1.0, retry_after=2.0) == pytest.approx(2.025), "with jitter"
     assert policy.delay(1, 1.9, 0.0, retry_after=2.0) is None
 
 
@@ -81,7 +81,7 @@ def test_the_budget_is_a_share_of_the_active_calls_and_at_least_the_minimum() ->
     budget.active = 10
     assert [budget.acquire() for _ in range(4)] == [True, True, True, False]
     budget.active = 100
-    assert sum(budget.acquire() for _ in range(30)) == 17, "twenty in all"
+    assert sum(budget.acquire() for _ in range(30)) == 17, "20 in all, with the 3 taken before"
     budget.release()
     assert [budget.acquire(), budget.acquire()] == [True, False]
 

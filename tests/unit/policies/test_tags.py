@@ -19,12 +19,12 @@ def test_a_new_tag_is_unknown_and_an_unchanged_one_has_stamp_zero() -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 9)), max_size=30))
-def test_an_older_stamp_never_replaces_a_newer_one(words: list[tuple[str, int]]) -> None:
+def test_an_older_stamp_never_replaces_a_newer_one(learnt: list[tuple[str, int]]) -> None:
     stamps = Stamps()
-    for name, stamp in words:
+    for name, stamp in learnt:
         stamps.learn({name: stamp})
-    for name in {name for name, _ in words}:
-        assert stamps.newest([name]) == stamps.of(name) == max(s for n, s in words if n == name)
+    for name in {name for name, _ in learnt}:
+        assert stamps.newest([name]) == stamps.of(name) == max(s for n, s in learnt if n == name)
 
 
 def test_when_full_the_least_recently_used_becomes_unknown_not_unchanged() -> None:
@@ -40,7 +40,7 @@ def test_the_stamp_of_an_unknown_name_is_zero() -> None:
     stamps = Stamps()
     stamps.learn({"a": 5})
     assert (stamps.of("a"), stamps.of("b")) == (5, 0)
-    assert stamps.newest(["b"]) is None, "to have asked is not to know"
+    assert stamps.newest(["b"]) is None, "reading a name does not make it known"
 
 
 def test_by_default_ten_thousand_names_are_known() -> None:

@@ -1,4 +1,4 @@
-"""What a JWT must be, judged without a key: each refusal for its own reason, each bound on both of its sides."""
+"""The checks of a JWT without a key: each refusal has its reason, and each bound is tested on both sides."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_a_key_id_of_256_characters_or_none_is_accepted() -> None:
 
 
 def test_a_token_of_exactly_eight_kilobytes_is_parsed_and_a_longer_one_is_not() -> None:
-    # A body of a length at which both, the longest and the one beyond it, are whole base64.
+    # A body with a length for which both the longest token and the next one are valid base64.
     body = next(body for body in (b64(b'{"a":"%s"}' % (b"x" * n)) for n in range(4)) if len(body) % 4 == 0)
     longest = f"{HEAD}.{body}.".ljust(MAX_TOKEN, "A")
     assert parse(longest)

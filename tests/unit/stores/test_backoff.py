@@ -1,4 +1,4 @@
-"""The wait between attempts grows, is bounded, and never ends by itself."""
+"""The wait between attempts grows with each failure and is bounded, for any number of failures."""
 
 from __future__ import annotations
 

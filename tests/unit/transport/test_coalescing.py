@@ -1,4 +1,4 @@
-"""Identical reads under way, on a real loop: one is sent, everybody is told, nobody is forgotten."""
+"""Identical reads in progress, on a real event loop: one is sent, and every caller gets its outcome."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ GOOD = WireResponse(200, {"content-type": "application/json"}, b'{"name":"good"}
 
 
 class Inner:
-    """Runs calls when the test opens the gate; counts them."""
+    """Answers calls when the test opens the gate, and counts them."""
 
     def __init__(self) -> None:
         self.gate = asyncio.Event()
@@ -130,7 +130,7 @@ async def test_a_cancelled_leader_hands_over_to_the_follower_that_waited_longest
     tasks = [asyncio.ensure_future(coalescer.run(shelf.thing(), scope())) for _ in range(4)]
     await turns()
     tasks[0].cancel()
-    # The heir goes, too, in the very moment in which it has been promoted and does not know it yet.
+    # The new leader is cancelled, too, just after it became the leader and before it has noticed that.
     await asyncio.sleep(0)
     tasks[1].cancel()
     await turns()

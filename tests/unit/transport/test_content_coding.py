@@ -1,4 +1,4 @@
-"""Content codings: whatever comes, a body or one of two errors, within bounds of bytes and members."""
+"""Content codings: every input gives a body or one of two errors, within bounds of bytes and members."""
 
 from __future__ import annotations
 

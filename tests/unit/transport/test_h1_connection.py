@@ -1,4 +1,5 @@
-"""One connection against bytes: what is an answer, what is refused, and that it never matters how the bytes are cut."""
+"""One connection and the bytes it receives: valid and invalid responses, independent of the pieces in which they
+arrive."""
 
 from __future__ import annotations
 
@@ -27,7 +28,7 @@ CHUNKED = OK + b"transfer-encoding: chunked\r\n\r\n"
 
 
 class Socket(asyncio.Transport):
-    """What the loop gives a connection; `closed` once it was aborted."""
+    """The transport of a connection. closed: True after `abort`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,23 +49,23 @@ class Socket(asyncio.Transport):
         return self.unsent
 
 
-class Kept:
-    """A pool of one that notes what it is told."""
+class CountingPool:
+    """Counts the calls of its methods."""
 
     def __init__(self) -> None:
-        self.given = 0
-        self.lost_ones = 0
+        self.released = 0
+        self.lost = 0
 
     def release(self, connection: Connection) -> None:
-        self.given += 1
+        self.released += 1
 
     def on_lost(self, connection: Connection) -> None:
-        self.lost_ones += 1
+        self.lost += 1
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """answer or error; kept: the connection may be used again."""
+    """The answer or the error. kept: True when the connection may be used again."""
 
     answer: WireResponse | None
     error: tuple[type[WireError], str, bool] | None
@@ -74,8 +75,8 @@ class Outcome:
 async def exchange(
     pieces: Iterable[bytes], *, end: bool = True, head: bool = False, used: bool = False
 ) -> Outcome:
-    """The answer in these pieces; end: the service then closes."""
-    connection, socket, pool = Connection(MAX_BODY), Socket(), Kept()
+    """Send a request and receive these pieces. end: the service closes the connection after them."""
+    connection, socket, pool = Connection(MAX_BODY), Socket(), CountingPool()
     connection.connection_made(socket)
     connection.join(pool)
     if used:
@@ -91,8 +92,8 @@ async def exchange(
         connection.eof_received()
     if socket.closed:
         connection.connection_lost(None)
-        assert pool.lost_ones == 1
-    assert waiting.done() == (socket.closed or pool.given > used)
+        assert pool.lost == 1
+    assert waiting.done() == (socket.closed or pool.released > used)
     if not waiting.done():
         return Outcome(None, None, kept)
     error = waiting.exception()
@@ -109,16 +110,16 @@ def run(data: bytes, cuts: Iterable[int] = (), **how: Any) -> Outcome:
 
 
 def alike(one: Outcome, other: Outcome, data: bytes) -> bool:
-    """llhttp skips line ends behind an answer where it sees them together with it, so that they end the connection
-    only where they come apart from it."""
+    """Whether both outcomes are the same. llhttp skips line breaks after an answer when they arrive in the same piece,
+    so they end the connection only when they arrive separately."""
     if data[-1:] in (b"\r", b"\n"):
         one, other = replace(one, kept=False), replace(other, kept=False)
-    # As text: errors compare by what they say.
+    # Compared as text, because errors are compared by their messages.
     return str(one) == str(other)
 
 
 def everywhere(data: bytes, **how: Any) -> Outcome:
-    """The outcome, the same wherever it is cut once and when each byte comes alone."""
+    """The outcome, which must be the same for every cut into two pieces and for single bytes."""
 
     async def all_ways() -> list[Outcome]:
         ways = [[data]] + [[data[:at], data[at:]] for at in range(1, len(data))]
@@ -186,7 +187,7 @@ CUT = {
     "nothing", "half a head", "half a body", "half a chunk", "no last chunk", "half of the end", "half a trailer",
     "interim only",
 }  # fmt: skip
-"""What ends too early; all else is no HTTP."""
+"""Responses that end too early; all others are not valid HTTP."""
 BROKEN = {
     "nothing": b"",
     "no HTTP": b"\x00\x01\x02 what\r\n\r\n",
@@ -356,14 +357,14 @@ def test_unsolicited_bytes_close_an_idle_connection() -> None:
 
 
 async def test_a_response_before_the_request_was_sent_closes_its_connection() -> None:
-    connection, socket, pool = Connection(MAX_BODY), Socket(), Kept()
+    connection, socket, pool = Connection(MAX_BODY), Socket(), CountingPool()
     connection.connection_made(socket)
     connection.join(pool)
     waiting = connection.send(b"x", no_body=False)
     socket.unsent = 1
     connection.data_received(OK + b"content-length: 0\r\n\r\n")
     assert (await waiting).status == 200
-    assert socket.closed and pool.given == 0
+    assert socket.closed and pool.released == 0
 
 
 def _framed(body: bytes, how: str, sizes: list[int]) -> bytes:

@@ -65,7 +65,7 @@ Step = WireResponse | Exception
 
 
 class Wire:
-    """Returns or raises its steps in turn, the last one for ever; records the requests."""
+    """Returns or raises its steps in order and then repeats the last one; records the requests."""
 
     def __init__(self, *steps: Step | Callable[[], Step]) -> None:
         self._steps = list(steps)
@@ -90,7 +90,7 @@ def forever() -> Step:
 
 
 class TwoBackends:
-    """Picks the first, unless it is to be avoided; records the reports."""
+    """Picks the first backend unless it is `avoid`; records the reported results."""
 
     def __init__(self, one: WirePort, two: WirePort) -> None:
         self._all = [Backend("one", one), Backend("two", two)]

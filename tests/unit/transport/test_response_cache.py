@@ -1,7 +1,7 @@
-"""Nothing void is served, whatever order reads, edits, commands, messages and broken links come in: a state machine.
+"""A state machine: no invalidated answer is served, in any order of reads, edits, commands, messages and outages.
 
-Two gateways over one store in memory, whose messages arrive when the machine says so, on clocks that disagree. The
-model knows only versions: which one each reader must at least see, and when each stopped being the newest.
+Two gateways with different clocks share one store in memory, whose messages arrive when the machine delivers them. The
+model has only versions: the oldest version that each reader may see, and the time at which each one was replaced.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ CALLS = {"public": shelf.thing().public(), "private": shelf.thing()}
 
 @dataclass
 class World:
-    """Seconds, the origin's newest version, and what became of it when."""
+    """now: seconds; number: the origin's newest version; ended: when each version was replaced."""
 
     now: float = 1_000_000.0
     number: int = 0
@@ -66,7 +66,7 @@ class World:
 
 
 class Store:
-    """Redis as the cache uses it, its clock 7 s behind; messages lie in `posts` until they are delivered."""
+    """A fake of the cache's store, with a clock 7 s behind. posts: messages that have not been delivered yet."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -129,7 +129,7 @@ class Store:
 
 
 class Origin:
-    """The upstream: its answer is the version when it was asked, given when `gate` opens."""
+    """The upstream. Its answer has the version at the time of the request and is sent when `gate` opens."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -187,7 +187,7 @@ class Machine(RuleBasedStateMachine):
         self.store = Store(self.world)
         self.origin = self._run(self._origin())
         self.gateways = [Gateway(self.world, self.store, self.origin, ahead) for ahead in AHEAD]
-        # What each gateway must at least show: to everybody, and to each principal.
+        # The oldest version that each gateway may serve to all users, and that each principal may get.
         self.least = [0, 0]
         self.told: list[list[int]] = [[], []]
         self.own = {ADA: 0, BOB: 0, None: 0}
@@ -224,7 +224,7 @@ class Machine(RuleBasedStateMachine):
     def _scope(self, gateway: Gateway, who: Principal | None) -> RequestContext:
         return RequestContext(Deadline.after(5), gateway.runner, "id", who, record=RequestRecord())
 
-    # ---- what happens ----------------------------------------------------------------------------------------
+    # ---- events ----------------------------------------------------------------------------------------------
 
     @rule(at=st.integers(0, 1), who=st.sampled_from([ADA, BOB, None]), kind=st.sampled_from(sorted(CALLS)))
     def read(self, at: int, who: Principal | None, kind: str) -> None:
@@ -238,14 +238,14 @@ class Machine(RuleBasedStateMachine):
             assert self.world.failing
             return
         assert self._least(at, who, kind) <= number <= self.world.number
-        # No version is shown that was replaced longer ago than the declaration allows.
+        # No version is served that was replaced longer ago than the declaration allows.
         if number < self.world.number:
             age = self.world.now - self.world.ended[number]
-            # An answer one gateway kept looks younger to another whose clock is behind.
+            # An answer stored by one gateway seems younger to another one whose clock is behind.
             assert age <= FRESH + (SIE if self.world.failing else SWR) + APART + 0.01
 
     def _least(self, at: int, who: Principal | None, kind: str) -> int:
-        # While the store is away nobody can tell of a public answer what its reader changed.
+        # While the store is away it is unknown for a public answer what its reader has changed.
         own = 0 if self.store.away and kind == "public" else self.own[who]
         return max(self.least[at], own)
 
@@ -275,7 +275,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def edit(self) -> None:
-        """Nobody is told."""
+        """The origin changes without an invalidation."""
         self._edited()
 
     @rule(at=st.integers(0, 1))
@@ -308,7 +308,7 @@ class Machine(RuleBasedStateMachine):
     @rule(at=st.integers(0, 1))
     @precondition(lambda self: not self.store.away)
     def reconnect(self, at: int) -> None:
-        """What was on its way is lost."""
+        """The connection was lost, with all messages that were not delivered."""
         self.store.posts[self.gateways[at]].clear()
         self.gateways[at].invalidations._on_resubscribed({CHANNEL})
         self.least[at] = max([self.least[at], *self.told[at]])
@@ -348,7 +348,7 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def time_passes_and_background_tasks_end(self) -> None:
-        # Two things never happen in the same microsecond, nor within what the clocks are allowed to differ by.
+        # No two events are in the same microsecond, or closer than the allowed error of the clocks.
         self.world.now += 0.12
         if self.origin.gate.is_set():
             self._run(self._rest())
@@ -383,13 +383,13 @@ def test_a_forgotten_change_still_counts_while_the_store_is_away(machine: Machin
     machine.time_passes_and_background_tasks_end()
     machine.tell(1)
     machine.deliver(0)
-    # As when ten thousand other tags were heard of since.
+    # As after ten thousand other tags.
     machine.gateways[0].invalidations.tags.forget()
     machine.store.away = True
     machine.read(0, None, "public")
     machine.time_passes_and_background_tasks_end()
     machine.edit()
-    # What came since is kept as ever.
+    # A newer answer is cached as usual.
     machine.read(0, None, "public")
     assert len(machine.gateways[0].memory) == 1
 
