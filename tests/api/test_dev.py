@@ -322,8 +322,8 @@ def test_for_a_port_in_use_a_free_one_is_proposed(desk: Path) -> None:
     [
         ("", "name the gateway, as in bff dev desk:app"),
         ('[tool.bff]\ngatewy = "desk:app"', "tool.bff.gatewy is not known; did you mean gateway?"),
-        ("[tool.bff]\ngateway = 7", "tool.bff.gateway is a text"),
-        ('[tool.bff]\ngateway = "desk:app"\nservices = 7', "tool.bff.services has a command"),
+        ("[tool.bff]\ngateway = 7", "tool.bff.gateway must be a text"),
+        ('[tool.bff]\ngateway = "desk:app"\nservices = 7', "tool.bff.services must have a command"),
         (
             '[tool.bff]\ngateway = "desk:app"\nservices = {a = "no-such-program"}',
             "service a does not start: no-such-program: No such file or directory",
