@@ -468,7 +468,7 @@ export interface components {
         };
         /**
          * Missing
-         * @description No answer: why, when to try again (seconds), and whose it is.
+         * @description No answer: the reason, the seconds until a retry makes sense (None: unknown), and the owner.
          */
         Missing: {
             owner: components["schemas"]["OwnerInfo"];
@@ -681,7 +681,7 @@ export interface components {
         };
         /**
          * OwnerInfo
-         * @description Who owns what is missing and how to reach them; `contact` and `docs` are empty where they are not to be shown.
+         * @description The owner of a missing part and how to reach it; `contact` and `docs` are empty where they must not be shown.
          */
         OwnerInfo: {
             /** Contact */
