@@ -19,7 +19,7 @@ from .rate_limits import Limit, quotas_of
 
 Function = Callable[..., Awaitable[Any]]
 DEADLINE = 1.5
-"""Seconds that a request may take in all where no route, router or gateway says otherwise."""
+"""Seconds that a request may take in all where no route, router or gateway sets another limit."""
 _SEGMENT = re.compile(r"[A-Za-z0-9._~-]+|\{[a-z_][a-z0-9_]*\}")
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 EVENTS = "/bff/events/{source}"

@@ -42,9 +42,9 @@ class Gateway(Router):
     """A backend for one frontend: a router that is the ASGI application.
 
     name       names the gateway in logs and traces: lower-case letters, digits, dashes
-    version    of the gateway, as its documents name it; default "0"
+    version    of the gateway, for its documents; default "0"
     deadline   seconds a request may take in all, above 0 to 60, default 1.5; a view or command may set another one
-    upstreams  that it may call; those that the modules of views and commands name are found anyway
+    upstreams  that it may call; those that the modules of its functions name are found without being listed
     routers    declarations made elsewhere, as `include` takes them
     scopes     all of them are required for everything that is not public, the live stream too, unless a view or command
                names others; none: being signed in is enough
@@ -53,9 +53,9 @@ class Gateway(Router):
     resolvers  by name: what an upstream's setting `balance.resolver` may select, beside `static`, `dns` and `file`
     observers  functions that are called with every policy event and every `RequestEnded`; see `bff.events`
     middleware ASGI middleware around every request, the first outermost; see `Middleware`
-    lifespan   makes an async context manager for resources of your own; see `Lifespan`
-    pages      makes the page that a person is shown in place of a problem document (`bff.ProblemPage` → HTML); default
-               a plain page
+    lifespan   makes an async context manager for your resources; see `Lifespan`
+    pages      makes the page that a person gets in place of a problem document (`bff.ProblemPage` → HTML); default a
+               plain page
     settings   for tests; default: read from file and environment at the start
     """
 

@@ -45,6 +45,6 @@ async def send_answer(
 ) -> None:
     """One whole answer. headers: get the Content-Length; head: the request is a HEAD, so the body is left out."""
     headers["content-length"] = str(len(body))
-    pairs = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+    pairs = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": status, "headers": pairs})
     await send({"type": "http.response.body", "body": b"" if head else body, "more_body": False})

@@ -195,7 +195,7 @@ class Router:
             check_path("/" + template, f"value {template}")
             if not public and template.split("/").count(OWNER) != 1:
                 raise DeclarationError(
-                    f"value {template!r}: public=True, or one {OWNER} in it: nobody could ask for it otherwise"
+                    f"value {template!r}: public=True, or one {OWNER} in it: otherwise no principal may ask for it"
                 )
             self.add_value(value)
         return value

@@ -78,7 +78,7 @@ class LiveEndpoint:
             if topic is None:
                 raise Problem(400, "invalid-request", f"There is no value {name[:200]!r}.")
             if not topic.open_to(principal, name):
-                raise Problem(403, "forbidden", f"The value {name!r} is somebody else's.")
+                raise Problem(403, "forbidden", f"The value {name!r} belongs to another person.")
 
     async def _answer(
         self,
