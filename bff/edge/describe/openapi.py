@@ -154,7 +154,7 @@ def _command(command: Route, schemas: ModelSchemas) -> Schema:
             "name": "Idempotency-Key",
             "in": "header",
             "required": True,
-            "description": "A value of your own for each new command; the same one again for the same command.",
+            "description": "A new unique value for each command; the same value again to retry that command.",
             "schema": {"type": "string", "pattern": _KEY},
         }
     )
@@ -163,14 +163,19 @@ def _command(command: Route, schemas: ModelSchemas) -> Schema:
             "required": True,
             "content": {"application/json": {"schema": schemas.of(command.binding.body[1], "validation")}},
         }
-    headers = {"Idempotency-Replayed": {"description": "On a repeat.", "schema": {"const": "true"}}}
+    headers = {
+        "Idempotency-Replayed": {"description": "Present on a replayed answer.", "schema": {"const": "true"}}
+    }
     if command.starts is None:
         status, description = "200", "Done"
         schema = schemas.of(command.binding.returns)
     else:
         status, description = "202", "Accepted; the rest arrives on /bff/live."
         schema = {"$ref": REF.format(model=f"started.{command.starts.name}")}
-        headers["Location"] = {"description": "Where it stands.", "schema": {"type": "string"}}
+        headers["Location"] = {
+            "description": "The address of the saga's status.",
+            "schema": {"type": "string"},
+        }
     operation["responses"] = {
         status: {
             "description": description,

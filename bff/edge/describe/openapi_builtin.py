@@ -35,12 +35,12 @@ def builtin_paths(gateway: Declarations, settings: Settings) -> dict[str, Schema
     """Path items by path. They refer to the document's components `saga.<name>` and `state`."""
     paths = _state(gateway, settings) | {
         "/livez": _probe("livez", "The process is alive"),
-        "/readyz": _probe("readyz", "It may be sent requests"),
+        "/readyz": _probe("readyz", "Ready for requests"),
         "/openapi.json": _document("openapi", "This description", "application/json", _OBJECT),
         "/asyncapi.json": _document("asyncapi", "What the stream carries", "application/json", _OBJECT),
-        "/docs": _document("docs", "This description to read", "text/html", TEXT),
-        "/docs/problems": _document("docs_problems", "What can go wrong", "text/html", TEXT),
-        "/docs/style.css": _document("docs_style", "How the two look", "text/css", TEXT),
+        "/docs": _document("docs", "This description as a page", "text/html", TEXT),
+        "/docs/problems": _document("docs_problems", "The types of problems", "text/html", TEXT),
+        "/docs/style.css": _document("docs_style", "The style sheet of these pages", "text/css", TEXT),
     }
     if settings.oidc is not None:
         paths |= _sign_in()
@@ -135,7 +135,7 @@ def _state(gateway: Declarations, settings: Settings) -> dict[str, Schema]:
         "/bff/sagas/{type}/{id}": {
             "get": _operation(
                 "bff_saga",
-                "Where one of your sagas stands",
+                "The status of one of your sagas",
                 _ok_json("The saga", any_of(f"saga.{name}" for name in gateway.sagas)),
                 *(404, 429),
                 parameters=[
@@ -148,12 +148,17 @@ def _state(gateway: Declarations, settings: Settings) -> dict[str, Schema]:
         "/bff/live": {
             "get": _operation(
                 "bff_live",
-                "Everything you may see, as it happens (an event stream)",
+                "The event stream: all sagas and values that you may see",
                 {"200": _answer("Events", "text/event-stream", {"schema": TEXT})},
                 *(403, 429),
                 parameters=[
-                    _parameter("after", "query", TEXT, "A cursor to go on from"),
-                    _parameter("Last-Event-ID", "header", TEXT, "The same, and wins"),
+                    _parameter("after", "query", TEXT, "The cursor to resume from"),
+                    _parameter(
+                        "Last-Event-ID",
+                        "header",
+                        TEXT,
+                        "The cursor as a header; takes precedence over `after`",
+                    ),
                     values,
                 ],
                 login=login,
@@ -162,7 +167,7 @@ def _state(gateway: Declarations, settings: Settings) -> dict[str, Schema]:
         "/bff/live/snapshot": {
             "get": _operation(
                 "bff_snapshot",
-                "The same state once, for those who poll",
+                "The current state as one document, for clients that poll",
                 _ok_json("The state", {"$ref": REF.format(model="state")}),
                 *(403, 429),
                 parameters=[values],

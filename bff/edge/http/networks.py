@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -33,6 +34,7 @@ def address_of(text: str) -> Address | None:
     return mapped or address
 
 
+@lru_cache(4096)
 def network_of(text: str) -> str:
     """The text under which an address is counted: an IPv4 address itself, for IPv6 its network of 64 bits, because one
     host can use all of its 2**64 addresses. A text that is no address is returned as it is."""

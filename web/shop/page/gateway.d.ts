@@ -215,7 +215,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Everything you may see, as it happens (an event stream) */
+        /** The event stream: all sagas and values that you may see */
         get: operations["bff_live"];
         put?: never;
         post?: never;
@@ -232,7 +232,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The same state once, for those who poll */
+        /** The current state as one document, for clients that poll */
         get: operations["bff_snapshot"];
         put?: never;
         post?: never;
@@ -249,7 +249,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Where one of your sagas stands */
+        /** The status of one of your sagas */
         get: operations["bff_saga"];
         put?: never;
         post?: never;
@@ -283,7 +283,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** This description to read */
+        /** This description as a page */
         get: operations["docs"];
         put?: never;
         post?: never;
@@ -300,7 +300,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** What can go wrong */
+        /** The types of problems */
         get: operations["docs_problems"];
         put?: never;
         post?: never;
@@ -317,7 +317,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** How the two look */
+        /** The style sheet of these pages */
         get: operations["docs_style"];
         put?: never;
         post?: never;
@@ -419,7 +419,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** It may be sent requests */
+        /** Ready for requests */
         get: operations["readyz"];
         put?: never;
         post?: never;
@@ -1010,7 +1010,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description There is no such thing, or it is somebody else's */
+        /** @description Not found, or it belongs to another principal */
         404: {
             headers: {
                 [name: string]: unknown;
@@ -1039,7 +1039,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description It is gone; or it was carried out, and its answer was too large to be kept for a repeat */
+        /** @description It is gone, or the command was done and its answer was too large to store for a replay */
         410: {
             headers: {
                 [name: string]: unknown;
@@ -1048,7 +1048,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description It has changed in the meantime */
+        /** @description It was changed meanwhile */
         412: {
             headers: {
                 [name: string]: unknown;
@@ -1093,7 +1093,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description The input does not fit, or the key was used for another request */
+        /** @description The input is invalid, or the key was used for another request */
         422: {
             headers: {
                 [name: string]: unknown;
@@ -1111,7 +1111,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description The service wants to be told which version is meant */
+        /** @description The service requires a precondition: which version is meant */
         428: {
             headers: {
                 [name: string]: unknown;
@@ -1228,7 +1228,7 @@ export interface operations {
         parameters: {
             query?: never;
             header: {
-                /** @description A value of your own for each new command; the same one again for the same command. */
+                /** @description A new unique value for each command; the same value again to retry that command. */
                 "Idempotency-Key": string;
             };
             path?: never;
@@ -1239,7 +1239,7 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    /** @description On a repeat. */
+                    /** @description Present on a replayed answer. */
                     "Idempotency-Replayed"?: "true";
                     [name: string]: unknown;
                 };
@@ -1276,7 +1276,7 @@ export interface operations {
         parameters: {
             query?: never;
             header: {
-                /** @description A value of your own for each new command; the same one again for the same command. */
+                /** @description A new unique value for each command; the same value again to retry that command. */
                 "Idempotency-Key": string;
             };
             path?: never;
@@ -1291,9 +1291,9 @@ export interface operations {
             /** @description Accepted; the rest arrives on /bff/live. */
             202: {
                 headers: {
-                    /** @description On a repeat. */
+                    /** @description Present on a replayed answer. */
                     "Idempotency-Replayed"?: "true";
-                    /** @description Where it stands. */
+                    /** @description The address of the saga's status. */
                     Location?: string;
                     [name: string]: unknown;
                 };
@@ -1330,7 +1330,7 @@ export interface operations {
         parameters: {
             query?: never;
             header: {
-                /** @description A value of your own for each new command; the same one again for the same command. */
+                /** @description A new unique value for each command; the same value again to retry that command. */
                 "Idempotency-Key": string;
             };
             path: {
@@ -1343,9 +1343,9 @@ export interface operations {
             /** @description Accepted; the rest arrives on /bff/live. */
             202: {
                 headers: {
-                    /** @description On a repeat. */
+                    /** @description Present on a replayed answer. */
                     "Idempotency-Replayed"?: "true";
-                    /** @description Where it stands. */
+                    /** @description The address of the saga's status. */
                     Location?: string;
                     [name: string]: unknown;
                 };
@@ -1667,13 +1667,13 @@ export interface operations {
     bff_live: {
         parameters: {
             query?: {
-                /** @description A cursor to go on from */
+                /** @description The cursor to resume from */
                 after?: string;
                 /** @description Live values to follow: bell/{owner}, stock/{sku} */
                 value?: string[];
             };
             header?: {
-                /** @description The same, and wins */
+                /** @description The cursor as a header; takes precedence over `after` */
                 "Last-Event-ID"?: string;
             };
             path?: never;
@@ -1812,7 +1812,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description This description to read */
+            /** @description This description as a page */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1840,7 +1840,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What can go wrong */
+            /** @description The types of problems */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1868,7 +1868,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description How the two look */
+            /** @description The style sheet of these pages */
             200: {
                 headers: {
                     [name: string]: unknown;
