@@ -1,5 +1,5 @@
-"""A container's health: `python -I probe.py PORT PATH` ends with 0 when this container answers 200 there within two
-seconds, else with 1. It imports as little as possible, for it runs every few seconds in every container."""
+"""A container's health check: `python -I probe.py PORT PATH` exits with 0 when this container answers 200 there within
+two seconds, else with 1. It imports as little as possible, because it runs every few seconds in every container."""
 
 import socket
 import sys
@@ -12,7 +12,7 @@ def main(port: str, path: str) -> int:
             link.sendall(request.encode())
             status = link.recv(64).split(b" ")
     except OSError as error:
-        print(f"port {port}: {error}")  # noqa: T201 - the engine keeps it as the check's output
+        print(f"port {port}: {error}")  # noqa: T201 - the engine stores it as the check's output
         return 1
     return 0 if status[1:2] == [b"200"] else 1
 

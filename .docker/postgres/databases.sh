@@ -1,5 +1,5 @@
 #!/bin/bash
-# Runs once, on an empty data folder: a database and a role for each service, closed to the others' roles.
+# Runs once, on an empty data folder: a database and a role for each service, without access for the other roles.
 set -euo pipefail
 for service in identity catalog inventory payments shipping orders notifications; do
   psql -v ON_ERROR_STOP=1 -v service="$service" -v password="$POSTGRES_PASSWORD" \
