@@ -73,7 +73,7 @@ async def test_a_cancellation_during_stop_reaches_the_caller_and_everything_is_c
             await asyncio.sleep(0)
 
 
-async def test_a_start_that_fails_closes_what_was_open(
+async def test_a_failed_start_closes_everything_that_was_opened(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = asyncio.all_tasks()

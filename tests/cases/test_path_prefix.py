@@ -28,7 +28,7 @@ from bff.edge.settings import Settings
 
 from ..wire.gateway import serving
 from ..wire.oidc_provider import CLIENT, SECRET, OidcProvider
-from ..wire.ours import behind_ours
+from ..wire.own_connection import behind_own_connection
 from .test_pages_for_people import PERSON, links
 
 
@@ -77,7 +77,7 @@ async def below(
         runtime = await gateway.start(settings)
         try:
             async with (
-                behind_ours(gateway, runtime) as port,
+                behind_own_connection(gateway, runtime) as port,
                 httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client,
             ):
                 yield client, provider

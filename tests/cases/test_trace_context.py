@@ -21,7 +21,7 @@ from bff import Call, Gateway, Upstream, together
 from bff.edge.observe.tracestate import LONG, MOST
 
 from ..waiting import GUARD
-from ..wire.ours import behind_ours
+from ..wire.own_connection import behind_own_connection
 from ..wire.upstream import RawServer
 from .kit import answer, client, upstream
 
@@ -53,7 +53,7 @@ async def traced(redis_url: str) -> AsyncIterator[tuple[int, RawServer]]:
     async with (
         upstream(answer(b'{"name":"x"}')) as server,
         client(gateway, redis_url, {"things": server.port}, limits={"default": "100000/minute"}),
-        behind_ours(gateway, await gateway.start()) as port,
+        behind_own_connection(gateway, await gateway.start()) as port,
     ):
         yield port, server
 

@@ -25,7 +25,7 @@ async def test_the_catalog_lists_at_least_eight_products_to_anyone(serve: Serve)
     assert all(isinstance(product["price_cents"], int) and product["price_cents"] > 0 for product in products)
 
 
-async def test_repeated_skus_choose_and_unknown_ones_are_left_out(serve: Serve) -> None:
+async def test_repeated_sku_parameters_select_products_and_unknown_ones_are_left_out(serve: Serve) -> None:
     catalog = await serve(build)
     answer = await catalog.get("/products?sku=pen-01&sku=mug-01&sku=none-99")
     assert {product["sku"] for product in answer.json()["products"]} == {"pen-01", "mug-01"}

@@ -165,7 +165,7 @@ def test_the_page_names_the_three_people_runs_no_script_and_cannot_be_framed(
         ({"prompt": "none"}, "login_required"),
     ],
 )
-def test_a_bad_request_of_a_known_client_goes_back_with_error_state_and_iss(
+def test_a_bad_request_of_a_known_client_is_redirected_with_error_state_and_iss(
     identity: str, browser: httpx.Client, changes: dict[str, str | None], error: str
 ) -> None:
     flow = Flow.start(identity, **changes)

@@ -194,7 +194,7 @@ async def test_a_start_publishes_every_current_level(serve: Serve, redis_url: st
     assert await until(every)
 
 
-async def test_with_redis_away_orders_go_on_and_the_events_come_later(
+async def test_while_redis_is_away_orders_are_served_and_their_events_are_published_later(
     serve: Serve, issuer: Issuer, own_valkey: Valkey
 ) -> None:
     own_valkey.stop()

@@ -197,7 +197,7 @@ async def test_dead_letters_are_for_the_operator_only(
     assert (await notifications.get("/dead-letters")).status_code == 401
 
 
-async def test_a_letter_replayed_before_a_crash_leaves_the_stream_afterwards(
+async def test_a_dead_letter_replayed_before_a_crash_is_removed_from_the_stream_afterwards(
     start: Start, issuer: Issuer, redis_url: str
 ) -> None:
     ada = f"{issuer.url}|ada"

@@ -82,7 +82,7 @@ async def test_only_the_owner_and_the_saga_see_a_shipment(serve: Serve, issuer: 
     assert (await shipping.post("/shipments", shipment_of(), token=issuer.token("ada"))).status_code == 403
 
 
-async def test_the_planned_refusal_is_that_no_carrier_takes_it(serve: Serve, issuer: Issuer) -> None:
+async def test_the_planned_refusal_is_no_carrier(serve: Serve, issuer: Issuer) -> None:
     shipping = await serve(build)
     await shipping.faults(refuse=True)
     answer = await shipping.post("/shipments", shipment_of(), token=issuer.saga_token())

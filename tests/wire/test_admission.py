@@ -23,7 +23,7 @@ from bff.edge.settings import Settings
 
 from ..waiting import GUARD, until
 from .gateway import serving
-from .ours import server_of_ours
+from .own_connection import own_server
 
 
 class Thing(BaseModel):
@@ -119,7 +119,7 @@ async def behind_connection(
 
     start = HttpProtocol._start_asgi_task
 
-    async with server_of_ours(front, runtime) as server:
+    async with own_server(front, runtime) as server:
         world = World(server.servers[0].sockets[0].getsockname()[1], runtime)
         worlds.append(world)
         count_decisions(world, monkeypatch)

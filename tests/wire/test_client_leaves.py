@@ -14,7 +14,7 @@ from bff.policies.events import Attempted, PolicyEvent
 
 from ..waiting import GUARD, until
 from .gateway import World, bearer, running
-from .ours import server_of_ours
+from .own_connection import own_server
 from .scripted import Gate
 
 
@@ -23,7 +23,7 @@ async def served_by_ours(redis_url: str) -> AsyncIterator[tuple[World, int, uvic
     """The gateway behind the protocol of `bff serve`; yields the port and the server, too."""
     async with running(redis_url) as world:
         runtime = await world.gateway.start()
-        async with server_of_ours(world.gateway, runtime) as server:
+        async with own_server(world.gateway, runtime) as server:
             yield world, server.servers[0].sockets[0].getsockname()[1], server
 
 

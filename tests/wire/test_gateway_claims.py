@@ -111,7 +111,9 @@ async def test_an_abandoned_claim_is_released_as_soon_as_redis_answers(
         assert len(world.upstream.asked) == before + 1
 
 
-async def test_redis_away_leaves_ordinary_screens_their_share_and_costly_ones_503(own_valkey: Valkey) -> None:
+async def test_while_redis_is_away_ordinary_screens_have_local_limits_and_costly_ones_are_503(
+    own_valkey: Valkey,
+) -> None:
     async with running(own_valkey.url) as world:
         assert (await world.client.get("/api/costly")).status_code == 200
         await asyncio.to_thread(own_valkey.stop)

@@ -141,7 +141,7 @@ async def test_livez_says_alive_and_readyz_names_each_dependency(redis_url: str)
         ready = await world.client.get("/readyz")
         assert ready.status_code == 200
         told = ready.json()
-        # Warnings about Redis are found after the start (test_redis_told.py).
+        # Warnings about Redis are found after the start (test_redis_reports.py).
         told["dependencies"]["redis"].pop("warnings", None)
         assert told == {
             "status": "ready",
@@ -155,7 +155,7 @@ async def test_livez_says_alive_and_readyz_names_each_dependency(redis_url: str)
         assert ready.headers["cache-control"] == "no-store"
 
 
-async def test_without_redis_it_is_ready_and_says_that_redis_is_away() -> None:
+async def test_without_redis_the_gateway_is_ready_and_readyz_reports_redis_as_away() -> None:
     async with running(nowhere()) as world:
         ready = await world.client.get("/readyz")
         assert (ready.status_code, ready.json()["dependencies"]["redis"]["state"]) == (200, "away")

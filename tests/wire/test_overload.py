@@ -22,7 +22,7 @@ from bff.edge.settings import Settings
 from ..waiting import GUARD, until
 from . import crowd
 from .gateway import serving
-from .ours import behind_ours
+from .own_connection import behind_own_connection
 from .upstream import RawServer, http, raw_server
 
 DESK = "https://desk.test"
@@ -160,7 +160,7 @@ async def test_a_page_of_an_allowed_site_can_read_that_it_was_refused(redis_url:
         held = asyncio.create_task(client.get("/api/screen/held"))
         await until(lambda: bool(server.requests))
         # Refused by the application, and by the connection itself before the application is called.
-        async with behind_ours(gateway, await gateway.start()) as port:
+        async with behind_own_connection(gateway, await gateway.start()) as port:
             for base in (str(client.base_url), f"http://127.0.0.1:{port}"):
                 asks = {"origin": DESK, "access-control-request-method": "GET"}
                 asked = await client.options(f"{base}/api/part/x", headers=asks)

@@ -13,7 +13,7 @@ import pytest
 from ..waiting import GUARD
 from . import probes
 from .gateway import running
-from .ours import behind_ours
+from .own_connection import behind_own_connection
 from .probes import Probe, get, in_pieces, play
 from .test_gateway_serve import Served, serve
 
@@ -157,7 +157,7 @@ async def test_a_client_that_does_not_read_is_cut_off(redis_url: str, tmp_path: 
 async def test_a_connection_beyond_the_limit_gets_503_and_is_closed(redis_url: str) -> None:
     async with (
         running(redis_url, http={"connections": 8, "head_timeout": 1}) as world,
-        behind_ours(world.gateway, await world.gateway.start()) as port,
+        behind_own_connection(world.gateway, await world.gateway.start()) as port,
     ):
         crowd = [await asyncio.open_connection("127.0.0.1", port) for _ in range(12)]
         said = await asyncio.gather(*(asyncio.wait_for(reader.read(), GUARD) for reader, _ in crowd))

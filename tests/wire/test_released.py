@@ -19,7 +19,7 @@ from bff.edge.http.protocol import HttpProtocol
 
 from ..waiting import GUARD
 from .gateway import running
-from .ours import behind_ours
+from .own_connection import behind_own_connection
 from .probes import CL, H2C, TE, WISH, get, post
 
 KINDS = (HttpProtocol, RequestResponseCycle, httptools.HttpRequestParser)
@@ -106,7 +106,7 @@ async def test_everything_of_a_lost_connection_is_released(redis_url: str, how: 
             http={"head_timeout": 1, "body_timeout": 1},
             live={"beat": 1},
         ) as world,
-        behind_ours(world.gateway, await world.gateway.start()) as port,
+        behind_own_connection(world.gateway, await world.gateway.start()) as port,
     ):
 
         async def hang(asked: object, writer: object) -> None:

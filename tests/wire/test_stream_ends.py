@@ -119,7 +119,7 @@ def _streams() -> int:
     return sum(isinstance(one, Stream) for one in gc.get_objects())
 
 
-async def test_streams_that_left_while_redis_is_away_are_freed_before_it_returns(
+async def test_streams_closed_by_clients_while_redis_is_away_are_freed_before_it_returns(
     own_valkey: Valkey,
 ) -> None:
     async with world(own_valkey.url) as one:

@@ -13,8 +13,8 @@ from bff import DeclarationError, Gateway
 from bff.cli.check import mistakes
 from bff.edge.settings import Settings
 
-from .fenced import fenced
-from .ours import behind_ours
+from .networks import desk
+from .own_connection import behind_own_connection
 
 DESK = "https://desk.test"
 
@@ -35,15 +35,15 @@ async def served(
             "webhooks": {"cms": {"secret": "x" * 24}},
         }
     )
-    runtime = await fenced.start(settings)
+    runtime = await desk.start(settings)
     try:
         async with (
-            behind_ours(fenced, runtime) as port,
+            behind_own_connection(desk, runtime) as port,
             httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client,
         ):
             yield client
     finally:
-        await fenced.stop()
+        await desk.stop()
 
 
 async def test_a_route_serves_its_network_and_limits_count_clients_behind_the_proxy(redis_url: str) -> None:
@@ -203,7 +203,7 @@ async def test_limits_and_overload_can_be_read_by_a_listed_site(redis_url: str) 
         assert all(readable(one) for one in answers)
         # Later requests on the same connection, from a program, are not from another site.
         assert "access-control-allow-origin" not in (await client.get("/api/open")).headers
-        runtime = fenced.runtime
+        runtime = desk.runtime
         assert runtime is not None
         runtime.admission.in_flight = 1_000_000
         try:
@@ -253,13 +253,13 @@ async def test_every_answer_has_the_security_headers_once_and_a_policy_without_s
 
 def test_a_network_without_a_setting_stops_the_start_with_its_name() -> None:
     settings = Settings.model_validate({"issuers": [{"issuer": "https://x", "audience": "y"}]})
-    found = mistakes(fenced, settings)
+    found = mistakes(desk, settings)
     assert len(found) == 2
     assert all("BFF_HTTP__NETWORKS__OFFICE" in one for one in found)
 
 
 async def test_the_same_under_another_server() -> None:
     gateway = Gateway("other", settings=Settings())
-    gateway.view("/api/office", public=True, network="office")(fenced.views["/api/office"].function)
+    gateway.view("/api/office", public=True, network="office")(desk.views["/api/office"].function)
     with pytest.raises(DeclarationError, match="BFF_HTTP__NETWORKS__OFFICE"):
         await gateway.start()

@@ -6,23 +6,23 @@ from pydantic import BaseModel
 
 from bff import Gateway
 
-fenced = Gateway("fenced")
+desk = Gateway("desk")
 
 
 class Seen(BaseModel):
     seen: bool
 
 
-@fenced.view("/api/open", public=True, limit="2/minute")
+@desk.view("/api/open", public=True, limit="2/minute")
 async def open_to_all() -> Seen:
     return Seen(seen=True)
 
 
-@fenced.view("/api/office", public=True, network="office")
+@desk.view("/api/office", public=True, network="office")
 async def for_the_office() -> Seen:
     return Seen(seen=True)
 
 
-@fenced.command("/api/office", network="office")
+@desk.command("/api/office", network="office")
 async def done_in_the_office() -> Seen:
     return Seen(seen=True)

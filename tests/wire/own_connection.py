@@ -15,14 +15,14 @@ from bff.edge.http.protocol import HttpProtocol
 
 
 @asynccontextmanager
-async def behind_ours(gateway: ASGIApp, runtime: App) -> AsyncIterator[int]:
+async def behind_own_connection(gateway: ASGIApp, runtime: App) -> AsyncIterator[int]:
     """Yields the port. gateway: the gateway, or an application in front of it; runtime: the started gateway."""
-    async with server_of_ours(gateway, runtime) as server:
+    async with own_server(gateway, runtime) as server:
         yield server.servers[0].sockets[0].getsockname()[1]
 
 
 @asynccontextmanager
-async def server_of_ours(gateway: ASGIApp, runtime: App) -> AsyncIterator[uvicorn.Server]:
+async def own_server(gateway: ASGIApp, runtime: App) -> AsyncIterator[uvicorn.Server]:
     """Yields the server; `server_state.connections` are the open ones."""
     config = uvicorn.Config(
         gateway,
