@@ -30,7 +30,7 @@ export async function fetchJson(path, init = {}) {
   throw new ProblemError(await readProblem(response));
 }
 
-/** @param {string} path  As the gateway declares it. @param {Record<string, string>} named  What stands for its parameters. */
+/** @param {string} path  As the gateway declares it. @param {Record<string, string>} named  The values of its parameters. */
 const address = (path, named) =>
   path.replace(/\{(\w+)\}/g, (_, name) => encodeURIComponent(named[name] ?? ''));
 
@@ -51,7 +51,7 @@ export const screen = (path, named) => fetchJson(address(path, named));
  */
 export const command = (path, named, body) => ({ url: address(path, named), body });
 
-/** The problem that a screen was refused with. Whatever else was thrown is a mistake of ours, and stays loud. @param {unknown} error */
+/** The problem of a refused screen. Any other exception is a bug of ours and is thrown again. @param {unknown} error */
 export function problemOf(error) {
   if (error instanceof ProblemError) return error.problem;
   throw error;

@@ -1,12 +1,12 @@
 /**
- * What the page handles, by the names the page uses, all of it taken from `gateway.d.ts`, which `make openapi` writes: a
- * field that a screen, a command or an order does not have is a mistake that `make check` finds.
+ * The types that the page uses, by the page's names. All come from `gateway.d.ts`, which `make openapi` writes, so
+ * `make check` finds a field that a screen, a command or an order does not have.
  */
 import type { Client, Draft, Operation, Saga, Value } from '/client/index.js';
 import type { components, paths } from './gateway.js';
 
 type Schemas = components['schemas'];
-/** A, which must fit where the client expects B. */
+/** A, which must be assignable to B, the type that the client expects. */
 type Fits<A extends B, B> = A;
 type Readable<T> = { get(): T; subscribe(listener: (now: T) => void): () => void };
 
@@ -21,9 +21,9 @@ export type Owner = Schemas['OwnerInfo'];
 export type Missing = Schemas['Missing'];
 export type Part<T> = { state: 'ready'; data: T } | { state: 'stale'; data: T; age: number } | Missing;
 
-/** Where an order stands, by a screen or by the stream; `pending` while it is this browser's word. */
+/** An order from a screen or from the stream; it has `pending` while only this browser has it. */
 export type Order = Schemas['OrderStatus'] & Pick<Saga, 'pending'>;
-/** The same as the stream tells it. */
+/** An order from the stream. */
 export type LiveOrder = Fits<Schemas['saga.order'], Saga> & Pick<Saga, 'pending'>;
 
 // ---- screens and commands
@@ -36,7 +36,7 @@ export type ScreenPath = keyof paths & `/api/screens/${string}`;
 export type Screen<P extends ScreenPath> = Json<Of<P, 'get'>['responses'][200]>;
 export type ScreenNamed<P extends ScreenPath> = Named<Of<P, 'get'>>;
 
-/** What is guarded by a key is a command. */
+/** A path that needs an idempotency key is a command. */
 export type CommandPath = {
   [P in keyof paths]: paths[P] extends { post: { parameters: { header: { 'Idempotency-Key': string } } } }
     ? P
@@ -48,18 +48,18 @@ export type Body<P extends CommandPath> =
 export type Answer<P extends CommandPath> = Json<
   Of<P, 'post'>['responses'][keyof Of<P, 'post'>['responses'] & (200 | 202)]
 >;
-/** What the client reads of an answer, to know which saga began. */
+/** The part of an answer from which the client knows the saga that began. */
 export type Started = Fits<Schemas['started.order'], Begun>;
 type Begun = { mutation: string; cursor: string; saga: Pick<Saga, 'id' | 'type' | 'status' | 'version'> };
 
-/** A request for a command, which only `command` makes; A is what its answer will be. */
+/** A request for a command, which only `command` makes; A is the type of its answer. */
 export interface Asked<A = unknown> {
   readonly url: string;
   readonly body: unknown;
   readonly answer?: A;
 }
 
-// ---- the client, knowing this gateway's sagas and values
+// ---- the client, with the types of this gateway's sagas and values
 
 interface Values {
   stock: Fits<Schemas['value.stock'], Omit<Value, 'at'>>;
