@@ -1,4 +1,4 @@
-"""Load while servers die: streams, commands, events and values, and what must be true of them afterwards."""
+"""Load while servers die: streams, commands, events and values, and the checks after it."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ SKUS = [f"sku-{number}" for number in range(12)]
 class Load:
     """The load and its results. longest: seconds in which all commands of a key failed."""
 
-    asked: int = 0
+    sent: int = 0
     failed: int = 0
     longest: dict[int, float] = field(default_factory=dict)
     statuses: list[int] = field(default_factory=list)
-    told: dict[str, int] = field(default_factory=lambda: dict.fromkeys(PEOPLE, 0))
+    published: dict[str, int] = field(default_factory=lambda: dict.fromkeys(PEOPLE, 0))
     values: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SKUS, 0))
     done: bool = False
 
-    async def ask(self, redis: RedisClient, number: int) -> None:
-        """A counter that may be ahead by one for each failed command, and is never behind."""
+    async def count(self, redis: RedisClient, number: int) -> None:
+        """Increment a counter until the end. It may be ahead by one for each failed command, and is never behind."""
         counted, failed, since = 0, 0, 0.0
         while not self.done:
-            self.asked += 1
+            self.sent += 1
             try:
                 counted = await redis.call("INCR", f"counter-{number}")
                 since = 0.0
@@ -57,7 +57,7 @@ class Load:
         assert counted <= int(answer) <= counted + failed
 
     async def command(self, gateway: Gateway, name: str) -> None:
-        """A browser's commands, one after the other."""
+        """Send a browser's commands, one after the other, until the end."""
         cart = {"lines": [{"name": "mug"}]}
         while not self.done:
             answer = await gateway.client.post("/api/jobs", headers=keyed(subject=name), json=cart)
@@ -67,15 +67,15 @@ class Load:
                 assert int(answer.headers["retry-after"]) >= 1
             await asyncio.sleep(0.02)
 
-    async def tell(self, one: World, name: str) -> None:
+    async def publish_events(self, one: World, name: str) -> None:
         """Publish the next events of a person's saga; failed ones are published again."""
         while not self.done:
             with contextlib.suppress(StoreUnavailable):
-                await one.tell("o1", self.told[name] + 1, owner=name)
-                self.told[name] += 1
+                await one.tell("o1", self.published[name] + 1, owner=name)
+                self.published[name] += 1
             await asyncio.sleep(0.02)
 
-    async def change(self, one: World) -> None:
+    async def publish_values(self, one: World) -> None:
         """Publish new versions of each value."""
         while not self.done:
             for name in SKUS:
@@ -87,9 +87,9 @@ class Load:
 
     def __str__(self) -> str:
         return (
-            f"{self.failed} of {self.asked} commands failed, {self.statuses.count(503)} of {len(self.statuses)} "
+            f"{self.failed} of {self.sent} commands failed, {self.statuses.count(503)} of {len(self.statuses)} "
             f"requests were 503, no key failed for longer than {max(self.longest.values(), default=0):.2f} s; "
-            f"{sum(self.told.values())} events each once and in order, or by a state"
+            f"{sum(self.published.values())} events each once and in order, or by a state"
         )
 
 
@@ -101,10 +101,10 @@ async def _sooner(redis: RedisClient, number: int) -> bytes | None:
 
 
 @dataclass
-class Heard:
+class Received:
     """What one stream received, event by event or as a state.
 
-    at: when its last event came; silent: the longest pause between two, in seconds
+    at: time of its last event; silent: the longest pause between two events, in seconds
     """
 
     versions: list[int] = field(default_factory=list)
@@ -137,35 +137,35 @@ class Heard:
 
 
 @asynccontextmanager
-async def busy(url: str) -> AsyncIterator[tuple[World, Load, dict[str, Heard]]]:
-    """Run streams, commands, events and values until the block ends; then all must agree."""
+async def busy(url: str) -> AsyncIterator[tuple[World, Load, dict[str, Received]]]:
+    """Run streams, commands, events and values until the block ends; then every stream must have the newest state."""
     async with (
-        # A node that is away fails as soon as at a gateway: the rest is measured by events.
+        # Commands to a node that is away fail as soon as in a gateway; everything else is measured by events.
         world(url, topics=TOPICS, timeout=1) as one,
         running(url, patience=5, redis={"url": url, "timeout": 1}) as gateway,
         AsyncExitStack() as stack,
     ):
         query = "&".join(f"value=stock/{name}" for name in SKUS[:5])
-        heard = {}
+        received = {}
         for name in PEOPLE:
             stream = await stack.enter_async_context(client(one, f"/bff/live?{query}", who=name))
             await stream.until("snapshot")
-            heard[name] = (Heard(), stream)
-        following = [asyncio.create_task(one_heard.follow(stream)) for one_heard, stream in heard.values()]
+            received[name] = (Received(), stream)
+        following = [asyncio.create_task(record.follow(stream)) for record, stream in received.values()]
         load = Load()
-        working = [asyncio.create_task(load.ask(one.redis, number)) for number in range(12)]
+        working = [asyncio.create_task(load.count(one.redis, number)) for number in range(12)]
         working += [asyncio.create_task(load.command(gateway, name)) for name in PEOPLE[:9]]
-        working += [asyncio.create_task(load.tell(one, name)) for name in PEOPLE]
-        working.append(asyncio.create_task(load.change(one)))
+        working += [asyncio.create_task(load.publish_events(one, name)) for name in PEOPLE]
+        working.append(asyncio.create_task(load.publish_values(one)))
         try:
             await asyncio.sleep(0.5)
-            yield one, load, {name: told for name, (told, _) in heard.items()}
+            yield one, load, {name: record for name, (record, _) in received.items()}
             await asyncio.sleep(0.5)
             load.done = True
             await asyncio.gather(*working)
             async with asyncio.timeout(20):
-                for name, (told, _) in heard.items():
-                    while told.versions[-1:] != [load.told[name]] or told.values != {
+                for name, (record, _) in received.items():
+                    while record.versions[-1:] != [load.published[name]] or record.values != {
                         f"stock/{sku}": load.values[sku] for sku in SKUS[:5]
                     }:
                         for task in following:
@@ -178,20 +178,20 @@ async def busy(url: str) -> AsyncIterator[tuple[World, Load, dict[str, Heard]]]:
             await asyncio.gather(*working, *following, return_exceptions=True)
 
 
-def exactly_once(load: Load, heard: dict[str, Heard], *, replication_ids: int = 1) -> None:
+def exactly_once(load: Load, received: dict[str, Received], *, replication_ids: int = 1) -> None:
     """Each event once and in order; a `reset` is allowed once for each new replication id of Redis."""
-    for name, told in heard.items():
-        assert told.resets <= replication_ids
-        assert told.versions == list(range(1, load.told[name] + 1)), name
+    for name, record in received.items():
+        assert record.resets <= replication_ids
+        assert record.versions == list(range(1, load.published[name] + 1)), name
 
 
-async def goes_on(load: Load, heard: dict[str, Heard], seconds: float) -> float:
+async def continues(load: Load, received: dict[str, Received], seconds: float) -> float:
     """Wait until every stream has an event that was published after this call. Returns the seconds."""
     began = time.monotonic()
-    marks = {name: len(told.versions) + 5 for name, told in heard.items()}
+    marks = {name: len(record.versions) + 5 for name, record in received.items()}
     values = dict(load.values)
     async with asyncio.timeout(seconds):
-        while any(len(told.versions) < marks[name] for name, told in heard.items()) or any(
+        while any(len(record.versions) < marks[name] for name, record in received.items()) or any(
             load.values[sku] < values[sku] + 2 for sku in SKUS
         ):
             await asyncio.sleep(0.01)
@@ -199,7 +199,7 @@ async def goes_on(load: Load, heard: dict[str, Heard], seconds: float) -> float:
 
 
 async def promoted(replica: Valkey) -> float:
-    """Wait until it is the master. Returns the seconds. It may close its connections then."""
+    """Wait until this replica is the master; it may then close its connections. Returns the seconds."""
     began, role = time.monotonic(), b""
     async with RedisClient(replica.url, timeout=5) as end:
         while role != b"master":

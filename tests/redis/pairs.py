@@ -1,4 +1,4 @@
-"""Three masters with a replica each, started, joined and awaited as an operator would."""
+"""Three masters with one replica each, started and joined as an operator does."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ async def _joined(servers: Sequence[Valkey]) -> None:
         while not all([await _knows_all(end, len(ends)) for end in ends]):
             assert time.monotonic() < limit
             if time.monotonic() >= next_meeting:
-                # A server forgets a meeting that takes longer than the node timeout, as it does on a busy machine.
+                # A server forgets a handshake that takes longer than the node timeout, for example on a busy machine.
                 next_meeting = time.monotonic() + 5
                 for end in ends[1:]:
                     await end.call("CLUSTER", "MEET", "127.0.0.1", servers[0].port, bus)

@@ -213,7 +213,7 @@ def test_no_two_different_lists_of_parts_hash_alike() -> None:
     assert len(of("/a", "b")) == 64
 
 
-# ---- what Redis lost, and what a limit forbids ---------------------------------------------------------------------
+# ---- claims that Redis lost, and rate limits -----------------------------------------------------------------------
 
 
 async def test_a_claim_that_redis_lost_is_written_again_by_the_holders_next_heartbeat(
@@ -244,7 +244,7 @@ async def test_a_late_heartbeat_succeeds_where_no_takeover_is_allowed(claims: Cl
     held = await ticket(claims)
     clock.now += 10.1
     assert await claim(claims, "h2") == Unknown()
-    assert await claims.heartbeat(held), "it goes on, and its outcome becomes the answer"
+    assert await claims.heartbeat(held), "it continues, and its outcome becomes the answer"
     assert await claim(claims, "h2") == Unknown()
     assert await claims.complete(held, ANSWER) is not None
     assert not await claims.heartbeat(held)

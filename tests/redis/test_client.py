@@ -188,11 +188,11 @@ def test_a_blocked_event_loop_does_not_count_as_a_late_reply(redis_url: str) -> 
 async def test_a_refused_command_of_a_batch_is_reported_and_the_others_run(redis_url: str) -> None:
     async with RedisClient(redis_url, timeout=10) as client:
         assert raise_refusals(await client.batch([("INCR", "a"), ("INCR", "a")])) == [1, 2]
-        told = await client.batch([("INCR", "a"), ("LPUSH", "a", "x"), ("GET", "a")])
-        assert (told[0], told[2]) == (3, b"3")
-        assert isinstance(told[1], ResponseError)
+        replies = await client.batch([("INCR", "a"), ("LPUSH", "a", "x"), ("GET", "a")])
+        assert (replies[0], replies[2]) == (3, b"3")
+        assert isinstance(replies[1], ResponseError)
         with pytest.raises(StoreUnavailable, match="a: ResponseError: WRONGTYPE"), store_errors("a"):
-            raise_refusals(told)
+            raise_refusals(replies)
 
 
 async def test_passwords_users_and_databases_of_the_address_are_used(tmp_path: Path) -> None:

@@ -85,5 +85,7 @@ async def test_a_host_name_that_the_certificate_lacks_is_named_in_the_error(
             async with RedisClient(f"{scheme}://localhost:{bad}{path}", timeout=5) as redis:
                 with pytest.raises(StoreUnavailable, match="certificate verify failed"):
                     await redis.call("GET", "k")
-    told = [record.getMessage() for record in caplog.records if "certificate verify failed" in record.message]
-    assert len(told) == 3 and f"localhost:{bad}" in told[0] and "the master shop" in told[2]
+    errors = [
+        record.getMessage() for record in caplog.records if "certificate verify failed" in record.message
+    ]
+    assert len(errors) == 3 and f"localhost:{bad}" in errors[0] and "the master shop" in errors[2]

@@ -80,8 +80,8 @@ def test_a_key_of_any_bytes_has_a_slot(key: bytes) -> None:
 async def test_commands_reach_their_nodes_and_batches_return_in_order(nodes: list[Valkey]) -> None:
     async with cluster_client(nodes) as redis:
         await asyncio.gather(*(redis.call("SET", f"k{number}", number) for number in range(300)))
-        told = await redis.batch([("GET", f"k{number}") for number in range(300)])
-        assert [int(one) for one in told] == list(range(300))
+        replies = await redis.batch([("GET", f"k{number}") for number in range(300)])
+        assert [int(one) for one in replies] == list(range(300))
         assert await redis.batch([("INCR", "{t}a")] * 2) == [1, 2]
         held = []
         for node in nodes:
@@ -207,12 +207,12 @@ async def test_a_node_that_is_away_affects_only_its_slots_and_is_used_again(node
         limit = time.monotonic() + 60
         while True:
             try:
-                told = [await redis.call("GET", f"k{number}") for number in range(30)]
+                replies = [await redis.call("GET", f"k{number}") for number in range(30)]
                 break
             except StoreUnavailable:
                 assert time.monotonic() < limit
                 await asyncio.sleep(0.1)
-        assert [int(one) for one in told] == list(range(30))
+        assert [int(one) for one in replies] == list(range(30))
 
 
 @pytest.mark.slow

@@ -65,21 +65,21 @@ async def persist(step: Callable[[], Awaitable[object]]) -> None:
 
 
 async def versions(stream: Client, count: int, *, seen: int = 0, resets: int = 0) -> list[int]:
-    """The next `count` versions after `seen` of the stream's one saga, told one by one or, at most so often, by a
-    `reset`; its end is a failure."""
-    told: list[int] = []
-    while len(told) < count:
+    """The next `count` versions after `seen` of the stream's one saga, from its events or from at most `resets` states.
+    The end of the stream is a failure."""
+    received: list[int] = []
+    while len(received) < count:
         event = await stream.next()
         assert event is not None
         if event.name == "reset":
             resets -= 1
             assert resets >= 0, event
-            # A killed server writes to its disk later than it confirms: its journals may be empty then.
+            # A killed server may have confirmed writes that are not on its disk, so its journals may be empty.
             newest = max((saga["version"] for saga in event.data["sagas"]), default=0)
-            told += range(max(told, default=seen) + 1, newest + 1)
+            received += range(max(received, default=seen) + 1, newest + 1)
         elif event.name == "saga":
-            told.append(event.data["version"])
-    return told
+            received.append(event.data["version"])
+    return received
 
 
 async def nothing() -> None:
@@ -95,7 +95,8 @@ async def hand_over(
     *,
     meanwhile: Callable[[], Awaitable[object]] = nothing,
 ) -> None:
-    """Move a slot key by key, as the cluster's own tools do. meanwhile: its keys have gone, it has not."""
+    """Move a slot key by key, as the tools of the cluster do. meanwhile: awaited when its keys have moved and the slot
+    has not."""
     ids = [(await end.call("CLUSTER", "MYID")).decode() for end in ends]
     await ends[to].call("CLUSTER", "SETSLOT", slot, "IMPORTING", ids[source])
     await ends[source].call("CLUSTER", "SETSLOT", slot, "MIGRATING", ids[to])
@@ -108,7 +109,7 @@ async def hand_over(
 
 
 async def holders(end: RedisClient, slot: int) -> list[int]:
-    """Ports of the servers with the slot, as this node sees it."""
+    """Ports of the servers that have the slot, according to this node."""
     ranges = await end.call("CLUSTER", "SLOTS")
     return [where[1] for first, last, where, *_ in ranges if first <= slot <= last]
 
@@ -124,10 +125,10 @@ async def hand_over_whole(
             await asyncio.sleep(0.01)
 
 
-async def carried(ends: Sequence[RedisClient]) -> list[int]:
-    """Messages of pub/sub that each node has sent to others."""
-    told = [(await end.call("CLUSTER", "INFO")).decode() for end in ends]
-    return [sum(map(int, re.findall(r"messages_publish\w*_sent:(\d+)", one))) for one in told]
+async def forwarded(ends: Sequence[RedisClient]) -> list[int]:
+    """Numbers of pub/sub messages that each node has sent to other nodes."""
+    infos = [(await end.call("CLUSTER", "INFO")).decode() for end in ends]
+    return [sum(map(int, re.findall(r"messages_publish\w*_sent:(\d+)", info))) for info in infos]
 
 
 @pytest.mark.slow
@@ -141,25 +142,27 @@ async def test_events_reach_their_streams_through_the_owners_node_only(nodes: li
         channels = {name: channel_of(person(name).id) for name in PEOPLE} | {"": value_channel("stock/mug")}
         for index, end in enumerate(ends):
             here = {channel for channel in channels.values() if node_of(channel) == index}
-            heard = {name.decode() for name in await end.call("PUBSUB", "SHARDCHANNELS")}
-            assert {name for name in heard if not name.startswith(redis_key("process:")[:-1])} == here
+            subscribed = {name.decode() for name in await end.call("PUBSUB", "SHARDCHANNELS")}
+            assert {name for name in subscribed if not name.startswith(redis_key("process:")[:-1])} == here
             for channel in here:
                 assert await end.call("PUBSUB", "SHARDNUMSUB", channel) == [channel.encode(), 1]
-            heard = await end.call("CLIENT", "LIST", "TYPE", "pubsub")
-            assert heard.count(b"id=") == 1, "one pub/sub connection per node, for sharded and other channels"
+            clients = await end.call("CLIENT", "LIST", "TYPE", "pubsub")
+            assert clients.count(b"id=") == 1, (
+                "one pub/sub connection per node, for sharded and other channels"
+            )
         plain = [name for end in ends for name in await end.call("PUBSUB", "CHANNELS")]
         assert plain == [CONTROL.encode()], "a channel for all is not sharded, and is subscribed once"
         assert {home_of(name) for name in PEOPLE} == {0, 1, 2}
-        before = await carried(ends)
+        before = await forwarded(ends)
         for name, stream in streams.items():
             await one.tell("o1", 1, owner=name)
             assert await versions(stream, 1) == [1]
         assert await one.values.put("stock/mug", 1, {"left": 3}, AT)
         for stream in streams.values():
             assert (await stream.until("value")).data["data"] == {"left": 3}
-        assert await carried(ends) == before, "no message went from node to node"
+        assert await forwarded(ends) == before, "no message went from node to node"
         await one.hub.end_session("nobody's")
-        assert sum(await carried(ends)) > sum(before), "but messages for all do"
+        assert sum(await forwarded(ends)) > sum(before), "but messages for all do"
     async with ends_of(nodes) as ends, asyncio.timeout(10):
         while any([await end.call("PUBSUB", "SHARDCHANNELS") for end in ends]):
             await asyncio.sleep(0.01)

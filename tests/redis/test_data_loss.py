@@ -34,21 +34,21 @@ class Forgetful:
 
     def __init__(self, valkey: Valkey) -> None:
         self.valkey = valkey
-        self._kept = valkey.folder.with_name("kept")
+        self._saved = valkey.folder.with_name("saved")
 
     def remember(self) -> None:
-        """Copy its data, as a disk, a replica or a backup has it."""
-        shutil.rmtree(self._kept, ignore_errors=True)
-        shutil.copytree(self.valkey.folder / "appendonlydir", self._kept)
+        """Copy its data, like a disk, a replica or a backup."""
+        shutil.rmtree(self._saved, ignore_errors=True)
+        shutil.copytree(self.valkey.folder / "appendonlydir", self._saved)
 
     def die(self) -> None:
-        """kill -9; what was confirmed since `remember` is lost."""
+        """Kill it with SIGKILL and lose the data that it confirmed since `remember`."""
         self.valkey.stop(signal.SIGKILL)
         shutil.rmtree(self.valkey.folder / "appendonlydir")
-        shutil.copytree(self._kept, self.valkey.folder / "appendonlydir")
+        shutil.copytree(self._saved, self.valkey.folder / "appendonlydir")
 
     async def live(self, one: World) -> None:
-        """Start it, and wait until the hub's client has a connection."""
+        """Start it and wait until the hub's client has a connection."""
         self.valkey.start()
         async with asyncio.timeout(GUARD):
             while True:

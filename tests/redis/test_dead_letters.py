@@ -1,4 +1,5 @@
-"""A poison event as an operator meets it: it blocks nothing, is listed, and is replayed and delivered once."""
+"""A poison event and what an operator does with it: it blocks no others, is listed, and is replayed and delivered
+once."""
 
 from __future__ import annotations
 
@@ -26,15 +27,15 @@ STREAM = "events:orders:0"
 
 
 class Strict(SagaStatus):
-    """A model that refuses a status that services already send: the mistake to fix."""
+    """A model with a mistake: it refuses a status that services send."""
 
     data: int
 
 
 def event(saga: str, version: int, data: object, status: str = "COMPLETED") -> bytes:
     at = datetime.now(UTC).isoformat()
-    told = {"status": status, "step": "ship", "owner": OWNER, "at": at, "data": data}
-    return cloud_event("shop.order.status", saga, version, told)
+    data_fields = {"status": status, "step": "ship", "owner": OWNER, "at": at, "data": data}
+    return cloud_event("shop.order.status", saga, version, data_fields)
 
 
 def bff(redis_url: str, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -63,7 +63,7 @@ async def publish(redis: RedisClient, *bodies: str | bytes, stream: str = STREAM
         await redis.call("XADD", stream, "*", "event", body)
 
 
-async def told(redis: RedisClient) -> list[dict[str, Any]]:
+async def saga_entries(redis: RedisClient) -> list[dict[str, Any]]:
     return [json.loads(entry) for entry in (await Journal(redis).open(OWNER, None)).entries]
 
 
@@ -103,7 +103,7 @@ async def test_a_status_event_becomes_the_contracts_saga_entry(redis: RedisClien
     async with ingester(redis):
         await publish(redis, status("o1", 1))
         await read_all(redis)
-    assert await told(redis) == [
+    assert await saga_entries(redis) == [
         {
             **{
                 "id": "o1",
@@ -155,7 +155,7 @@ async def test_an_unusable_event_becomes_a_dead_letter_and_the_next_one_is_handl
     async with ingester(redis):
         await publish(redis, bad, status("o1", 1))
         await read_all(redis)
-    assert [row["id"] for row in await told(redis)] == ["o1"]
+    assert [row["id"] for row in await saga_entries(redis)] == ["o1"]
     ((_, dead),) = parse_entries(await redis.call("XRANGE", DEAD, "-", "+"))
     assert dead[b"stream"] == STREAM.encode()
     assert dead[b"reason"]
@@ -168,7 +168,7 @@ async def test_events_of_undeclared_types_are_ignored(redis: RedisClient) -> Non
     async with ingester(redis):
         await publish(redis, other, status("o1", 1).replace("shop.order.", "shop.parcel."), status("o1", 1))
         await read_all(redis)
-    assert len(await told(redis)) == 1
+    assert len(await saga_entries(redis)) == 1
     assert await redis.call("EXISTS", DEAD) == 0
 
 
@@ -196,8 +196,8 @@ async def test_an_ingester_stopped_between_effect_and_position_repeats_nothing(r
         await asyncio.wait_for(journal.died.wait(), GUARD)
         await reader.stop()
         dealt = StreamPosition.parse((await Positions(redis).load([STREAM]))[STREAM]).count
-        told_of = (await Journal(redis).open(OWNER, None)).position
-        assert told_of is not None and dealt < told_of.offset
+        position = (await Journal(redis).open(OWNER, None)).position
+        assert position is not None and dealt < position.offset
     async with ingester(redis):
         await read_all(redis)
     opened = await Journal(redis).open(OWNER, None)
@@ -222,7 +222,7 @@ async def test_another_process_takes_over_within_three_seconds_of_a_death(redis:
         await publish(redis, status("o1", 2))
         await read_all(redis)
     await dead.stop()
-    assert [row["version"] for row in await told(redis)] == [2]
+    assert [row["version"] for row in await saga_entries(redis)] == [2]
 
 
 async def test_a_stopped_ingester_hands_over_at_once(redis: RedisClient) -> None:
@@ -248,7 +248,7 @@ async def test_a_gap_that_is_never_filled_does_not_block(redis: RedisClient) -> 
         await publish(redis, status("o1", 1), status("o1", 3))
 
         async def let_through() -> bool:
-            return [row["version"] for row in await told(redis)] == [3]
+            return [row["version"] for row in await saga_entries(redis)] == [3]
 
         await until(let_through)
 
@@ -271,4 +271,4 @@ async def test_ingestion_resumes_when_redis_is_back(own_valkey: Valkey) -> None:
         own_valkey.start()
         await until(lambda: published("o2"))
         await read_all(redis)
-        assert [row["id"] for row in await told(redis)] == ["o2"]
+        assert [row["id"] for row in await saga_entries(redis)] == ["o2"]

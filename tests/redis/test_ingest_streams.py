@@ -74,8 +74,8 @@ async def known(redis: RedisClient, saga: str, owner: str = ADA.id) -> None:
 async def test_events_trimmed_unread_are_restored_from_the_services(
     redis: RedisClient, dispatcher: EventDispatcher, ago: float, status: str | None
 ) -> None:
-    """The services know that the saga has ended; the gateway was away when the stream said so. Of what ended too long
-    ago for the snapshot, nothing is left there."""
+    """The services know that the saga has ended; the event was trimmed while the gateway was away. The snapshot then
+    has no saga that ended too long ago."""
     truth = {"status": "RUNNING", "version": 1, "at": at()}
 
     async def restore(principal: Principal) -> Sequence[SagaStatus]:
@@ -113,7 +113,7 @@ async def test_an_incomplete_journal_is_restored_once_when_it_is_opened(redis: R
     assert await journal.heads([ADA.id, BOB]) == incomplete
     opened = await journal.open(ADA.id, heads[ADA.id].position)
     assert not opened.complete and opened.kind == "history", (
-        "the position holds, nobody is told everything again"
+        "the position is still valid, so the state is not sent again"
     )
     assert await journal.seed(ADA.id, [Entry.of(saga, now_ms=1)])
     assert await journal.heads([ADA.id, BOB]) == incomplete | {ADA.id: heads[ADA.id]}
@@ -195,5 +195,5 @@ async def test_one_read_of_a_stream_is_bounded_in_bytes(redis: RedisClient) -> N
             reads += 1
     finally:
         await broker.close()
-    # Twenty large ones, then six to be as quick as before, then 51 at a time.
+    # Twenty reads of large events, then six until the batches are large again, then 51 events in each.
     assert reads < 45, "many small events are read at a time"

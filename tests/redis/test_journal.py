@@ -36,7 +36,7 @@ def entry(id: str, version: int, status: str = "RUNNING", at: str = AT, **more: 
     return Entry.of(saga, now_ms=int(NOW * 1000))
 
 
-def told(opened: Opened) -> list[tuple[str, int]]:
+def entries_of(opened: Opened) -> list[tuple[str, int]]:
     return [(row["id"], row["version"]) for row in map(json.loads, opened.entries)]
 
 
@@ -85,9 +85,9 @@ async def test_events_are_numbered_without_gaps_and_repeats_are_dropped(redis: R
     opened = await journal.open(OWNER, None)
     assert opened.kind == "snapshot"
     assert opened.position is not None and opened.position.offset == 3
-    assert told(opened) == [("o2", 1), ("o1", 1)]
+    assert entries_of(opened) == [("o2", 1), ("o1", 1)]
     history = await journal.open(OWNER, Position(opened.position.epoch, 1))
-    assert (history.kind, told(history)) == ("history", [("o1", 1), ("o2", 1)])
+    assert (history.kind, entries_of(history)) == ("history", [("o1", 1), ("o2", 1)])
 
 
 async def test_a_gap_is_held_and_flushed_in_order_when_it_is_filled(redis: RedisClient) -> None:
@@ -96,12 +96,12 @@ async def test_a_gap_is_held_and_flushed_in_order_when_it_is_filled(redis: Redis
     held = [await journal.append(OWNER, entry("o1", version)) for version in (4, 3, 4)]
     assert (first, held) == ("appended", ["held", "held", "held"])
     assert await journal.append(OWNER, entry("o2", 1)) == "appended"
-    assert told(await journal.open(OWNER, None)) == [("o2", 1), ("o1", 1)]
+    assert entries_of(await journal.open(OWNER, None)) == [("o2", 1), ("o1", 1)]
     assert await journal.append(OWNER, entry("o1", 2)) == "appended"
     top = (await journal.open(OWNER, None)).position
     assert top is not None and top.offset == 5
     history = await journal.open(OWNER, Position(top.epoch, 0))
-    assert told(history) == [("o1", 1), ("o2", 1), ("o1", 2), ("o1", 3), ("o1", 4)]
+    assert entries_of(history) == [("o1", 1), ("o2", 1), ("o1", 2), ("o1", 3), ("o1", 4)]
     assert await journal.release_overdue(OWNER) == 0
 
 
@@ -117,7 +117,7 @@ async def test_events_after_an_unfilled_gap_are_released_after_their_time(redis:
     assert await journal.release_overdue(OWNER) == 0
     top = (await journal.open(OWNER, None)).position
     assert top is not None
-    assert told(await journal.open(OWNER, Position(top.epoch, 0))) == [("o1", 1), ("o1", 7), ("o1", 9)]
+    assert entries_of(await journal.open(OWNER, Position(top.epoch, 0))) == [("o1", 1), ("o1", 7), ("o1", 9)]
     assert await journal.append(OWNER, entry("o1", 8)) == "repeat"
 
 
@@ -133,7 +133,7 @@ async def test_reading_many_heads_releases_overdue_events_in_each_journal(redis:
     clock.now += 3
     await journal.heads(owners)
     assert await redis.batch(waiting) == [0] * 150
-    assert told(await journal.open(owners[-1], None)) == [("o1", 2)]
+    assert entries_of(await journal.open(owners[-1], None)) == [("o1", 2)]
 
 
 async def test_the_events_that_wait_for_a_gap_are_bounded(redis: RedisClient) -> None:
@@ -159,7 +159,7 @@ async def test_a_cursor_that_cannot_be_followed_gets_reset_and_the_snapshot(
     after = Position.parse(cursor.format(epoch=top.epoch))
     assert after is not None
     opened = await journal.open(OWNER, after)
-    assert (opened.kind, opened.position, told(opened)) == ("reset", top, [("o1", 20)])
+    assert (opened.kind, opened.position, entries_of(opened)) == ("reset", top, [("o1", 20)])
     honoured = await journal.open(OWNER, Position(top.epoch, 10))
     assert (honoured.kind, len(honoured.entries)) == ("history", 10)
 
@@ -174,7 +174,7 @@ async def test_ended_sagas_leave_the_snapshot_after_their_time_and_repeats_stay_
     await journal.append(OWNER, entry("stuck", 1, "NEEDS_ATTENTION"))
     assert len((await journal.open(OWNER, None)).entries) == 3
     clock.now += 3601
-    assert told(await journal.open(OWNER, None)) == [("stuck", 1), ("open", 1)]
+    assert entries_of(await journal.open(OWNER, None)) == [("stuck", 1), ("open", 1)]
     assert await journal.append(OWNER, entry("done", 1, "COMPLETED")) == "repeat"
 
 
@@ -184,7 +184,7 @@ async def test_a_snapshot_holds_a_hundred_sagas_and_drops_ended_ones_first(redis
         await journal.append(OWNER, entry(f"open{number}", 1))
     for number in range(20):
         await journal.append(OWNER, entry(f"done{number}", 1, "COMPLETED"))
-    ids = [id for id, _ in told(await journal.open(OWNER, None))]
+    ids = [id for id, _ in entries_of(await journal.open(OWNER, None))]
     assert len(ids) == 100
     assert sum(id.startswith("open") for id in ids) == 95
 
@@ -204,7 +204,7 @@ async def test_owners_never_see_each_others_journals(redis: RedisClient) -> None
     journal = Journal(redis)
     await journal.append(OWNER, entry("o1", 1))
     await journal.append("https://id.example|bob", entry("o2", 1))
-    assert told(await journal.open(OWNER, None)) == [("o1", 1)]
+    assert entries_of(await journal.open(OWNER, None)) == [("o1", 1)]
     assert await journal.saga(OWNER, "order", "o2") is None
     assert await journal.saga(OWNER, "order", "o1") == entry("o1", 1).body
 
@@ -220,7 +220,7 @@ async def test_a_journal_is_seeded_once_and_keeps_newer_events(redis: RedisClien
     ]
     opened = await journal.open(OWNER, None)
     assert opened.complete
-    assert told(opened) == [("o2", 3), ("o1", 6)]
+    assert entries_of(opened) == [("o2", 3), ("o1", 6)]
     assert await journal.append(OWNER, entry("o2", 4)) == "appended"
 
 
@@ -269,7 +269,7 @@ async def test_each_saga_is_delivered_once_and_in_order_whatever_order_versions_
         await asyncio.gather(*(journal.append(OWNER, one) for one in arriving[start : start + 8]))
     top = (await journal.open(OWNER, None)).position
     assert top is not None and top.offset == 180
-    rows = told(await journal.open(OWNER, Position(top.epoch, 0)))
+    rows = entries_of(await journal.open(OWNER, Position(top.epoch, 0)))
     for saga in range(6):
         assert [version for id, version in rows if id == f"o{saga}"] == list(range(1, 31))
 

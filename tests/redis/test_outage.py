@@ -103,8 +103,8 @@ async def test_a_refusal_of_redis_is_logged_once_with_what_to_do_and_reported_un
             found = await health.report()
             assert (found["state"], refused(found)) == ("refusing", [word])
             assert found["refuses"][0]["detail"] == CURES[word]
-            told = lines(caplog)
-            assert len(told) == 1 and word in told[0] and CURES[word] in told[0], told
+            logged = lines(caplog)
+            assert len(logged) == 1 and word in logged[0] and CURES[word] in logged[0], logged
             for command in [
                 ("CONFIG", "SET", "maxmemory", "0"),
                 ("REPLICAOF", "NO", "ONE"),
@@ -114,11 +114,11 @@ async def test_a_refusal_of_redis_is_logged_once_with_what_to_do_and_reported_un
                 await other.call(*command)
             await until(lambda: redis.outage.current is None)
             assert (await health.report())["state"] == "up"
-            told = lines(caplog)
-            assert len(told) == 2 and "works" not in told[0], told
-            assert "works again" in told[1]
-            # The probes of `report` are among them.
-            assert 20 <= int(told[1].split(f"({word} ")[1].split()[0]) <= 45, told[1]
+            logged = lines(caplog)
+            assert len(logged) == 2 and "works" not in logged[0], logged
+            assert "works again" in logged[1]
+            # With the probes of `report`.
+            assert 20 <= int(logged[1].split(f"({word} ")[1].split()[0]) <= 45, logged[1]
     finally:
         one.stop()
 
@@ -160,12 +160,12 @@ async def test_an_outage_is_logged_once_and_at_its_end_with_the_number_of_failed
             else:
                 one.send(signal.SIGCONT)
             await until(lambda: redis.outage.current is None)
-            told = lines(caplog)
-            assert len(told) == 2, told
-            assert "fails (" in told[0]
-            failed = int(told[1].split(" commands")[0].split()[-1])
-            # Those that were sent; probes are not among them.
-            assert 250 <= failed <= 260, told[1]
+            logged = lines(caplog)
+            assert len(logged) == 2, logged
+            assert "fails (" in logged[0]
+            failed = int(logged[1].split(" commands")[0].split()[-1])
+            # Only commands that were sent, without the probes.
+            assert 250 <= failed <= 260, logged[1]
     finally:
         one.stop()
 
@@ -183,7 +183,7 @@ async def test_an_eviction_policy_that_drops_keys_causes_a_warning(
             await health.redis.call("CONFIG", "SET", "maxmemory-policy", "noeviction")
             assert await health.inspect() == ()
             await health.redis.call("CONFIG", "SET", "maxmemory-policy", "allkeys-lfu", "maxmemory", "0")
-            assert await health.inspect() == (), "without maxmemory nothing is dropped"
+            assert await health.inspect() == (), "without maxmemory no key is deleted"
     finally:
         one.stop()
 
@@ -215,7 +215,7 @@ async def test_unsafe_commands_cause_a_warning_about_a_redis_without_durable_wri
         async with watched(one.url, once_only=True) as health:
             found = await health.inspect()
             assert [says in warning for warning in found] == ([True] if says else [])
-            assert health.redis.outage.current is None, "a refused CONFIG is no outage"
+            assert health.redis.outage.current is None, "a refused CONFIG is not an outage"
         async with watched(one.url) as health:
             assert await health.inspect() == ()
     finally:

@@ -57,9 +57,11 @@ async def test_fifty_concurrent_requests_on_two_gateways_get_exactly_the_limit(r
 
 async def test_a_refusal_names_the_limit_and_the_time_to_wait(redis_url: str) -> None:
     async with counting(redis_url) as limits:
-        told = await limits.spend("/api/orders/{id}", "2/minute", caller("ada"))
-        assert told["ratelimit-policy"] == '"minute";q=2;w=60'
-        assert told["ratelimit"] == '"minute";r=1;t=30', "in half a minute there are two again"
+        headers = await limits.spend("/api/orders/{id}", "2/minute", caller("ada"))
+        assert headers["ratelimit-policy"] == '"minute";q=2;w=60'
+        assert headers["ratelimit"] == '"minute";r=1;t=30', (
+            "after half a minute two requests are allowed again"
+        )
         await limits.spend("/api/orders/{id}", "2/minute", caller("ada"))
         with pytest.raises(Problem) as caught:
             await limits.spend("/api/orders/{id}", "2/minute", caller("ada"))
@@ -87,8 +89,8 @@ async def test_callers_routes_and_ceilings_are_counted_separately(redis_url: str
         await limits.spend("/a", None, caller("ada"))
         await limits.spend("/a", None, caller("bruno"))
         await limits.spend("/b", None, caller("ada"))
-        told = await limits.spend("/a", None, caller("ada"), times=20)
-        assert told["ratelimit"].startswith('"hour";r=19')
+        headers = await limits.spend("/a", None, caller("ada"), times=20)
+        assert headers["ratelimit"].startswith('"hour";r=19')
         with pytest.raises(Problem):
             await limits.spend("/a", None, caller("ada"))
 
@@ -130,8 +132,8 @@ async def test_a_tier_multiplies_what_a_route_allows_but_not_an_address(redis_ur
             False
         ]
         assert [await outcome(limits, limit, caller("bea", tier="lead")) for _ in range(2)] == [True, False]
-        told = await limits.spend("/b", limit, caller("ada", tier="gold"))
-        assert told["ratelimit-policy"] == '"hour";q=3;w=3600, "address-hour";q=100;w=3600'
+        headers = await limits.spend("/b", limit, caller("ada", tier="gold"))
+        assert headers["ratelimit-policy"] == '"hour";q=3;w=3600, "address-hour";q=100;w=3600'
 
 
 def test_the_caller_is_read_from_the_token_and_the_connection() -> None:
@@ -179,7 +181,7 @@ class Turns:
 
 
 async def test_a_frozen_redis_does_not_block_the_loop_and_local_limits_apply(own_valkey: Valkey) -> None:
-    async with counting(own_valkey.url, wait=1.0, clock=standing, replicas=2) as limits:
+    async with counting(own_valkey.url, wait=1.0, clock=fixed_clock, replicas=2) as limits:
         for round_ in range(2):
             assert await outcome(limits, "600/minute", f"before {round_}")
             own_valkey.send(signal.SIGSTOP)
@@ -188,7 +190,7 @@ async def test_a_frozen_redis_does_not_block_the_loop_and_local_limits_apply(own
                     got = [await outcome(limits, "10/hour", f"during {round_}") for _ in range(10)]
                     more = (outcome(limits, "10/hour", f"during {round_}") for _ in range(50))
                     got += await asyncio.gather(*more)
-                assert sum(got) == 5, "half of ten, for this is one of two gateways"
+                assert sum(got) == 5, "half of ten, because this is one of two gateways"
                 assert limits.local
             finally:
                 own_valkey.send(signal.SIGCONT)
@@ -226,19 +228,19 @@ async def test_a_blocked_event_loop_does_not_make_redis_away(redis_url: str) -> 
         asked = [asyncio.ensure_future(outcome(limits, "50/hour")) for _ in range(40)]
         await asyncio.sleep(0)
         time.sleep(0.7)
-        assert all(await asyncio.gather(*asked)), "a share of a thousandth would have refused"
+        assert all(await asyncio.gather(*asked)), "a local share of one thousandth would have refused"
         assert not limits.local
 
 
 async def test_a_gateway_starts_without_redis_and_counts_locally(own_valkey: Valkey) -> None:
     own_valkey.stop()
-    async with counting(own_valkey.url, wait=0.05, clock=standing) as limits:
+    async with counting(own_valkey.url, wait=0.05, clock=fixed_clock) as limits:
         assert sum([await outcome(limits, "3/hour") for _ in range(10)]) == 3
         own_valkey.start()
         await counted_together(limits)
 
 
-def standing() -> float:
+def fixed_clock() -> float:
     """A clock whose hour does not end in the middle of a test."""
     return 1800.0
 

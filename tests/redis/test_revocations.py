@@ -193,7 +193,7 @@ async def test_while_redis_is_away_known_revocations_stay_in_force(own_valkey: V
         await here.stop()
         late = RevocationList(store)
         await late.start()
-        assert late.alive and not late.is_revoked(revocation_keys("1")), "it starts all the same"
+        assert late.alive and not late.is_revoked(revocation_keys("1")), "it starts without Redis"
         await late.stop()
 
 

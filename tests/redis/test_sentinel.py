@@ -20,13 +20,13 @@ from bff.stores.redis.client import RedisClient, StoreUnavailable
 from bff.stores.redis.sentinel import parse_sentinel_address
 
 from ..conftest import Valkey, free_port
-from .load import busy, exactly_once, goes_on, promoted
+from .load import busy, continues, exactly_once, promoted
 from .tls import Encrypted, certificate
 
 
 @dataclass
 class Sentinel(Valkey):
-    """A Sentinel that takes a master for dead after half a second of silence. extra: server settings."""
+    """A Sentinel for which a master is dead after half a second of silence. extra: server settings."""
 
     extra: list[str] = field(default_factory=list)
 
@@ -100,33 +100,33 @@ async def test_after_a_failover_under_load_everything_goes_to_the_new_master(
         async with RedisClient(url, timeout=1) as redis:
             await again(redis.ping)
             reader = redis.dedicated(timeout=2)
-            async with busy(url) as (world, load, heard):
+            async with busy(url) as (world, load, received):
                 if how == "frozen":
                     one.send(signal.SIGSTOP)
                 elif how == "relieved":
                     # Without this setting the old master confirms writes that are lost, until all clients have left it.
                     async with (
                         RedisClient(one.url) as direct,
-                        RedisClient(f"redis://127.0.0.1:{guard.port}") as told,
+                        RedisClient(f"redis://127.0.0.1:{guard.port}") as record,
                     ):
                         await direct.call("CONFIG", "SET", "min-replicas-to-write", "1")
-                        await told.call("SENTINEL", "FAILOVER", "shop")
+                        await record.call("SENTINEL", "FAILOVER", "shop")
                 else:
                     one.stop()
                 took = await promoted(two)
-                after = await goes_on(load, heard, 30)
+                after = await continues(load, received, 30)
                 await again(lambda: redis.call("SET", "k", "after"))
                 assert await again(lambda: reader.get("k")) == b"after"
                 if how == "frozen":
                     one.send(signal.SIGCONT)
-                    await goes_on(load, heard, 30)
-                assert world.hub.count == len(heard)
+                    await continues(load, received, 30)
+                assert world.hub.count == len(received)
             await reader.aclose()
         print(
-            f"\n{how}: promoted after {took:.2f} s, everything goes on {after:.2f} s later; longest silence of a "
-            f"stream {max(told.silent for told in heard.values()):.2f} s; {load}"
+            f"\n{how}: promoted after {took:.2f} s, everything continues {after:.2f} s later; longest silence of a "
+            f"stream {max(record.silent for record in received.values()):.2f} s; {load}"
         )
-        exactly_once(load, heard)
+        exactly_once(load, received)
     finally:
         silent.close()
         for server in (guard, two, one):
