@@ -78,7 +78,7 @@ class fails:
     def error(self, call: Call[Any], *, asker: Principal | None = None) -> UpstreamError:
         """The error that the call raises. asker: the user that the request identifies to the service, None for none.
         Raises ValueError for a wrong status."""
-        owner, name, detail = call.owner, call.name, "failed because the test says so."
+        owner, name, detail = call.owner, call.name, "failed, as the test requires."
         match self.reason:
             case "failed":
                 return Failed(owner, name, detail, status=self.status or 500)

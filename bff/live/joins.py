@@ -230,8 +230,8 @@ class Joins:
     async def _read(
         self, streams: list[Stream], channels: list[str]
     ) -> list[tuple[Stream, str, tuple[bool, list[str]] | None, Opened]]:
-        """Take slots and read journals, in this order and after the channels are confirmed: whoever evicts one of these
-        slots later publishes that on the owner's channel."""
+        """Take slots and read journals, in this order and after the channels are confirmed: a process that evicts
+        one of these slots later publishes that on the owner's channel."""
         restoring = [stream for stream in streams if stream.state == "awaiting_restore"]
         steps, without = [], [not stream.has_slot for stream in streams]
         for stream, no_slot in zip(streams, without, strict=True):

@@ -41,7 +41,7 @@ class Quota:
 
 @dataclass(frozen=True)
 class Bucket:
-    """One caller's quota on one route. key: under which it is counted; cost: requests that one request counts as."""
+    """One caller's quota on one route. key: where it is counted; cost: requests that one request counts as."""
 
     key: str
     quota: Quota

@@ -1,4 +1,4 @@
-"""The multiplexed connection: each caller gets its reply, timeouts affect nobody else, silence is noticed."""
+"""The multiplexed connection: each caller gets its reply, a timeout affects no other caller, silence is noticed."""
 
 import asyncio
 import contextlib
@@ -173,13 +173,13 @@ def test_a_blocked_event_loop_does_not_count_as_a_late_reply(redis_url: str) -> 
         async with RedisClient(redis_url, timeout=10) as client:
             await client.ping()
             await client.call("CONFIG", "RESETSTAT")
-            asked = [asyncio.ensure_future(client.call("ECHO", "x", limit=0.05)) for _ in range(10)]
+            commands = [asyncio.ensure_future(client.call("ECHO", "x", limit=0.05)) for _ in range(10)]
             for _ in range(5):
                 await asyncio.sleep(0)
             # All is sent. The event loop is blocked until Redis has answered and every limit has passed.
             _block_until_echoed(redis_url, 10)
             time.sleep(0.1)
-            assert await asyncio.gather(*asked) == [b"x"] * 10
+            assert await asyncio.gather(*commands) == [b"x"] * 10
             assert not client.away
 
     uvloop.run(play())

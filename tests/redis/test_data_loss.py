@@ -85,7 +85,7 @@ async def test_a_lost_position_is_never_given_to_another_event(forgetful: Forget
         await ada.until("snapshot")
         cursors = []
         for version in range(1, 9):
-            await one.tell("told", version)
+            await one.tell("lost", version)
             await ada.until("saga")
             cursors.append(await position(one))
             if version == 5:
@@ -110,7 +110,7 @@ async def test_a_lost_position_is_never_given_to_another_event(forgetful: Forget
                         "nothing before the reset"
                     )
                     view[event.data["id"]] = event.data["version"]
-        assert view == {"told": 5, "other": 10}
+        assert view == {"lost": 5, "other": 10}
 
 
 async def test_a_journal_without_loss_continues_at_its_position(forgetful: Forgetful) -> None:
@@ -138,10 +138,10 @@ async def test_a_journal_without_loss_continues_at_its_position(forgetful: Forge
 
 
 async def test_a_lost_event_is_restored_from_its_service(forgetful: Forgetful) -> None:
-    asked, now = itertools.count(), datetime.now(UTC).isoformat()
+    restores, now = itertools.count(), datetime.now(UTC).isoformat()
 
     async def restore(principal: Principal) -> list[SagaStatus]:
-        next(asked)
+        next(restores)
         return [SagaStatus(id="o1", type="order", status="COMPLETED", version=3, at=now)] if broken else []
 
     broken = False
@@ -162,7 +162,7 @@ async def test_a_lost_event_is_restored_from_its_service(forgetful: Forgetful) -
         async with client(one) as another, client(one) as third:
             await another.until("snapshot")
             await third.until("snapshot")
-        assert next(asked) == 2, "once under each replication id"
+        assert next(restores) == 2, "once under each replication id"
 
 
 async def test_a_value_that_redis_lost_is_written_back_by_a_gateway(forgetful: Forgetful) -> None:

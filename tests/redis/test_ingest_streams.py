@@ -153,14 +153,14 @@ async def test_a_stream_that_was_created_again_is_read_from_its_first_event(
 def test_a_stored_position_is_compared_with_what_the_stream_has() -> None:
     place = StreamPosition("7-1", 5)
     assert StreamPosition.parse(str(place)) == place and StreamPosition.parse(None) == StreamPosition()
-    for kept in (
+    for extent in (
         Extent(5, 5, "7-1"),
         Extent(5, 0, "7-1"),
         Extent(9, 4, "8-0"),
         Extent(9, 9, "10-0"),
         Extent(6, 1, "7-2"),
     ):
-        assert place.compared_with(kept) == (place, ""), kept
+        assert place.compared_with(extent) == (place, ""), extent
     for trimmed, then in (
         (Extent(9, 3, "10-0"), StreamPosition("7-1", 6)),
         (Extent(9, 0, "8-0"), StreamPosition("7-1", 9)),
@@ -169,9 +169,9 @@ def test_a_stored_position_is_compared_with_what_the_stream_has() -> None:
         found, why = place.compared_with(trimmed)
         assert found == then and "trimmed" in why, trimmed
         assert found.compared_with(trimmed) == (then, ""), "reported once"
-    for anew in (Extent(4, 4, "9-0"), Extent(9, 9, "7-0"), Extent(5, 5, "6-9")):
-        found, why = place.compared_with(anew)
-        assert found == StreamPosition() and "recreated" in why, anew
+    for extent in (Extent(4, 4, "9-0"), Extent(9, 9, "7-0"), Extent(5, 5, "6-9")):
+        found, why = place.compared_with(extent)
+        assert found == StreamPosition() and "recreated" in why, extent
 
 
 async def test_one_read_of_a_stream_is_bounded_in_bytes(redis: RedisClient) -> None:

@@ -225,10 +225,10 @@ async def test_a_costly_route_is_refused_while_limits_are_not_counted(own_valkey
 async def test_a_blocked_event_loop_does_not_make_redis_away(redis_url: str) -> None:
     async with counting(redis_url, wait=0.5, replicas=1000) as limits:
         await outcome(limits, "50/hour")
-        asked = [asyncio.ensure_future(outcome(limits, "50/hour")) for _ in range(40)]
+        spent = [asyncio.ensure_future(outcome(limits, "50/hour")) for _ in range(40)]
         await asyncio.sleep(0)
         time.sleep(0.7)
-        assert all(await asyncio.gather(*asked)), "a local share of one thousandth would have refused"
+        assert all(await asyncio.gather(*spent)), "a local share of one thousandth would have refused"
         assert not limits.local
 
 

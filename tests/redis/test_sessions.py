@@ -462,16 +462,16 @@ async def test_a_session_whose_record_does_not_name_its_subject_is_not_accepted(
 
 
 async def test_an_invented_cookie_writes_nothing_and_reports_nothing(make: Make, redis: RedisClient) -> None:
-    told: list[str] = []
+    reported: list[str] = []
 
     async def on_end(id: str) -> None:
-        told.append(id)
+        reported.append(id)
 
     sessions = make(on_end=on_end)
     for _ in range(20):
         assert await sessions.end(SessionKey.new().value) is None
         await sessions.end_by_id(SessionKey.new().id)
-    assert told == []
+    assert reported == []
     assert await redis.call("DBSIZE") == 0
 
 
@@ -487,16 +487,16 @@ class WithoutIndexes(RedisClient):
 async def test_a_logout_takes_effect_when_the_indexes_could_not_be_updated(
     make: Make, redis_url: str
 ) -> None:
-    told: list[str] = []
+    reported: list[str] = []
 
     async def on_end(id: str) -> None:
-        told.append(id)
+        reported.append(id)
 
     async with WithoutIndexes(redis_url) as over:
         sessions = make(over=over, on_end=on_end)
         cookie = await sessions.start(record())
         assert await sessions.end(cookie) is not None
-        assert len(told) == 1
+        assert len(reported) == 1
     assert await make().end_all(ISSUER, sid="s1", subject=None) == 1, "the rest names no person"
 
 

@@ -70,8 +70,8 @@ async def test_evicted_streams_are_announced_on_the_owners_channel(redis_url: st
         assert await slots.hold(OWNER, 2, [second]) == []
         assert await slots.hold(OWNER, 2, [second]) == []
         assert await slots.hold(OWNER, 2, [third]) == [first]
-        told = await pubsub.get_message(timeout=GUARD)
-        assert told is not None and told["data"] == f"end {first}".encode()
+        message = await pubsub.get_message(timeout=GUARD)
+        assert message is not None and message["data"] == f"end {first}".encode()
 
 
 async def test_a_released_slot_is_free_at_once(redis_url: str) -> None:
@@ -142,10 +142,10 @@ async def test_slots_that_are_not_renewed_are_free_after_their_lease(
     monkeypatch.setattr("bff.stores.stream_slots.LEASE", 2.0)
     async with RedisClient(redis_url, timeout=10) as redis:
         slots = StreamSlots(redis)
-        lost, kept, newest = slots.new_slot(2.0), slots.new_slot(1.0), slots.new_slot(3.0)
-        await slots.hold(OWNER, 2, [lost, kept])
+        lost, held, newest = slots.new_slot(2.0), slots.new_slot(1.0), slots.new_slot(3.0)
+        await slots.hold(OWNER, 2, [lost, held])
         await asyncio.sleep(1.5)
-        assert await slots.renew({OWNER: [kept]}) == [(OWNER, 2)]
+        assert await slots.renew({OWNER: [held]}) == [(OWNER, 2)]
         await asyncio.sleep(0.6)
         assert await slots.hold(OWNER, 2, [newest]) == []
 

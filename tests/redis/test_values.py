@@ -23,10 +23,10 @@ async def test_only_a_higher_version_is_stored(redis: RedisClient) -> None:
     versions.sort(key=lambda version: (version * 37) % 61)
     news = await asyncio.gather(*(values.put("stock/mug-01", v, {"available": v}, AT) for v in versions))
     assert sum(news) >= 1
-    kept = await values.get(["stock/mug-01", "stock/other"])
-    assert list(kept) == ["stock/mug-01"]
-    assert kept["stock/mug-01"].version == 59
-    assert json.loads(kept["stock/mug-01"].payload) == {
+    found = await values.get(["stock/mug-01", "stock/other"])
+    assert list(found) == ["stock/mug-01"]
+    assert found["stock/mug-01"].version == 59
+    assert json.loads(found["stock/mug-01"].payload) == {
         **{"name": "stock/mug-01", "version": 59},
         **{"data": {"available": 59}, "at": AT},
     }

@@ -233,9 +233,9 @@ async def test_an_unconditional_read_does_not_join_a_conditional_one() -> None:
     inner = Inner()
     inner.outcome = WireResponse(304, {}, b"")
     coalescer = RequestCoalescer(inner)
-    asked = {"if-none-match": '"a"'}
-    first = asyncio.ensure_future(coalescer.exchange(shelf.thing(), scope(), asked))
-    same = asyncio.ensure_future(coalescer.exchange(shelf.thing(), scope(), asked))
+    conditions = {"if-none-match": '"a"'}
+    first = asyncio.ensure_future(coalescer.exchange(shelf.thing(), scope(), conditions))
+    same = asyncio.ensure_future(coalescer.exchange(shelf.thing(), scope(), conditions))
     await turns()
     plain = asyncio.ensure_future(coalescer.exchange(shelf.thing(), replace(scope()), NO_CONDITIONS))
     await turns()
@@ -250,7 +250,7 @@ async def test_reads_with_different_limits_are_not_coalesced() -> None:
     inner = Inner()
     coalescer = RequestCoalescer(inner)
     call = shelf.thing()
-    asked = [
+    calls = [
         call,
         call,
         call.within(0.1),
@@ -259,7 +259,7 @@ async def test_reads_with_different_limits_are_not_coalesced() -> None:
         call.tries(1),
         call.tries(1).within(5),
     ]
-    tasks = [asyncio.create_task(coalescer.run(one, scope())) for one in asked]
+    tasks = [asyncio.create_task(coalescer.run(one, scope())) for one in calls]
     await asyncio.sleep(0)
     inner.gate.set()
     await asyncio.gather(*tasks)

@@ -208,14 +208,16 @@ TYPED = "correct horse battery staple"
 )
 def test_values_of_the_request_are_not_repeated(sent: Any, words: str) -> None:
     typed = next(texts(sent)).lower()
-    for told in (
+    for problem in (
         read({"detail": words}, media=PROBLEM, sent=sent),
         read({"detail": [{"loc": ["body", "a"], "msg": words, "input": sent}]}, sent=sent),
         read({"a": [words]}, 400, sent=sent),
     ):
-        assert "…" in str(told), told
+        assert "…" in str(problem), problem
         for part in (typed, typed[:14], typed[-12:]) if len(typed) > 12 else (typed,):
-            assert f'"{part}"' not in str(told).lower() and (len(part) < 3 or part not in str(told).lower())
+            assert f'"{part}"' not in str(problem).lower() and (
+                len(part) < 3 or part not in str(problem).lower()
+            )
 
 
 def test_a_code_that_repeats_a_sent_value_is_dropped() -> None:

@@ -189,7 +189,7 @@ class Machine(RuleBasedStateMachine):
         self.gateways = [Gateway(self.world, self.store, self.origin, ahead) for ahead in AHEAD]
         # The oldest version that each gateway may serve to all users, and that each principal may get.
         self.least = [0, 0]
-        self.told: list[list[int]] = [[], []]
+        self.undelivered: list[list[int]] = [[], []]
         self.own = {ADA: 0, BOB: 0, None: 0}
         self.slow: list[tuple[asyncio.Task[Any], int]] = []
 
@@ -280,13 +280,13 @@ class Machine(RuleBasedStateMachine):
 
     @rule(at=st.integers(0, 1))
     @precondition(lambda self: not self.store.away)
-    def tell(self, at: int) -> None:
+    def invalidate(self, at: int) -> None:
         self._edited()
         self._run(self.gateways[at].invalidations.invalidate(["t"]))
         for other in (0, 1):
             if other == at:
                 self.least[at] = self.world.number
-            self.told[other].append(self.world.number)
+            self.undelivered[other].append(self.world.number)
 
     @rule(at=st.integers(0, 1), who=st.sampled_from([ADA, BOB]))
     @precondition(lambda self: not self.store.away)
@@ -302,8 +302,8 @@ class Machine(RuleBasedStateMachine):
         for message in waiting:
             self.gateways[at].invalidations._on_message("", message)
         waiting.clear()
-        self.least[at] = max([self.least[at], *self.told[at]])
-        self.told[at].clear()
+        self.least[at] = max([self.least[at], *self.undelivered[at]])
+        self.undelivered[at].clear()
 
     @rule(at=st.integers(0, 1))
     @precondition(lambda self: not self.store.away)
@@ -311,8 +311,8 @@ class Machine(RuleBasedStateMachine):
         """The connection was lost, with all messages that were not delivered."""
         self.store.posts[self.gateways[at]].clear()
         self.gateways[at].invalidations._on_resubscribed({CHANNEL})
-        self.least[at] = max([self.least[at], *self.told[at]])
-        self.told[at].clear()
+        self.least[at] = max([self.least[at], *self.undelivered[at]])
+        self.undelivered[at].clear()
 
     @rule(seconds=st.sampled_from([0.2, 1.0, 5.0, 25.0, 31.0, 52.0, 131.0]))
     def wait(self, seconds: float) -> None:
@@ -372,7 +372,7 @@ def test_a_background_revalidation_is_not_used_after_a_change_although_clocks_di
     machine.wait(31.0)
     machine.read(0, None, "public")
     machine.time_passes_and_background_tasks_end()
-    machine.tell(1)
+    machine.invalidate(1)
     machine.time_passes_and_background_tasks_end()
     machine.deliver(0)
     machine.read(0, None, "public")
@@ -381,7 +381,7 @@ def test_a_background_revalidation_is_not_used_after_a_change_although_clocks_di
 def test_a_forgotten_change_still_counts_while_the_store_is_away(machine: Machine) -> None:
     machine.read(0, None, "public")
     machine.time_passes_and_background_tasks_end()
-    machine.tell(1)
+    machine.invalidate(1)
     machine.deliver(0)
     # As after ten thousand other tags.
     machine.gateways[0].invalidations.tags.forget()
