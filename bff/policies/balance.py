@@ -38,9 +38,9 @@ class Backend(Generic[W]):
     wire: W
     pending: int = 0
     ejected_until: float | None = None
-    _row: int = field(default=0, init=False, repr=False)
-    _times: int = field(default=0, init=False, repr=False)
-    _since: float = field(default=0.0, init=False, repr=False)
+    _failures_in_row: int = field(default=0, init=False, repr=False)
+    _ejections: int = field(default=0, init=False, repr=False)
+    _in_use_since: float = field(default=0.0, init=False, repr=False)
 
 
 class Balancer(Generic[W]):
@@ -73,7 +73,7 @@ class Balancer(Generic[W]):
             raise ValueError(f"{service}: no address")
         self.addresses: list[Backend[W]] = list(addresses)
         self._service = service
-        self._in_turn = how == "round-robin"
+        self._round_robin = how == "round-robin"
         self._failures = failures
         self._eject_for = eject_for
         self._at_most = at_most
@@ -94,7 +94,7 @@ class Balancer(Generic[W]):
         if len(self.addresses) == 1:
             return self.addresses[0]
         if self._ejected:
-            self._return_those_whose_time_is_over()
+            self._readmit_due()
         if self._ejected or avoid is not None:
             choice = [one for one in self.addresses if one.ejected_until is None and one is not avoid]
             if not choice:
@@ -103,7 +103,7 @@ class Balancer(Generic[W]):
             choice = self.addresses
         if len(choice) == 1:
             return choice[0]
-        if self._in_turn:
+        if self._round_robin:
             self._next = (self._next + 1) % len(self.addresses)
             # Counted over all addresses, so that an ejection does not change the turn of the others.
             for step in range(len(self.addresses)):
@@ -119,26 +119,26 @@ class Balancer(Generic[W]):
 
     def record_success(self, address: Backend[W]) -> None:
         """It answered, with any status that is not a failure."""
-        address._row = 0
+        address._failures_in_row = 0
 
     def record_failure(self, address: Backend[W]) -> None:
         """It did not answer, or its answer says that it does not work."""
-        address._row += 1
+        address._failures_in_row += 1
         if (
-            address._row < self._failures
+            address._failures_in_row < self._failures
             or address.ejected_until is not None
             or address not in self.addresses
         ):
             return
-        self._return_those_whose_time_is_over()
+        self._readmit_due()
         if (self._ejected + 1) * 2 > len(self.addresses):
             return
         now = self._clock()
-        if address._times:
-            served = now - address._since
-            address._times -= min(address._times, int(served / (self._eject_for * FORGIVEN_AFTER)))
-        address._times += 1
-        address.ejected_until = now + min(self._eject_for * address._times, self._at_most)
+        if address._ejections:
+            served = now - address._in_use_since
+            address._ejections -= min(address._ejections, int(served / (self._eject_for * FORGIVEN_AFTER)))
+        address._ejections += 1
+        address.ejected_until = now + min(self._eject_for * address._ejections, self._at_most)
         self._ejected += 1
         self._observe(Ejected(self._service, address.name, address.ejected_until))
 
@@ -156,19 +156,19 @@ class Balancer(Generic[W]):
         self._ejected = len(ejected)
         # With fewer addresses fewer may be ejected: the ejections that would end first are ended now.
         while self._ejected * 2 > len(self.addresses):
-            self._bring_back(ejected.pop(0))
+            self._readmit(ejected.pop(0))
         return gone
 
-    def _return_those_whose_time_is_over(self) -> None:
+    def _readmit_due(self) -> None:
         now = self._clock()
         for one in self.addresses:
             if one.ejected_until is not None and one.ejected_until <= now:
-                self._bring_back(one)
+                self._readmit(one)
 
-    def _bring_back(self, address: Backend[W]) -> None:
+    def _readmit(self, address: Backend[W]) -> None:
         address.ejected_until = None
-        address._since = self._clock()
+        address._in_use_since = self._clock()
         # On probation: one more failure ejects it again.
-        address._row = self._failures - 1
+        address._failures_in_row = self._failures - 1
         self._ejected -= 1
         self._observe(Readmitted(self._service, address.name))

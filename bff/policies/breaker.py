@@ -70,7 +70,7 @@ class Window:
         """Count one call. now: monotonic seconds."""
         at = int(now // self._width)
         if at != self._at:
-            self._turn(at)
+            self._advance(at)
         bucket = self._ring[at % BUCKETS]
         bucket[0] += 1
         self.calls += 1
@@ -81,7 +81,7 @@ class Window:
             bucket[2] += 1
             self.slow += 1
 
-    def _turn(self, at: int) -> None:
+    def _advance(self, at: int) -> None:
         for passed in range(max(self._at + 1, at - BUCKETS + 1), at + 1):
             bucket = self._ring[passed % BUCKETS]
             self.calls -= bucket[0]
@@ -102,11 +102,11 @@ class Breaker:
     __slots__ = (
         "_clock",
         "_closed_at",
-        "_good",
-        "_level",
+        "_doublings",
+        "_failures_in_row",
         "_on_change",
-        "_out",
-        "_row",
+        "_probes_in_progress",
+        "_successes",
         "_until",
         "_window",
         "generation",
@@ -126,12 +126,12 @@ class Breaker:
         self._clock = clock
         self._on_change = on_change
         self._window = Window(rule.window)
-        self._row = 0
+        self._failures_in_row = 0
         self._until = 0.0
-        self._level = 0
+        self._doublings = 0
         self._closed_at = -math.inf
-        self._out = 0
-        self._good = 0
+        self._probes_in_progress = 0
+        self._successes = 0
 
     def admit(self) -> float | None:
         """None: the call is admitted; its result must be recorded. A number: it is not admitted; the next one may be in
@@ -142,10 +142,10 @@ class Breaker:
             left = self._until - self._clock()
             if left > 0:
                 return left
-            self._move("half-open", 0.0)
-        if self._out + self._good >= self.rule.probes:
+            self._change_state("half-open", 0.0)
+        if self._probes_in_progress + self._successes >= self.rule.probes:
             return self.rule.open_for
-        self._out += 1
+        self._probes_in_progress += 1
         return None
 
     def record_success(self, generation: int, seconds: float = 0.0) -> None:
@@ -155,20 +155,20 @@ class Breaker:
         slow = seconds >= self.rule.slow
         now = self._clock()
         if self.state == "half-open":
-            self._out -= 1
+            self._probes_in_progress -= 1
             if slow:
                 self._open(now)
                 return
-            self._good += 1
-            if self._good >= self.rule.probes:
+            self._successes += 1
+            if self._successes >= self.rule.probes:
                 self._closed_at = now
-                self._row = 0
+                self._failures_in_row = 0
                 self._window.clear()
-                self._move("closed", 0.0)
+                self._change_state("closed", 0.0)
             return
-        self._row = 0
+        self._failures_in_row = 0
         self._window.add(now, failed=False, slow=slow)
-        if slow and self._too_many():
+        if slow and self._exceeds_a_rate():
             self._open(now)
 
     def record_failure(self, generation: int) -> None:
@@ -179,17 +179,17 @@ class Breaker:
         if self.state == "half-open":
             self._open(now)
             return
-        self._row += 1
+        self._failures_in_row += 1
         self._window.add(now, failed=True, slow=False)
-        if self._row >= self.rule.failures or self._too_many():
+        if self._failures_in_row >= self.rule.failures or self._exceeds_a_rate():
             self._open(now)
 
     def record_abandoned(self, generation: int) -> None:
         """The call ended without a result that says anything about the backend. A probe's place is free again."""
         if generation == self.generation and self.state == "half-open":
-            self._out -= 1
+            self._probes_in_progress -= 1
 
-    def _too_many(self) -> bool:
+    def _exceeds_a_rate(self) -> bool:
         rule, window = self.rule, self._window
         return window.calls >= rule.minimum and (
             window.failed >= rule.error_rate * window.calls or window.slow >= rule.slow_rate * window.calls
@@ -199,13 +199,13 @@ class Breaker:
         rule = self.rule
         again = self.state == "half-open" or now - self._closed_at < rule.window
         # Twice as long each time. The exponent is bounded, because beyond 2^16 `open_at_most` applies anyway.
-        self._level = min(self._level + 1, 16) if again else 0
-        seconds = max(rule.open_for, min(rule.open_at_most, rule.open_for * 2**self._level))
+        self._doublings = min(self._doublings + 1, 16) if again else 0
+        seconds = max(rule.open_for, min(rule.open_at_most, rule.open_for * 2**self._doublings))
         self._until = now + seconds
-        self._move("open", seconds)
+        self._change_state("open", seconds)
 
-    def _move(self, state: State, open_for: float) -> None:
+    def _change_state(self, state: State, open_for: float) -> None:
         self.state = state
         self.generation += 1
-        self._out = self._good = 0
+        self._probes_in_progress = self._successes = 0
         self._on_change(state, open_for)

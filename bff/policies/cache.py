@@ -116,15 +116,15 @@ def directives(header: str) -> Mapping[str, str]:
     return MappingProxyType(found)
 
 
-def _seconds(said: Mapping[str, str], name: str) -> float | None:
+def _seconds(control: Mapping[str, str], name: str) -> float | None:
     """A directive's seconds, None when it is missing. A value that is not a number counts as 0: stale at once."""
-    if name not in said:
+    if name not in control:
         return None
-    value = said[name]
+    value = control[name]
     return min(float(value), MAX_LIFETIME) if value.isascii() and value.isdigit() else 0.0
 
 
-def _moment(value: str | None) -> float | None:
+def _timestamp(value: str | None) -> float | None:
     if value is None:
         return None
     try:
@@ -133,22 +133,22 @@ def _moment(value: str | None) -> float | None:
         return None
 
 
-def _lifetime(headers: Mapping[str, str], said: Mapping[str, str], shared: bool) -> float | None:
+def _lifetime(headers: Mapping[str, str], control: Mapping[str, str], shared: bool) -> float | None:
     """The freshness lifetime in seconds that the upstream grants (RFC 9111 section 4.2.1), None without a header."""
-    lifetime = _seconds(said, "s-maxage") if shared else None
+    lifetime = _seconds(control, "s-maxage") if shared else None
     if lifetime is None:
-        lifetime = _seconds(said, "max-age")
+        lifetime = _seconds(control, "max-age")
     if lifetime is None and "expires" in headers:
-        until, made = _moment(headers["expires"]), _moment(headers.get("date"))
+        until, made = _timestamp(headers["expires"]), _timestamp(headers.get("date"))
         lifetime = max(0.0, until - made) if until is not None and made is not None else 0.0
     return lifetime
 
 
-def _granted(declared: float | None, said: float | None) -> float:
+def _granted(declared: float | None, upstream: float | None) -> float:
     """The smaller of the declared seconds and the upstream's; without a declaration the upstream's, otherwise 0."""
     if declared is None:
-        return said or 0.0
-    return declared if said is None else min(declared, said)
+        return upstream or 0.0
+    return declared if upstream is None else min(declared, upstream)
 
 
 @lru_cache(maxsize=1024)
@@ -158,8 +158,8 @@ def _each_time(vary: str) -> bool:
 
 def public_by(headers: Mapping[str, str]) -> bool:
     """Whether the upstream allows a shared cache to store the answer: `Call.public` does not override `private`."""
-    said = directives(headers.get("cache-control", ""))
-    return "private" not in said and "no-store" not in said
+    control = directives(headers.get("cache-control", ""))
+    return "private" not in control and "no-store" not in control
 
 
 def entry_of(
@@ -171,19 +171,19 @@ def entry_of(
     asked_at  Unix seconds before the request was sent; the age counts from then, because the answer may be that old
     seen      see `CacheEntry`
     """
-    said = directives(headers.get("cache-control", ""))
-    if call.freshness is None or "no-store" in said or ("vary" in headers and _each_time(headers["vary"])):
+    control = directives(headers.get("cache-control", ""))
+    if call.freshness is None or "no-store" in control or ("vary" in headers and _each_time(headers["vary"])):
         return None
-    if call.shared and "private" in said:
+    if call.shared and "private" in control:
         return None
-    granted = _lifetime(headers, said, call.shared)
+    granted = _lifetime(headers, control, call.shared)
     fresh = call.freshness if granted is None else min(call.freshness, granted)
-    swr = _granted(call.swr, _seconds(said, "stale-while-revalidate"))
-    sie = _granted(call.sie, _seconds(said, "stale-if-error"))
+    swr = _granted(call.swr, _seconds(control, "stale-while-revalidate"))
+    sie = _granted(call.sie, _seconds(control, "stale-if-error"))
     never_stale = _SHARED_NEVER_STALE if call.shared else _NEVER_STALE
-    if not never_stale.isdisjoint(said):
+    if not never_stale.isdisjoint(control):
         swr = sie = 0.0
-    if "no-cache" in said:
+    if "no-cache" in control:
         fresh = 0.0
     since = asked_at
     if "age" in headers and (age := headers["age"].strip()).isascii() and age.isdigit():

@@ -36,7 +36,7 @@ class Flights(Generic[K, W]):
     """The newest flight of each key. most: followers of one flight, default 1,000."""
 
     def __init__(self, most: int = 1_000) -> None:
-        self._most = most
+        self._max_followers = most
         self._newest: dict[K, Flight[K, W]] = {}
 
     def __len__(self) -> int:
@@ -49,7 +49,7 @@ class Flights(Generic[K, W]):
         """The flight that `who` has joined; `who` leads it when it is its `leader`. now, after: on the caller's clock;
         a flight that began at or before `after` is not joined."""
         flight = self._newest.get(key)
-        if flight is None or flight.began <= after or len(flight.followers) >= self._most:
+        if flight is None or flight.began <= after or len(flight.followers) >= self._max_followers:
             flight = self._newest[key] = Flight(key, who, now)
         else:
             flight.followers[who] = None
@@ -57,7 +57,7 @@ class Flights(Generic[K, W]):
 
     def ended(self, flight: Flight[K, W]) -> list[W]:
         """The leader has an outcome. Returns the followers, in the order in which they joined."""
-        self._over(flight)
+        self._remove(flight)
         followers, flight.followers = list(flight.followers), {}
         return followers
 
@@ -68,12 +68,12 @@ class Flights(Generic[K, W]):
             flight.followers.pop(who, None)
             return None
         if not flight.followers:
-            self._over(flight)
+            self._remove(flight)
             return None
         flight.leader = next(iter(flight.followers))
         del flight.followers[flight.leader]
         return flight.leader
 
-    def _over(self, flight: Flight[K, W]) -> None:
+    def _remove(self, flight: Flight[K, W]) -> None:
         if self._newest.get(flight.key) is flight:
             del self._newest[flight.key]

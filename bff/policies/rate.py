@@ -106,7 +106,7 @@ class LocalRates:
     most: buckets, default 20,000; beyond it the least recently used one is dropped."""
 
     def __init__(self, most: int = CALLERS) -> None:
-        self._most = most
+        self._max_buckets = most
         self._next_free: OrderedDict[Bucket, float] = OrderedDict()
 
     def spend(self, buckets: Sequence[Bucket], now: float) -> list[BucketState]:
@@ -119,7 +119,7 @@ class LocalRates:
             for bucket, one in zip(buckets, ahead, strict=True):
                 self._next_free[bucket] = now + one
                 self._next_free.move_to_end(bucket)
-                if len(self._next_free) > self._most:
+                if len(self._next_free) > self._max_buckets:
                     self._next_free.popitem(last=False)
         return bucket_states(buckets, allowed, ahead)
 

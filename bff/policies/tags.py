@@ -17,7 +17,7 @@ class Stamps:
     answer."""
 
     def __init__(self, most: int = 10_000) -> None:
-        self._most = most
+        self._max_names = most
         self._known: OrderedDict[str, int] = OrderedDict()
 
     def __len__(self) -> int:
@@ -39,7 +39,7 @@ class Stamps:
         for name, stamp in stamps.items():
             self._known[name] = max(stamp, self._known.get(name, 0))
             self._known.move_to_end(name)
-        while len(self._known) > self._most:
+        while len(self._known) > self._max_names:
             self._known.popitem(last=False)
 
     def of(self, name: str) -> int:

@@ -109,9 +109,9 @@ def check_claims(
         raise TokenRefused("it is for another audience")
     if now >= expiry_of(claims) + leeway:
         raise TokenRefused("it has expired")
-    if _moment(claims, "iat") > now + leeway:
+    if _timestamp(claims, "iat") > now + leeway:
         raise TokenRefused("it was issued in the future")
-    if "nbf" in claims and _moment(claims, "nbf") > now + leeway:
+    if "nbf" in claims and _timestamp(claims, "nbf") > now + leeway:
         raise TokenRefused("it is not valid yet")
     if subject or "sub" in claims:
         _check_subject(claims.get("sub"))
@@ -126,7 +126,7 @@ def check_bearer(claims: Mapping[str, Any]) -> None:
 
 def expiry_of(claims: Mapping[str, Any]) -> float:
     """`exp` in Unix seconds. Raises TokenRefused when it is missing or not a valid time."""
-    return _moment(claims, "exp")
+    return _timestamp(claims, "exp")
 
 
 def scopes_of(claims: Mapping[str, Any]) -> frozenset[str]:
@@ -182,7 +182,7 @@ def _check_subject(subject: object) -> None:
         raise TokenRefused("its subject contains characters that are not allowed")
 
 
-def _moment(claims: Mapping[str, Any], name: str) -> float:
+def _timestamp(claims: Mapping[str, Any], name: str) -> float:
     value = claims.get(name)
     # bool is an int in Python: `exp: true` would be one second after the beginning of 1970.
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < _LATEST:
@@ -205,7 +205,9 @@ def _decoded(segment: str) -> bytes:
 
 def _json(raw: bytes) -> dict[str, Any]:
     try:
-        value = json.loads(raw.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_constant)
+        value = json.loads(
+            raw.decode("utf-8"), object_pairs_hook=_unique_members, parse_constant=_refuse_constant
+        )
     except (ValueError, RecursionError):
         raise TokenRefused("it does not contain JSON") from None
     if not isinstance(value, dict):
@@ -213,12 +215,12 @@ def _json(raw: bytes) -> dict[str, Any]:
     return value
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
         raise TokenRefused("it has a member twice")
     return members
 
 
-def _no_constant(name: str) -> None:
+def _refuse_constant(name: str) -> None:
     raise TokenRefused(f"it contains {name}, which is not JSON")
