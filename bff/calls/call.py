@@ -157,7 +157,7 @@ class Call(Generic[T]):
         type. An answer of another type is `invalid`. Raises DeclarationError."""
         if not types:
             raise DeclarationError(f"{self.name}: media_types() takes at least one media type")
-        return replace(self, media=tuple(one.strip().lower() for one in types))
+        return replace(self, media=tuple(media_type.strip().lower() for media_type in types))
 
     def passes(self, *statuses: int, only: bool = False) -> Call[T]:
         """Pass these statuses of the service on unchanged, for screens and commands and for every user.

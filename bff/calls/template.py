@@ -79,7 +79,7 @@ def template_of(text: str) -> Template:
         parameters.append((name, inside.group(2) or "segment"))
         at = match.end()
     literals.append(text[at:])
-    if any("{" in one or "}" in one for one in literals):
+    if any("{" in literal or "}" in literal for literal in literals):
         raise DeclarationError(f"{text} has a brace that is not part of a parameter")
     return Template(tuple(literals), tuple(parameters))
 
@@ -106,9 +106,9 @@ def query_of(data: Iterable[tuple[str, Any]]) -> tuple[tuple[str, str], ...]:
         if value is None:
             continue
         if isinstance(value, set | frozenset):
-            value = sorted(_query_text(name, one) for one in value if one is not None)
+            value = sorted(_query_text(name, item) for item in value if item is not None)
         if isinstance(value, list | tuple):
-            pairs += [(name, _query_text(name, one)) for one in value if one is not None]
+            pairs += [(name, _query_text(name, item)) for item in value if item is not None]
         else:
             pairs.append((name, _query_text(name, value)))
     return tuple(pairs)

@@ -50,8 +50,8 @@ def mistakes(gateway: Gateway, settings: Settings) -> list[str]:
     ]
     found += _below_prefix(gateway, settings)
     found += _calls(gateway)
-    for service, one in settings.upstreams.items():
-        found += _limits(service, one, _longest(gateway, service))
+    for service, configured in settings.upstreams.items():
+        found += _limits(service, configured, _longest(gateway, service))
     found += _proofs(settings)
     found += _quotas(settings)
     found += no_sign_in(gateway, settings)
@@ -124,9 +124,9 @@ def _calls(gateway: Gateway) -> Iterator[str]:
             name = f"{step.upstream.owner.service}.{step.name}"
             limits = [("the deadline", route.deadline)]
             limits += [(f"optional(within={seconds:g})", seconds) for seconds in step.within]
-            own = step.number("within")
-            if own is not None:
-                limits.append((f"within({own:g})", own))
+            call_limit = step.number("within")
+            if call_limit is not None:
+                limits.append((f"within({call_limit:g})", call_limit))
             for (outer, longest), (inner, seconds) in pairwise(limits):
                 if seconds > longest:
                     yield f"{what}: {name} may take {inner}, longer than {outer} of {longest:g} s around it"
@@ -148,11 +148,11 @@ def _proofs(settings: Settings) -> Iterator[str]:
         tokens = open_tokens(settings.internal, settings.public_url)
     except DeclarationError as error:
         yield str(error)
-    for service, one in settings.upstreams.items():
+    for service, upstream in settings.upstreams.items():
         try:
-            trust(service, one)
+            trust(service, upstream)
             if settings.internal is None or tokens is not None:
-                credentials_for(service, one, tokens)
+                credentials_for(service, upstream, tokens)
         except DeclarationError as error:
             yield str(error)
 

@@ -66,7 +66,7 @@ class Step:
     def words(self, option: str) -> list[str]:
         """The option's arguments that are texts."""
         written = self.options.get(option)
-        return [one for one in written.given if isinstance(one, str)] if written is not None else []
+        return [word for word in written.given if isinstance(word, str)] if written is not None else []
 
 
 def passes_whole(upstream: Upstream, method: str) -> bool:
@@ -105,14 +105,14 @@ def _steps(
         called = node.func
         upstream = _upstream(called.value, known) if isinstance(called, ast.Attribute) else None
         if isinstance(called, ast.Attribute) and upstream is not None:
-            verb, own = _declared(upstream, called.attr)
-            yield Step(upstream, called.attr, verb, optional, within, own | options)
+            verb, declared = _declared(upstream, called.attr)
+            yield Step(upstream, called.attr, verb, optional, within, declared | options)
             options = {}
         elif isinstance(called, ast.Attribute) and called.attr in OPTIONS:
             options = {called.attr: _written(node)} | options
         elif isinstance(called, ast.Name) and called.id == "optional":
             optional = True
-            seconds = [_constant(one.value) for one in node.keywords if one.arg == "within"]
+            seconds = [_constant(keyword.value) for keyword in node.keywords if keyword.arg == "within"]
             within += tuple(value for value in seconds if isinstance(value, int | float))
     for child in ast.iter_child_nodes(node):
         # Options belong to the call that they follow, not to calls in its arguments.
@@ -135,8 +135,8 @@ def _declared(upstream: Upstream, name: str) -> tuple[str, Options]:
 
 
 def _written(call: ast.Call) -> Written:
-    named = {one.arg: _constant(one.value) for one in call.keywords if one.arg is not None}
-    return Written(tuple(_constant(one) for one in call.args), named)
+    named = {keyword.arg: _constant(keyword.value) for keyword in call.keywords if keyword.arg is not None}
+    return Written(tuple(_constant(argument) for argument in call.args), named)
 
 
 def _constant(node: ast.AST) -> Any:

@@ -96,9 +96,8 @@ class Balancer(Generic[W]):
         if self._ejected:
             self._readmit_due()
         if self._ejected or avoid is not None:
-            choice = [one for one in self.addresses if one.ejected_until is None and one is not avoid]
-            if not choice:
-                choice = [one for one in self.addresses if one.ejected_until is None]
+            in_use = [address for address in self.addresses if address.ejected_until is None]
+            choice = [address for address in in_use if address is not avoid] or in_use
         else:
             choice = self.addresses
         if len(choice) == 1:
@@ -107,10 +106,10 @@ class Balancer(Generic[W]):
             self._next = (self._next + 1) % len(self.addresses)
             # Counted over all addresses, so that an ejection does not change the turn of the others.
             for step in range(len(self.addresses)):
-                one = self.addresses[(self._next + step) % len(self.addresses)]
-                if one in choice:
+                address = self.addresses[(self._next + step) % len(self.addresses)]
+                if address in choice:
                     self._next = (self._next + step) % len(self.addresses)
-                    return one
+                    return address
         first = self._below(len(choice))
         second = self._below(len(choice) - 1)
         second += second >= first
@@ -147,23 +146,23 @@ class Balancer(Generic[W]):
         ejection. Raises ValueError for no address."""
         if not addresses:
             raise ValueError(f"{self._service}: no address")
-        gone = [one for one in self.addresses if one not in addresses]
+        removed = [address for address in self.addresses if address not in addresses]
         self.addresses = list(addresses)
         ejected = sorted(
-            (one for one in self.addresses if one.ejected_until is not None),
-            key=lambda one: one.ejected_until or 0.0,
+            (address for address in self.addresses if address.ejected_until is not None),
+            key=lambda address: address.ejected_until or 0.0,
         )
         self._ejected = len(ejected)
         # With fewer addresses fewer may be ejected: the ejections that would end first are ended now.
         while self._ejected * 2 > len(self.addresses):
             self._readmit(ejected.pop(0))
-        return gone
+        return removed
 
     def _readmit_due(self) -> None:
         now = self._clock()
-        for one in self.addresses:
-            if one.ejected_until is not None and one.ejected_until <= now:
-                self._readmit(one)
+        for address in self.addresses:
+            if address.ejected_until is not None and address.ejected_until <= now:
+                self._readmit(address)
 
     def _readmit(self, address: Backend[W]) -> None:
         address.ejected_until = None

@@ -90,15 +90,18 @@ def headers(states: Sequence[BucketState]) -> dict[str, str]:
     """`RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-11)."""
     if not states:
         return {}
-    policy = ", ".join(f'"{one.quota.name}";q={one.quota.amount};w={one.quota.seconds}' for one in states)
-    state = ", ".join(f'"{one.quota.name}";r={one.remaining};t={math.ceil(one.reset)}' for one in states)
-    return {"ratelimit-policy": policy, "ratelimit": state}
+    quotas = [state.quota for state in states]
+    policy = ", ".join(f'"{quota.name}";q={quota.amount};w={quota.seconds}' for quota in quotas)
+    limits = ", ".join(
+        f'"{state.quota.name}";r={state.remaining};t={math.ceil(state.reset)}' for state in states
+    )
+    return {"ratelimit-policy": policy, "ratelimit": limits}
 
 
 def retry_after(states: Sequence[BucketState]) -> float:
     """Whole seconds, at least 1, until all buckets that refused the request would allow it; never less than `t` of the
     header `RateLimit`."""
-    return float(max([1, *(math.ceil(one.reset) for one in states if not one.allowed)]))
+    return float(max([1, *(math.ceil(state.reset) for state in states if not state.allowed)]))
 
 
 class LocalRates:
@@ -115,9 +118,9 @@ class LocalRates:
         ahead = [max(0.0, self._next_free.get(bucket, now) - now) for bucket in buckets]
         allowed = all(map(fits, quotas, ahead, [bucket.interval for bucket in buckets]))
         if allowed:
-            ahead = [one + bucket.interval for one, bucket in zip(ahead, buckets, strict=True)]
-            for bucket, one in zip(buckets, ahead, strict=True):
-                self._next_free[bucket] = now + one
+            ahead = [seconds + bucket.interval for seconds, bucket in zip(ahead, buckets, strict=True)]
+            for bucket, seconds in zip(buckets, ahead, strict=True):
+                self._next_free[bucket] = now + seconds
                 self._next_free.move_to_end(bucket)
                 if len(self._next_free) > self._max_buckets:
                     self._next_free.popitem(last=False)

@@ -103,7 +103,7 @@ def check_claims(
     TokenRefused."""
     named = claims.get("aud")
     audiences = named if isinstance(named, list) else [named]
-    if not audiences or not all(isinstance(one, str) and one for one in audiences):
+    if not audiences or not all(isinstance(entry, str) and entry for entry in audiences):
         raise TokenRefused("its audience cannot be read")
     if audience not in audiences:
         raise TokenRefused("it is for another audience")
@@ -153,7 +153,7 @@ def roles_of(claims: Mapping[str, Any], path: str) -> frozenset[str]:
         return frozenset()
     if isinstance(found, str):
         return frozenset(found.split())
-    if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
+    if not isinstance(found, list) or not all(isinstance(role, str) for role in found):
         raise TokenRefused("its roles cannot be read")
     return frozenset(found)
 
@@ -205,9 +205,7 @@ def _decoded(segment: str) -> bytes:
 
 def _json(raw: bytes) -> dict[str, Any]:
     try:
-        value = json.loads(
-            raw.decode("utf-8"), object_pairs_hook=_unique_members, parse_constant=_refuse_constant
-        )
+        value = json.loads(raw.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
     except (ValueError, RecursionError):
         raise TokenRefused("it does not contain JSON") from None
     if not isinstance(value, dict):
@@ -215,12 +213,12 @@ def _json(raw: bytes) -> dict[str, Any]:
     return value
 
 
-def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
         raise TokenRefused("it has a member twice")
     return members
 
 
-def _refuse_constant(name: str) -> None:
+def _no_constant(name: str) -> None:
     raise TokenRefused(f"it contains {name}, which is not JSON")

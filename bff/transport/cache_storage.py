@@ -102,14 +102,14 @@ class CacheStorage:
         tags = call.tags
         newest = self._tags.newest(tags) if tags else 0
         principal = scope.principal.id if tags and scope.principal is not None else None
-        own = _own_changes(scope.record, tags) if principal is not None else 0
+        own_newest = _own_changes(scope.record, tags) if principal is not None else 0
         usable = entry is not None and entry.freshness(self._clock()) in ("fresh", "revalidate")
         if entry is not None and newest is not None and _valid(entry, newest, tags) is None:
             usable = False
-        if usable and newest is not None and own is None and principal is not None:
-            own = await self._ask_own_changes(scope.record, principal, tags)
-        if usable and newest is not None and own is not None:
-            newest = max(newest, own)
+        if usable and newest is not None and own_newest is None and principal is not None:
+            own_newest = await self._ask_own_changes(scope.record, principal, tags)
+        if usable and newest is not None and own_newest is not None:
+            newest = max(newest, own_newest)
             return Lookup(key, _valid(entry, newest, tags), self.now(), newest, "both")
         # The second level is asked only when the first has nothing to serve.
         name = digest(key) if self._second and not usable else None

@@ -207,17 +207,17 @@ def _plain(value: Any, splices: Any) -> Any:
     if kind in _PLAIN or kind is float:
         return value
     if kind is dict:
-        return {_name(name): _plain(one, splices) for name, one in value.items()}
+        return {_name(name): _plain(item, splices) for name, item in value.items()}
     if kind is list or kind is tuple:
-        return [_plain(one, splices) for one in value]
+        return [_plain(item, splices) for item in value]
     if isinstance(value, Decimal):
         return leaves.write_decimal(value)
     if isinstance(value, set | frozenset):
-        return [_plain(one, splices) for one in in_order(value)]
+        return [_plain(item, splices) for item in in_order(value)]
     if isinstance(value, Enum):
         return _plain(value.value, splices)
     if isinstance(value, dict):
-        return {_name(name): _plain(one, splices) for name, one in value.items()}
+        return {_name(name): _plain(item, splices) for name, item in value.items()}
     if isinstance(value, Raw):
         return splices.put(value.body) if isinstance(splices, Splices) else value.value()
     if isinstance(value, SecretStr | SecretBytes):

@@ -215,11 +215,11 @@ def unmarked(written: bytes) -> bytes:
 def member_reader(members: list[Any], *, in_text: bool = False) -> Wrapped | None:
     """Returns a reader for one of `members` (of an Enum or a Literal) by value and JSON type: True is not 1. Returns
     None when all members are text, which pydantic reads correctly. in_text: the reader gets the text of a member."""
-    values = [getattr(one, "value", one) for one in members]
-    types = {type(one) for one in values}
+    values = [getattr(member, "value", member) for member in members]
+    types = {type(member) for member in values}
     if types <= {str} or not types <= set(_JSON_TYPES):
         return None
-    exact = [(type(one), one) for one in values]
+    exact = [(type(member), member) for member in values]
 
     def read(value: Any, inner: Any) -> Any:
         if in_text and type(value) is str and value not in values:
@@ -228,7 +228,7 @@ def member_reader(members: list[Any], *, in_text: bool = False) -> Wrapped | Non
         if given is Number:
             value, given = float(value), float
         if given in _JSON_TYPES and (given not in types or (value in values and (given, value) not in exact)):
-            raise wrong_type(" or ".join(repr(one) for one in values[:10]))
+            raise wrong_type(" or ".join(repr(member) for member in values[:10]))
         return inner(value)
 
     return read
@@ -265,9 +265,9 @@ def read_exact_any(value: Any) -> Any:
     if given is Number:
         return _finite(float(value))
     if given is list:
-        return [read_exact_any(one) for one in value]
+        return [read_exact_any(item) for item in value]
     if given is dict:
-        return {name: read_exact_any(one) for name, one in value.items()}
+        return {name: read_exact_any(item) for name, item in value.items()}
     return value
 
 
@@ -275,11 +275,11 @@ def _all_finite(value: Any) -> None:
     if type(value) is float:
         _finite(value)
     elif type(value) is list:
-        for one in value:
-            _all_finite(one)
+        for item in value:
+            _all_finite(item)
     elif type(value) is dict:
-        for one in value.values():
-            _all_finite(one)
+        for item in value.values():
+            _all_finite(item)
 
 
 def _finite(value: float) -> float:

@@ -78,7 +78,7 @@ def mentions(schema: object, kind: str) -> bool:
     if isinstance(schema, dict):
         return schema.get("type") == kind or any(mentions(schema[key], kind) for key in _inside(schema))
     if isinstance(schema, list | tuple):
-        return any(mentions(one, kind) for one in schema)
+        return any(mentions(part, kind) for part in schema)
     return False
 
 
@@ -148,14 +148,14 @@ class _Fitting:
 
     def _each(self, found: Any, config: Tree) -> Any:
         if isinstance(found, list):
-            return [self._each(one, config) for one in found]
+            return [self._each(part, config) for part in found]
         if isinstance(found, tuple):
-            return tuple(self._each(one, config) for one in found)
+            return tuple(self._each(part, config) for part in found)
         if not isinstance(found, dict):
             return found
         kind = found.get("type")
         if not isinstance(kind, str):
-            return {name: self._each(one, config) for name, one in found.items()}
+            return {name: self._each(part, config) for name, part in found.items()}
         if kind == "any" and set(found) <= {"type", "when_used"} and "when_used" in found:
             return self._any
         return self.fit(found, config)

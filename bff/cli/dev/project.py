@@ -59,7 +59,9 @@ def read_project(folder: Path) -> Project:
     gateway, services = tool.get("gateway"), tool.get("services", {})
     if gateway is not None and not isinstance(gateway, str):
         raise DeclarationError(f'{file.name}: tool.bff.gateway must be a text, such as "desk:app"')
-    if not isinstance(services, dict) or not all(isinstance(one, str) and one for one in services.values()):
+    if not isinstance(services, dict) or not all(
+        isinstance(command, str) and command for command in services.values()
+    ):
         raise DeclarationError(
             f"{file.name}: tool.bff.services must have a command, as a text, for each name"
         )

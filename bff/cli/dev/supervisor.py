@@ -60,8 +60,8 @@ def run(target: str | None, port: int | None) -> int:
         _opened(settings.admin_host, settings.admin_port) as admin,
     ):
         env |= {
-            f"{PREFIX}{name}": str(one.getsockname()[1])
-            for name, one in (("PORT", public), ("ADMIN_PORT", admin))
+            f"{PREFIX}{name}": str(listener.getsockname()[1])
+            for name, listener in (("PORT", public), ("ADMIN_PORT", admin))
         }
         with ProcessGroup() as group:
             files = (public.fileno(), admin.fileno())
@@ -74,8 +74,9 @@ def _opened(host: str, port: int) -> socket.socket:
         opened = listen(host, port)
         opened.listen(BACKLOG)
     except (DeclarationError, OSError) as error:
-        near = next((one for one in range(port + 2, port + 100, 2) if _is_free(host, one, one + 1)), None)
-        cure = f"; use bff dev --port {near}" if near is not None else ""
+        free = (near for near in range(port + 2, port + 100, 2) if _is_free(host, near, near + 1))
+        found = next(free, None)
+        cure = f"; use bff dev --port {found}" if found is not None else ""
         raise DeclarationError(f"{error}{cure}") from None
     return opened
 
@@ -244,4 +245,8 @@ class _Supervisor:
             end(process)
 
     def _processes(self) -> list[Process]:
-        return [one for one in (self._gateway, *self._services.values(), self._valkey) if one is not None]
+        return [
+            process
+            for process in (self._gateway, *self._services.values(), self._valkey)
+            if process is not None
+        ]

@@ -99,7 +99,7 @@ def prepare(target: str) -> tuple[Gateway, Settings]:
     settings = for_development(settings_file.load())
     if gateway is not None:
         no_sign_in = check.no_sign_in(gateway, settings)
-        mistakes += [one for one in check.mistakes(gateway, settings) if one not in no_sign_in]
+        mistakes += [mistake for mistake in check.mistakes(gateway, settings) if mistake not in no_sign_in]
         for warning in no_sign_in:
             print(f"warning: {warning}; until then it answers 401", file=sys.stderr)
     if gateway is None or mistakes:

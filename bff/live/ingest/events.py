@@ -170,6 +170,6 @@ class _Type(BaseModel):
 def _mistakes(error: ValidationError) -> str:
     # Without the input, because an event may contain data that must not be logged.
     return "; ".join(
-        f"{'.'.join(map(str, one['loc'])) or 'event'}: {one['msg']}"
-        for one in error.errors(include_input=False, include_url=False)[:5]
+        f"{'.'.join(map(str, mistake['loc'])) or 'event'}: {mistake['msg']}"
+        for mistake in error.errors(include_input=False, include_url=False)[:5]
     )

@@ -40,7 +40,7 @@ def split_nodes(url: str, port: int) -> tuple[list[NodeAddress], SplitResult]:
     authority, rest = _AUTHORITY.fullmatch(url.partition("://")[2]).groups()  # type: ignore[union-attr] # of any text
     userinfo, at, hosts = authority.rpartition("@")
     split = [urlsplit(f"//{host}") for host in hosts.split(",")] if hosts else []
-    nodes = [(one.hostname or "", one.port or port) for one in split]
+    nodes = [(node.hostname or "", node.port or port) for node in split]
     scheme = scheme_of(url).partition("+")[0]
     return nodes, urlsplit(f"{scheme}://{userinfo}{at}{hosts.partition(',')[0]}{rest}")
 

@@ -53,14 +53,14 @@ def parse_sentinel_address(url: str) -> SentinelAddress:
     query = dict(parse_qsl(alone.query))
     secret = query.pop("sentinel_password", None)
     plain = alone._replace(path=f"/{db or 0}", query=urlencode(query)).geturl()
-    one = parse_address(plain)
+    server = parse_address(plain)
     handshake: tuple[tuple[str | int, ...], ...] = ((("AUTH", secret),) if secret else ()) + (
         ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", master),
     )
     return SentinelAddress(
-        tuple(replace(one, host=host, port=port, handshake=handshake) for host, port in addresses),
+        tuple(replace(server, host=host, port=port, handshake=handshake) for host, port in addresses),
         master,
-        (*one.handshake[:-1], ("ROLE",)),
+        (*server.handshake[:-1], ("ROLE",)),
         plain,
         secret,
     )
@@ -130,8 +130,8 @@ class _Pool(SentinelConnectionPool):
 
     async def disconnect(self, inuse_connections: bool = True) -> None:
         await super().disconnect(inuse_connections)
-        for one in self.sentinel_manager.sentinels:
-            await one.aclose()
+        for sentinel in self.sentinel_manager.sentinels:
+            await sentinel.aclose()
 
 
 def master_pool(address: SentinelAddress, kind: Any, options: dict[str, Any]) -> ConnectionPool:
@@ -140,7 +140,7 @@ def master_pool(address: SentinelAddress, kind: Any, options: dict[str, Any]) ->
     tls = issubclass(known.pop("connection_class", object), SSLConnection)
     known = {name: value for name, value in known.items() if name not in ("host", "port", *options)}
     manager = Sentinel(  # type: ignore[no-untyped-call]  # redis-py's is
-        [(one.host, one.port) for one in address.sentinels],
+        [(sentinel.host, sentinel.port) for sentinel in address.sentinels],
         # A silent Sentinel takes the time of one attempt to connect; by default redis-py makes four.
         sentinel_kwargs={"password": address.sentinel_password, "ssl": tls}
         | {name: options[name] for name in ("socket_connect_timeout", "retry", "protocol", "driver_info")}
