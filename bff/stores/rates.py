@@ -16,6 +16,9 @@ from ..policies.rate import Bucket, BucketState, bucket_states
 from .keys import owner_tag, redis_key
 from .redis.client import RedisClient, StoreUnavailable
 
+WAIT = 0.05
+"""Seconds that a decision may take; after that the gateway counts its own share of the limit."""
+
 
 def rate_tag(by: str, who: str) -> str:
     """The hash tag of the caller that is counted. by: `principal` (who: its id), `client`, `address`, `tenant`."""
@@ -48,12 +51,12 @@ def by_slot(buckets: Sequence[Bucket]) -> list[list[Bucket]]:
 
 
 class RateStore:
-    """wait: seconds that a decision may take (default 0.05). In a cluster "all or none" applies to the buckets of one
+    """wait: seconds that a decision may take (default `WAIT`). In a cluster "all or none" applies to the buckets of one
     slot: those of a principal together, each other bucket separately."""
 
-    def __init__(self, redis: RedisClient, *, wait: float = 0.05) -> None:
+    def __init__(self, redis: RedisClient, *, wait: float | None = None) -> None:
         self._redis = redis
-        self._wait = wait
+        self._wait = WAIT if wait is None else wait
         self._rate = redis.script("rate")
 
     @property

@@ -38,7 +38,7 @@ async def test_a_missed_logout_is_noticed_at_the_next_connection(redis_url: str)
     async def ask(sessions: Sequence[str]) -> set[str]:
         return living.intersection(sessions)
 
-    async with world(redis_url, living=ask) as one, client(one) as ada, client(one, who="bob") as bob:
+    async with world(redis_url, still_open=ask) as one, client(one) as ada, client(one, who="bob") as bob:
         for who in (ada, bob):
             await who.until("snapshot")
         # It ended while this process received nothing: the message of the other gateway is lost with the connection.
@@ -77,7 +77,7 @@ async def test_a_missed_logout_is_noticed_although_the_first_query_fails(
             raise StoreUnavailable("LOADING")
         return set()
 
-    async with world(redis_url, living=ask) as one, client(one) as ada:
+    async with world(redis_url, still_open=ask) as one, client(one) as ada:
         await ada.until("snapshot")
         asked = 0
         async with redis.from_url(redis_url) as admin:
