@@ -61,9 +61,9 @@ OURS = {
     "_fields",
     "_asdict",
     "_getframe",
-    "_row",
-    "_times",
-    "_since",
+    "_failures_in_row",
+    "_ejections",
+    "_in_use_since",
     "_version",
     "_Decompress",
 }

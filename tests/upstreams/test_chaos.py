@@ -121,7 +121,8 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     if request.param == "postgres":
         started: Postgres = request.getfixturevalue("postgres_session")
         where, orders = orders_on(started, f"chaos-{time.monotonic_ns()}"), 3
-    with World(tmp_path, where, orders, STEP_PAUSE_MS="60") as world:
+    # On a busy machine a killed participant is away for longer, and an order that gives up is no fault.
+    with World(tmp_path, where, orders, STEP_PAUSE_MS="60", FORWARD_SECONDS=str(5 * GUARD)) as world:
         yield world
 
 
@@ -151,7 +152,7 @@ def test_two_hundred_sagas_under_random_kills_all_end_right_and_the_accounts_bal
     def all_ended() -> bool:
         return all(world.order(one, plan.person)["status"] not in OPEN_STATUSES for one, plan in placed)
 
-    eventually(all_ended, 60)
+    eventually(all_ended, 5 * GUARD)
     took = time.monotonic() - calm
     orders = {order_id: world.order(order_id, plan.person) for order_id, plan in placed}
     wrong = [
