@@ -1,1 +1,1 @@
-"""Upstream calls on the wire: the walk of one call, the port to the wire, and what an answer means."""
+"""Upstream calls on the wire: the steps of one call, the port to the wire, and what an answer means."""
