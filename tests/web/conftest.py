@@ -97,6 +97,8 @@ class Person:
         self.shop = shop
         self.context = context
         self.page = page
+        # Playwright's own default is half a minute, which a busy machine may need.
+        context.set_default_timeout(PATIENCE)
         self.errors: list[str] = []
         page.on("pageerror", lambda error: self.errors.append(str(error)))
 

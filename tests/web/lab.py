@@ -165,6 +165,7 @@ class Lab:
                 await asyncio.to_thread(session.sign_in, person)
                 self._cookies[person] = session.cookies["__Host-bff"]
         context = await browser.new_context()
+        context.set_default_timeout(GUARD * 1000)
         await context.add_cookies(
             [
                 {

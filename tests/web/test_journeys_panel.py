@@ -22,7 +22,6 @@ from playwright.async_api import Browser, Locator, Page, expect
 from tests.conftest import ROOT
 from tests.shop.test_demo import free_offset
 from tests.upstreams.world import eventually
-from tests.waiting import GUARD
 
 from .conftest import PATIENCE, WATCH, Person
 
@@ -122,7 +121,7 @@ class Visitor(Person):
 @asynccontextmanager
 async def visiting(browser: Browser, demo: Demo, name: str) -> AsyncIterator[Visitor]:
     context = await browser.new_context(viewport={"width": 1280, "height": 900})
-    context.set_default_timeout(GUARD * 1000)
+    context.set_default_timeout(PATIENCE)
     await context.add_init_script(WATCH)
     world: Any = demo  # a Person needs only the address of a shop
     one = Visitor(world, context, await context.new_page())

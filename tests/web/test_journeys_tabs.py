@@ -15,7 +15,7 @@ from playwright.async_api import Browser, Page, async_playwright
 
 from tests.programs import parents_of_processes, program
 
-from .conftest import ARGS
+from .conftest import ARGS, PATIENCE
 from .lab import BARE, TABS, Lab, live, order, saw_every_version, state, status, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -177,6 +177,7 @@ async def test_the_stream_is_replaced_after_sleep_when_its_connection_only_looks
 
 async def test_a_sign_out_and_a_sign_in_in_one_tab_reach_all_tabs(lab: Lab, browser: Browser) -> None:
     context = await browser.new_context()
+    context.set_default_timeout(PATIENCE)
     one, other = await context.new_page(), await context.new_page()
     home = lab.shop.url
     await sign_in(one, home, "grace")

@@ -16,6 +16,7 @@ from bff import Gateway
 from bff.edge.settings import Settings
 
 from ..programs import program
+from ..waiting import GUARD
 from .gateway import serving
 from .oidc_provider import CLIENT, SECRET, OidcProvider
 
@@ -67,7 +68,9 @@ async def house(redis_url: str) -> AsyncIterator[House]:
 async def context() -> AsyncIterator[BrowserContext]:
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=program("chromium"), args=["--no-sandbox"])
-        yield await browser.new_context()
+        context = await browser.new_context()
+        context.set_default_timeout(GUARD * 1000)
+        yield context
         await browser.close()
 
 

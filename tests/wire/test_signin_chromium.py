@@ -10,6 +10,7 @@ from playwright.async_api import BrowserContext, async_playwright
 from bff.edge.access.session import COOKIE
 
 from ..programs import program
+from ..waiting import GUARD
 from .test_signin import House, house_at
 
 
@@ -24,7 +25,9 @@ async def house(redis_url: str) -> AsyncIterator[House]:
 async def context() -> AsyncIterator[BrowserContext]:
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=program("chromium"), args=["--no-sandbox"])
-        yield await browser.new_context()
+        context = await browser.new_context()
+        context.set_default_timeout(GUARD * 1000)
+        yield context
         await browser.close()
 
 
