@@ -179,6 +179,6 @@ class Call(Generic[T]):
         return replace(self, outcomes=self.outcomes.passing(statuses, only=only))
 
     def __await__(self) -> Generator[Any, None, T]:
-        scope = current_context()
-        answer: T = yield from scope.runner.run(self, scope).__await__()
+        request = current_context()
+        answer: T = yield from request.runner.run(self, request).__await__()
         return answer

@@ -21,7 +21,7 @@ from .principal import Principal
 class Runner(Protocol):
     """Runs a Call: policies around a transport, or a fake in a user's test."""
 
-    async def run(self, call: Any, scope: RequestContext) -> Any:
+    async def run(self, call: Any, request: RequestContext) -> Any:
         """Return the decoded answer of a `Call` or raise an `UpstreamError`."""
 
 
@@ -129,11 +129,11 @@ def current_context() -> RequestContext:
 
 
 @contextmanager
-def use_context(scope: RequestContext) -> Iterator[RequestContext]:
-    """Make `scope` the current one inside the block."""
-    token = _current.set(scope)
+def use_context(request: RequestContext) -> Iterator[RequestContext]:
+    """Make `request` the current one inside the block."""
+    token = _current.set(request)
     try:
-        yield scope
+        yield request
     finally:
         _current.reset(token)
 

@@ -96,9 +96,9 @@ async def optional(part: Awaitable[T], *, within: float | None = None) -> Ready[
     last_call = _LastCall(runner) if within is not None else None
     deadline = parent.deadline.within(within)
     limit = parent.timer.limit(None if within is None else deadline.left() + PART_GRACE)
-    scope = replace(parent, deadline=deadline, part=part_age, runner=last_call or runner)
+    request = replace(parent, deadline=deadline, part=part_age, runner=last_call or runner)
     try:
-        with use_context(scope), limit:
+        with use_context(request), limit:
             data = await part
     except UpstreamError as error:
         parent.record.missing += 1
@@ -123,16 +123,16 @@ class _LastCall:
         self.owner: Owner | None = None
         self._runner = runner
 
-    async def run(self, call: Call[Any], scope: RequestContext) -> Any:
+    async def run(self, call: Call[Any], request: RequestContext) -> Any:
         """The decoded answer, or an UpstreamError."""
         self.owner = call.owner
-        return await self._runner.run(call, scope)
+        return await self._runner.run(call, request)
 
 
 class _LeftOut:
     """Rejects every call: the runner of optional parts while the gateway is overloaded."""
 
-    async def run(self, call: Call[Any], scope: RequestContext) -> Any:
+    async def run(self, call: Call[Any], request: RequestContext) -> Any:
         raise Overloaded(
             call.owner,
             call.name,

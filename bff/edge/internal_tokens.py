@@ -69,11 +69,11 @@ class InternalTokens:
         self._tokens.move_to_end(name)
         return token
 
-    def for_write(self, principal: Principal, audience: str, scope: RequestContext) -> str:
+    def for_write(self, principal: Principal, audience: str, request: RequestContext) -> str:
         """A token for this request only: `txn` is its correlation id (RFC 8417), `mutation` the client's key."""
-        more = {"txn": scope.correlation_id}
-        if scope.mutation is not None:
-            more["mutation"] = scope.mutation
+        more = {"txn": request.correlation_id}
+        if request.mutation is not None:
+            more["mutation"] = request.mutation
         return self._signed(principal, audience, self._clock(), more)
 
     def _expiry(self, principal: Principal, now: float) -> int:
@@ -118,14 +118,14 @@ class InternalCredentials:
     sends_user_token: bool = False
     identifies_user = True
 
-    def headers(self, principal: Principal, scope: RequestContext, *, write: bool) -> Mapping[str, str]:
+    def headers(self, principal: Principal, request: RequestContext, *, write: bool) -> Mapping[str, str]:
         token = (
-            self.tokens.for_write(principal, self.audience, scope)
+            self.tokens.for_write(principal, self.audience, request)
             if write
             else self.tokens.for_reads(principal, self.audience)
         )
         if self.sends_user_token:
-            return {**USER_TOKEN.headers(principal, scope, write=write), HEADER: token}
+            return {**USER_TOKEN.headers(principal, request, write=write), HEADER: token}
         return {"authorization": f"Bearer {token}"}
 
 

@@ -95,19 +95,19 @@ class CacheStorage:
 
     # ---- find ------------------------------------------------------------------------------------------------
 
-    async def find(self, call: Call[Any], scope: RequestContext, key: Key) -> Lookup:
+    async def find(self, call: Call[Any], request: RequestContext, key: Key) -> Lookup:
         """Find a cached response for this caller. Needs one round trip to Redis when this process lacks an entry or a
         stamp, otherwise none."""
         entry = self._memory.get(key)
         tags = call.tags
         newest = self._tags.newest(tags) if tags else 0
-        principal = scope.principal.id if tags and scope.principal is not None else None
-        own_newest = _own_changes(scope.record, tags) if principal is not None else 0
+        principal = request.principal.id if tags and request.principal is not None else None
+        own_newest = _own_changes(request.record, tags) if principal is not None else 0
         usable = entry is not None and entry.freshness(self._clock()) in ("fresh", "revalidate")
         if entry is not None and newest is not None and _valid(entry, newest, tags) is None:
             usable = False
         if usable and newest is not None and own_newest is None and principal is not None:
-            own_newest = await self._ask_own_changes(scope.record, principal, tags)
+            own_newest = await self._ask_own_changes(request.record, principal, tags)
         if usable and newest is not None and own_newest is not None:
             newest = max(newest, own_newest)
             return Lookup(key, _valid(entry, newest, tags), self.now(), newest, "both")
@@ -124,7 +124,7 @@ class CacheStorage:
                 now = self.now()
                 return Lookup(key, None, now, now, "nothing")
             return Lookup(key, _valid(entry, newest, tags), self.now(), newest, "memory")
-        scope.record.changes.update(found.owner_stamps)
+        request.record.changes.update(found.owner_stamps)
         self._tags.learn(found.tag_stamps)
         newest = max(
             self._tags.newest(tags) or 0, *found.tag_stamps.values(), *found.owner_stamps.values(), 0

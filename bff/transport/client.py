@@ -202,11 +202,11 @@ class UpstreamClient:
 
 @dataclass(slots=True)
 class CallContext:
-    """What one call carries through the pipeline. scope: the context of its request; conditions: further request
+    """What one call carries through the pipeline. request: the context of its request; conditions: further request
     headers such as `if-none-match`."""
 
     call: Call[Any]
-    scope: RequestContext
+    request: RequestContext
     client: UpstreamClient
     conditions: Mapping[str, str]
 

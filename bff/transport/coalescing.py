@@ -39,13 +39,13 @@ class CallStage(Protocol):
     """A step of the pipeline together with all steps after it."""
 
     async def exchange(
-        self, call: Call[Any], scope: RequestContext, conditions: Mapping[str, str] = NO_CONDITIONS
+        self, call: Call[Any], request: RequestContext, conditions: Mapping[str, str] = NO_CONDITIONS
     ) -> CallResult:
         """Run the call, including retries. conditions: further request headers such as `if-none-match`; only with them
         a 304 is a result. Records the timing in the request's record, but not the freshness. Raises an
         UpstreamError."""
 
-    async def run(self, call: Call[Any], scope: RequestContext) -> Any:
+    async def run(self, call: Call[Any], request: RequestContext) -> Any:
         """The value of `exchange` without conditions; records the freshness."""
 
 
@@ -73,23 +73,23 @@ class RequestCoalescer:
         self._observe = guarded(observe)
         self.flights: Flights[_Read, _Participant] = Flights(most)
 
-    async def run(self, call: Call[Any], scope: RequestContext) -> Any:
+    async def run(self, call: Call[Any], request: RequestContext) -> Any:
         if call.method != "GET":
-            return await self._next.run(call, scope)
-        result = await self.exchange(call, scope)
-        scope.record.add_answer(fresh=call.freshness, public=call.shared)
+            return await self._next.run(call, request)
+        result = await self.exchange(call, request)
+        request.record.add_answer(fresh=call.freshness, public=call.shared)
         return result.value
 
     async def exchange(
         self,
         call: Call[Any],
-        scope: RequestContext,
+        request: RequestContext,
         conditions: Mapping[str, str] = NO_CONDITIONS,
         *,
         after: float = 0.0,
     ) -> CallResult:
         """after: a read that started at or before this moment of the clock is not joined."""
-        principal = scope.principal
+        principal = request.principal
         if principal is not None:
             after = max(after, self._last_change_by(principal.id))
         me: _Participant = asyncio.get_running_loop().create_future()
@@ -97,14 +97,14 @@ class RequestCoalescer:
         key = (key_of(call, principal), tuple(conditions.values()), call.timeout, call.attempts)
         flight = self.flights.join(key, me, now=started, after=after)
         if flight.leader is not me:
-            outcome = await self._follow(flight, me, call, scope, started)
+            outcome = await self._follow(flight, me, call, request, started)
             if outcome is not None:
-                return self._result(call, scope, outcome, conditions, started)
+                return self._result(call, request, outcome, conditions, started)
         # This caller leads: it came first, or the leader has left.
         try:
-            result = await self._next.exchange(call, scope, conditions)
+            result = await self._next.exchange(call, request, conditions)
         except UpstreamError as error:
-            if isinstance(error, Timeout) and scope.deadline.left() <= SHORT_DEADLINE:
+            if isinstance(error, Timeout) and request.deadline.left() <= SHORT_DEADLINE:
                 self._hand_over(flight, me)
             else:
                 self._end(flight, error)
@@ -117,15 +117,15 @@ class RequestCoalescer:
         return result
 
     async def _follow(
-        self, flight: _Flight, me: _Participant, call: Call[Any], scope: RequestContext, started: float
+        self, flight: _Flight, me: _Participant, call: Call[Any], request: RequestContext, started: float
     ) -> _Outcome | None:
         """The leader's outcome; None when the leader left and this caller leads now."""
         try:
-            with scope.timer.limit(scope.deadline.left()):
+            with request.timer.limit(request.deadline.left()):
                 return await me
         except TimeoutError:
             self._hand_over(flight, me)
-            scope.record.add_call(call.name, self._clock() - started, "timeout")
+            request.record.add_call(call.name, self._clock() - started, "timeout")
             raise Timeout(
                 call.owner, call.name, "did not answer another request for the same data in time."
             ) from None
@@ -150,7 +150,7 @@ class RequestCoalescer:
     def _result(
         self,
         call: Call[Any],
-        scope: RequestContext,
+        request: RequestContext,
         outcome: _Outcome,
         conditions: Mapping[str, str],
         started: float,
@@ -158,10 +158,10 @@ class RequestCoalescer:
         """A follower's copy of the leader's outcome."""
         waited = self._clock() - started
         if isinstance(outcome, UpstreamError):
-            scope.record.add_call(call.name, waited, outcome.reason)
+            request.record.add_call(call.name, waited, outcome.reason)
             raise _copy(outcome, call)
         value = None if conditions and outcome.status == 304 else decode(call, outcome, self._observe)
-        scope.record.add_call(call.name, waited, "ok")
+        request.record.add_call(call.name, waited, "ok")
         self._observe(Served(call.owner.service, call.name, "coalesced", 0.0))
         return CallResult(outcome, value, coalesced=True)
 

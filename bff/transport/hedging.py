@@ -77,7 +77,7 @@ class _Race:
         self._clock = clock
         self._observe = observe
         self._second: asyncio.Task[WireResponse] | None = None
-        self._limit = context.scope.timer.limit(None)
+        self._limit = context.request.timer.limit(None)
         self._running = True
 
     async def run(self, breaker: Breaker, delay: float) -> WireResponse:

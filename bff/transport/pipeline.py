@@ -106,14 +106,14 @@ class CallPipeline:
         # Events of attempts are made only when somebody observes them.
         self._observed = observe is not ignore
 
-    async def run(self, call: Call[Any], scope: RequestContext) -> Any:
+    async def run(self, call: Call[Any], request: RequestContext) -> Any:
         """The decoded response; raises an UpstreamError that names the owner."""
-        result = await self.exchange(call, scope)
-        scope.record.add_answer(fresh=call.freshness, public=call.shared)
+        result = await self.exchange(call, request)
+        request.record.add_answer(fresh=call.freshness, public=call.shared)
         return result.value
 
     async def exchange(
-        self, call: Call[Any], scope: RequestContext, conditions: Mapping[str, str] = NO_CONDITIONS
+        self, call: Call[Any], request: RequestContext, conditions: Mapping[str, str] = NO_CONDITIONS
     ) -> CallResult:
         """As `CallStage.exchange`."""
         client = self.clients.get(call.owner.service)
@@ -122,7 +122,7 @@ class CallPipeline:
                 f"{call.name}: no address for upstream {call.owner.service!r}; "
                 f"set BFF_UPSTREAMS__{call.owner.service.upper()}__URL"
             )
-        context = CallContext(call, scope, client, conditions)
+        context = CallContext(call, request, client, conditions)
         with self._span(call) as span:
             client.budget.active += 1
             started = self._clock()
@@ -130,7 +130,7 @@ class CallPipeline:
             try:
                 response = await self._with_retries(context)
                 credentials = client.credentials
-                asker = None if call.shared or not credentials.identifies_user else scope.principal
+                asker = None if call.shared or not credentials.identifies_user else request.principal
                 if response.status == 401 and asker is not None and credentials.sends_user_token:
                     response, asker = await self._with_new_token(context, asker, response)
                 span.set_attribute("http.response.status_code", response.status)
@@ -146,7 +146,7 @@ class CallPipeline:
                 raise
             finally:
                 client.budget.active -= 1
-                scope.record.add_call(call.name, self._clock() - started, outcome)
+                request.record.add_call(call.name, self._clock() - started, outcome)
 
     def _span(self, call: Call[Any]) -> AbstractContextManager[Span]:
         parent = get_current_span().get_span_context()
@@ -166,8 +166,8 @@ class CallPipeline:
     ) -> tuple[WireResponse, Principal]:
         """The response with a new access token, after the service refused the old one: a token may be revoked before it
         expires. A write is not repeated here; the client's next attempt uses the new token."""
-        scope = context.scope
-        limit = scope.timer.limit(scope.deadline.left())
+        request = context.request
+        limit = request.timer.limit(request.deadline.left())
         try:
             with limit:
                 renewed = await self._renew(asker)
@@ -177,7 +177,7 @@ class CallPipeline:
             return refused, asker
         if renewed is None or context.call.method != "GET":
             return refused, asker
-        context = replace(context, scope=replace(scope, principal=renewed))
+        context = replace(context, request=replace(request, principal=renewed))
         return await self._with_retries(context), renewed
 
     # ---- retry ---------------------------------------------------------------------------------------------------
@@ -243,7 +243,7 @@ class CallPipeline:
         """Seconds until the next attempt, None for no further one. attempts: made so far; after: seconds from the
         response's Retry-After, None without one."""
         call, client = context.call, context.client
-        if attempts >= (call.attempts or client.retry.attempts) or not repeatable(call, context.scope):
+        if attempts >= (call.attempts or client.retry.attempts) or not repeatable(call, context.request):
             return None
         if isinstance(result, Timeout) and all(other is backend for other in client.backends):
             # The only backend has just used the whole time of an attempt. A second attempt would double the wait for a
@@ -251,7 +251,7 @@ class CallPipeline:
             return None
         if isinstance(result, WireResponse) and not retryable(result.status, after):
             return None
-        left = context.scope.deadline.left()
+        left = context.request.deadline.left()
         return client.retry.delay(attempts, left, self._chance(), after, call.attempts)
 
     # ---- backend, breaker ----------------------------------------------------------------------------------------
@@ -259,19 +259,19 @@ class CallPipeline:
     def choose(self, context: CallContext, avoid: Backend[Wire] | None) -> tuple[Backend[Wire], Breaker]:
         """The backend of the next attempt, and its breaker, which has admitted the attempt; the result must be recorded
         there. Raises Timeout or CircuitOpen."""
-        call, scope, client = context.call, context.scope, context.client
-        if scope.deadline.left() < client.retry.least:
+        call, request, client = context.call, context.request, context.client
+        if request.deadline.left() < client.retry.least:
             self._on_rejected(call, "", "deadline", "timeout")
             raise Timeout(call.owner, call.name, "was not called: the deadline had passed.")
         picked = client.backends.pick(avoid)
-        breaker = client.breakers.of(call.name, picked.name, restoring=scope.restoring)
+        breaker = client.breakers.of(call.name, picked.name, restoring=request.restoring)
         wait = breaker.admit()
         if wait is None:
             return picked, breaker
         for other in client.backends:
             if other is picked or other.ejected_until is not None:
                 continue
-            breaker = client.breakers.of(call.name, other.name, restoring=scope.restoring)
+            breaker = client.breakers.of(call.name, other.name, restoring=request.restoring)
             other_wait = breaker.admit()
             if other_wait is None:
                 return other, breaker
@@ -284,12 +284,12 @@ class CallPipeline:
     async def attempt(self, context: CallContext, backend: Backend[Wire], breaker: Breaker) -> WireResponse:
         """One attempt. In every case, also after a cancellation, its permit is returned and its breaker gets exactly
         one result. Raises an UpstreamError."""
-        call, scope, client = context.call, context.scope, context.client
+        call, request, client = context.call, context.request, context.client
         generation = breaker.generation
         entry = client.permits.bulkhead.acquire()
         if entry != "acquired":
             await self._wait_for_permit(context, backend, breaker, entry == "queued")
-        seconds = min(scope.deadline.left(), call.timeout or client.timeout)
+        seconds = min(request.deadline.left(), call.timeout or client.timeout)
         side: Side = "client"
         outcome = "cancelled"
         failed = False
@@ -297,16 +297,16 @@ class CallPipeline:
         started = clock()
         backend.pending += 1
         try:
-            with scope.timer.limit(seconds):
-                request = wire_request(call, scope, seconds, client.credentials, context.conditions)
+            with request.timer.limit(seconds):
+                message = wire_request(call, request, seconds, client.credentials, context.conditions)
                 try:
-                    response = await backend.wire.send(request)
+                    response = await backend.wire.send(message)
                 except WireConnectionError as error:
                     # A keep-alive connection may be closed just when it is used. Sending again is safe for a read and
                     # for a write with a key, and does not count as a retry.
-                    if not error.stale or not repeatable(call, scope):
+                    if not error.stale or not repeatable(call, request):
                         raise
-                    response = await backend.wire.send(request)
+                    response = await backend.wire.send(message)
                     if response.status == 409 and call.method != "GET":
                         # The first request may have arrived, and still be in progress.
                         raise
@@ -353,14 +353,14 @@ class CallPipeline:
         self, context: CallContext, backend: Backend[Wire], breaker: Breaker, queued: bool
     ) -> None:
         """queued: False when the bulkhead's queue is full. Raises Overloaded, CircuitOpen."""
-        call, scope, client = context.call, context.scope, context.client
+        call, request, client = context.call, context.request, context.client
         generation = breaker.generation
         started = self._clock() if queued else None
         permitted = False
         try:
             if queued:
-                seconds = min(client.permits.bulkhead.rule.wait, scope.deadline.left())
-                permitted = await client.permits.wait(scope.timer.limit(seconds))
+                seconds = min(client.permits.bulkhead.rule.wait, request.deadline.left())
+                permitted = await client.permits.wait(request.timer.limit(seconds))
         finally:
             if not permitted:
                 breaker.record_abandoned(generation)

@@ -33,7 +33,7 @@ class Credentials(Protocol):
     def sends_user_token(self) -> bool:
         """Whether the user's access token is sent."""
 
-    def headers(self, principal: Principal, scope: RequestContext, *, write: bool) -> Mapping[str, str]:
+    def headers(self, principal: Principal, request: RequestContext, *, write: bool) -> Mapping[str, str]:
         """The headers that prove the user's identity; lower-case names."""
 
 
@@ -43,7 +43,7 @@ class UserToken:
     identifies_user = True
     sends_user_token = True
 
-    def headers(self, principal: Principal, scope: RequestContext, *, write: bool) -> Mapping[str, str]:
+    def headers(self, principal: Principal, request: RequestContext, *, write: bool) -> Mapping[str, str]:
         return {"authorization": f"Bearer {principal.token}"}
 
 
@@ -53,7 +53,7 @@ class NoCredentials:
     identifies_user = False
     sends_user_token = False
 
-    def headers(self, principal: Principal, scope: RequestContext, *, write: bool) -> Mapping[str, str]:
+    def headers(self, principal: Principal, request: RequestContext, *, write: bool) -> Mapping[str, str]:
         return {}
 
 
@@ -62,13 +62,13 @@ USER_TOKEN = UserToken()
 
 def wire_request(
     call: Call[Any],
-    scope: RequestContext,
+    request: RequestContext,
     seconds: float,
     credentials: Credentials = USER_TOKEN,
     conditions: Mapping[str, str] = NO_CONDITIONS,
 ) -> WireRequest:
     """The request of one attempt. seconds: its time limit; conditions: further headers such as `if-none-match`."""
-    headers = request_headers(call, scope, seconds, credentials)
+    headers = request_headers(call, request, seconds, credentials)
     if conditions:
         headers.update(conditions)
     _add_trace(headers)
@@ -83,27 +83,27 @@ def request_target(call: Call[Any]) -> str:
 
 
 def request_headers(
-    call: Call[Any], scope: RequestContext, seconds: float, credentials: Credentials = USER_TOKEN
+    call: Call[Any], request: RequestContext, seconds: float, credentials: Credentials = USER_TOKEN
 ) -> dict[str, str]:
     """All headers except those of the trace. seconds: the attempt's time limit, which is sent to the service, so that
     it can stop when nobody waits for the answer any more."""
     headers = {
         "accept": "application/json",
         "user-agent": "bff",
-        "x-correlation-id": scope.correlation_id,
+        "x-correlation-id": request.correlation_id,
         "bff-deadline-ms": str(int(seconds * 1000)),
     }
     if call.body is not None:
         headers["content-type"] = "application/json"
-    principal = scope.principal
+    principal = request.principal
     write = call.method != "GET"
     if principal is not None and not call.shared:
-        headers.update(credentials.headers(principal, scope, write=write))
-    if write and scope.mutation is not None and credentials.identifies_user:
+        headers.update(credentials.headers(principal, request, write=write))
+    if write and request.mutation is not None and credentials.identifies_user:
         if principal is not None:
             headers["bff-owner"] = principal.id
-        headers["bff-mutation"] = scope.mutation
-    key = idempotency_key(call, scope)
+        headers["bff-mutation"] = request.mutation
+    key = idempotency_key(call, request)
     if key is not None:
         # RFC 8941 section 3.3.3: an unescaped quote would end the string.
         escaped = key.replace("\\", "\\\\").replace('"', '\\"')
@@ -111,13 +111,13 @@ def request_headers(
     return headers
 
 
-def repeatable(call: Call[Any], scope: RequestContext) -> bool:
+def repeatable(call: Call[Any], request: RequestContext) -> bool:
     """Whether sending the call twice has the same effect as sending it once: a read, or a write with an idempotency key
     that its service honours."""
-    return call.method == "GET" or call.key is not None or (scope.mutation is not None and scope.safe)
+    return call.method == "GET" or call.key is not None or (request.mutation is not None and request.safe)
 
 
-def idempotency_key(call: Call[Any], scope: RequestContext) -> str | None:
+def idempotency_key(call: Call[Any], request: RequestContext) -> str | None:
     """The key that is sent to the service: the call's own, otherwise one derived from the principal, the client's key
     and the call's service, method and path. Two users may choose the same key, and not every service separates the keys
     of users."""
@@ -125,11 +125,11 @@ def idempotency_key(call: Call[Any], scope: RequestContext) -> str | None:
         return None
     if call.key is not None:
         return call.key
-    if scope.mutation is None:
+    if request.mutation is None:
         return None
     digest = hashlib.sha256()
-    principal = scope.principal.id if scope.principal else ""
-    for part in (principal, scope.mutation, call.owner.service, call.method, call.path):
+    principal = request.principal.id if request.principal else ""
+    for part in (principal, request.mutation, call.owner.service, call.method, call.path):
         data = part.encode()
         digest.update(len(data).to_bytes(4, "big") + data)
     return digest.hexdigest()

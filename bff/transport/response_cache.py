@@ -66,10 +66,10 @@ class ResponseCache:
         self._observed = observe is not ignore
         self._revalidating: set[Key] = set()
 
-    async def run(self, call: Call[Any], scope: RequestContext) -> Any:
+    async def run(self, call: Call[Any], request: RequestContext) -> Any:
         if call.method != "GET" or call.freshness is None:
-            return await self._next.run(call, scope)
-        lookup = await self._storage.find(call, scope, key_of(call, scope.principal))
+            return await self._next.run(call, request)
+        lookup = await self._storage.find(call, request, key_of(call, request.principal))
         entry = lookup.entry
         if entry is not None:
             freshness = entry.freshness(self._clock())
@@ -81,12 +81,12 @@ class ResponseCache:
                     lookup = lookup._replace(entry=None)
                 else:
                     if freshness == "revalidate":
-                        self._revalidate(call, scope, lookup)
-                    self._record_served(call, scope, entry, "hit" if freshness == "fresh" else "stale")
+                        self._revalidate(call, request, lookup)
+                    self._record_served(call, request, entry, "hit" if freshness == "fresh" else "stale")
                     return value
-        return await self._fetch(call, scope, lookup)
+        return await self._fetch(call, request, lookup)
 
-    async def _fetch(self, call: Call[Any], scope: RequestContext, lookup: Lookup) -> Any:
+    async def _fetch(self, call: Call[Any], request: RequestContext, lookup: Lookup) -> Any:
         """Get a new response from the upstream, or its confirmation that the cached one is still valid."""
         entry = lookup.entry
         asked_at = self._clock()
@@ -94,20 +94,20 @@ class ResponseCache:
         # A read that started before the newest change may give an older response, so it is not joined.
         after = self._storage.local_time(lookup.newest_change) + CLOCK_ERROR if lookup.newest_change else 0.0
         try:
-            result = await self._next.exchange(call, scope, conditions, after=after)
+            result = await self._next.exchange(call, request, conditions, after=after)
         except Refused as error:
             if error.status in (404, 410):
                 self._storage.drop(lookup.key)
             raise
         except UpstreamError as error:
-            return self._instead_of_failure(call, scope, entry, error)
+            return self._instead_of_failure(call, request, entry, error)
         response = result.response
         if entry is not None and response.status == 304:
             try:
                 value = decode(call, _response(entry), self._observe)
             except Invalid:
                 self._storage.drop(lookup.key)
-                return await self._fetch(call, scope, lookup._replace(entry=None))
+                return await self._fetch(call, request, lookup._replace(entry=None))
             new = renewed(call, entry, response.headers, asked_at=asked_at, seen=lookup.seen)
             how: How = "revalidated"
         else:
@@ -125,11 +125,11 @@ class ResponseCache:
             if self._observed:
                 self._observe(Served(call.owner.service, call.name, how, 0.0))
         fresh = new.left(self._clock()) if new is not None else 0.0
-        scope.record.add_answer(fresh=fresh, public=call.shared and public_by(response.headers))
+        request.record.add_answer(fresh=fresh, public=call.shared and public_by(response.headers))
         return value
 
     def _instead_of_failure(
-        self, call: Call[Any], scope: RequestContext, entry: CacheEntry | None, error: UpstreamError
+        self, call: Call[Any], request: RequestContext, entry: CacheEntry | None, error: UpstreamError
     ) -> Any:
         """The stale response instead of the failure, when that is allowed; otherwise the failure is raised."""
         now = self._clock()
@@ -139,19 +139,19 @@ class ResponseCache:
             value = decode(call, _response(entry), self._observe)
         except Invalid:
             raise error from None
-        scope.record.add_stale(scope.part, entry.age(now))
-        self._record_served(call, scope, entry, "stale")
+        request.record.add_stale(request.part, entry.age(now))
+        self._record_served(call, request, entry, "stale")
         return value
 
-    def _revalidate(self, call: Call[Any], scope: RequestContext, lookup: Lookup) -> None:
+    def _revalidate(self, call: Call[Any], request: RequestContext, lookup: Lookup) -> None:
         """Fetch a new response in the background while the stale one is served; one at a time for each key."""
         key = lookup.key
         if key in self._revalidating:
             return
         background = replace(
-            scope,
-            deadline=Deadline.after(REVALIDATION, scope.deadline.clock),
-            record=RequestRecord(changes=scope.record.changes),
+            request,
+            deadline=Deadline.after(REVALIDATION, request.deadline.clock),
+            record=RequestRecord(changes=request.record.changes),
             part=None,
         )
         if self._background.run(
@@ -161,15 +161,15 @@ class ResponseCache:
         ):
             self._revalidating.add(key)
 
-    async def _revalidated(self, call: Call[Any], scope: RequestContext, lookup: Lookup) -> None:
+    async def _revalidated(self, call: Call[Any], request: RequestContext, lookup: Lookup) -> None:
         try:
-            await self._fetch(call, scope, lookup._replace(seen=self._storage.now()))
+            await self._fetch(call, request, lookup._replace(seen=self._storage.now()))
         except UpstreamError as error:
             log.info("%s could not be revalidated: %s", call.name, error)
 
-    def _record_served(self, call: Call[Any], scope: RequestContext, entry: CacheEntry, how: How) -> None:
+    def _record_served(self, call: Call[Any], request: RequestContext, entry: CacheEntry, how: How) -> None:
         now = self._clock()
-        record = scope.record
+        record = request.record
         record.add_call(call.name, 0.0, how)
         record.add_answer(fresh=entry.left(now), public=call.shared and public_by(entry.headers))
         if self._observed:

@@ -114,13 +114,13 @@ class WriteCounter:
         self.reached = 0
         self._runner = runner
 
-    async def run(self, call: Call[Any], scope: calls.RequestContext) -> Any:
+    async def run(self, call: Call[Any], request: calls.RequestContext) -> Any:
         """The decoded answer, or an UpstreamError."""
         if call.method == "GET":
-            return await self._runner.run(call, scope)
+            return await self._runner.run(call, request)
         self.reached += 1
         try:
-            return await self._runner.run(call, scope)
+            return await self._runner.run(call, request)
         except (Rejected, Refused):
             # The call was not sent, or the service answered that it did nothing.
             self.reached -= 1
