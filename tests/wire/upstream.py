@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -40,6 +41,9 @@ class RawServer:
         finally:
             self.open -= 1
             writer.close()
+            # A stream whose reset nobody asks for is reported by the loop when it is collected in a cycle.
+            with contextlib.suppress(ConnectionError, asyncio.CancelledError):
+                await writer.wait_closed()
 
 
 @asynccontextmanager
