@@ -25,6 +25,7 @@ RUN find /opt/venv -type f -name '*.so*' -exec strip --strip-unneeded {} + \
 RUN mkdir -p /build/keys
 COPY bff /app/bff
 COPY upstreams /app/upstreams
+COPY upstreams/bff-service/bff_service /app/bff_service
 COPY web /app/web
 COPY .docker/probe.py /app/probe.py
 # The file system is read-only later. Hashes instead of dates, because a copy may change dates.

@@ -85,16 +85,16 @@ $(VENV)/bin/python:
 	@echo "Making $(VENV) …"
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
-$(STAMP): .requirements/demo.txt pyproject.toml | $(VENV)/bin/python
+$(STAMP): .requirements/demo.txt pyproject.toml upstreams/bff-service/pyproject.toml | $(VENV)/bin/python
 	@echo "Installing what the demo needs (about half a minute the first time) …"
 	@$(BIN)/python -m pip install -q --require-hashes -r .requirements/demo.txt
-	@$(BIN)/python -m pip install -q --no-deps --no-build-isolation --no-index -e .
+	@$(BIN)/python -m pip install -q --no-deps --no-build-isolation --no-index -e . -e upstreams/bff-service
 	@touch $@
 
-$(DEV): .requirements/dev.txt pyproject.toml | $(VENV)/bin/python
+$(DEV): .requirements/dev.txt pyproject.toml upstreams/bff-service/pyproject.toml | $(VENV)/bin/python
 	@echo "Installing what the tests need …"
 	@$(BIN)/python -m pip install -q --require-hashes -r .requirements/dev.txt
-	@$(BIN)/python -m pip install -q --no-deps --no-build-isolation --no-index -e .
+	@$(BIN)/python -m pip install -q --no-deps --no-build-isolation --no-index -e . -e upstreams/bff-service
 	@touch $@ $(STAMP)
 
 $(AUDIT)/.ready: .requirements/audit.txt | $(VENV)/bin/python

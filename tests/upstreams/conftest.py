@@ -21,6 +21,7 @@ import pytest
 import uvicorn
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
+from starlette.types import ASGIApp
 
 from tests.conftest import Program, free_port, start_module, wait_for_port
 from tests.upstreams.world import World
@@ -185,8 +186,16 @@ class _Server(uvicorn.Server):
 @contextlib.asynccontextmanager
 async def served(service: Service) -> AsyncIterator[Running]:
     """The service, served by uvicorn in this loop on a free port."""
+    async with served_app(service.app()) as running:
+        running.service = service
+        yield running
+
+
+@contextlib.asynccontextmanager
+async def served_app(app: ASGIApp) -> AsyncIterator[Running]:
+    """An application, served by uvicorn in this loop on a free port."""
     config = uvicorn.Config(
-        service.app(),
+        app,
         host="127.0.0.1",
         port=0,
         lifespan="on",
@@ -209,7 +218,7 @@ async def served(service: Service) -> AsyncIterator[Running]:
         port = server.servers[0].sockets[0].getsockname()[1]
         url = f"http://127.0.0.1:{port}"
         async with http_client(url, timeout=60) as client:
-            yield Running(url, client, service)
+            yield Running(url, client)
         server.should_exit = True
 
 
