@@ -14,11 +14,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Protocol
 
+from bff_service import Event, stream_of
+
 from bff import SagaStatus
 from bff.stores.journal import Entry, Journal
 from bff.stores.redis.client import RedisClient
 from bff.stores.values import Values
-from upstreams.kit.events import Event, stream_of
 
 from ..fanout.issuer import ISSUER
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import free_port, start_module
-from tests.upstreams.world import World, eventually
+from tests.upstreams.world import World, eventually, variables
 
 
 @pytest.fixture(scope="session")
@@ -25,12 +25,14 @@ def _start_notifications(world: World) -> None:
     world.programs["notifications"] = start_module(
         "upstreams.notifications",
         log=world.log("notifications"),
-        env={
-            "PORT": str(world.ports["notifications"]),
-            "DATA_DIR": str(world.folder),
-            "REDIS_URL": world.valkey.url,
-            "IDENTITY_URL": world.url("identity"),
-        },
+        env=variables(
+            {
+                "PORT": str(world.ports["notifications"]),
+                "DATA_DIR": str(world.folder),
+                "REDIS_URL": world.valkey.url,
+                "IDENTITY_URL": world.url("identity"),
+            }
+        ),
     )
     world.wait_ready("notifications")
 

@@ -21,7 +21,7 @@ from bff.edge.declared import RESERVED
 from bff.edge.signing_keys import rotate
 from tests.conftest import ROOT
 from tests.programs import program
-from upstreams.kit import ServiceSettings
+from upstreams.kit import ShopSettings
 from web.shop.gateway import shop
 
 from . import compose
@@ -40,19 +40,16 @@ PARTS_OF_IMAGES = {
 }
 
 
-def settings_of(module: str) -> type[ServiceSettings]:
-    """The settings class that a service uses: its own, or the common one."""
-    try:
-        own = vars(importlib.import_module(f"{module}.settings"))
-    except ModuleNotFoundError:
-        return ServiceSettings
-    found = [one for one in own.values() if isinstance(one, type) and issubclass(one, ServiceSettings)]
-    return next((one for one in found if one is not ServiceSettings), ServiceSettings)
+def settings_of(module: str) -> type[ShopSettings]:
+    """The settings class that a service uses."""
+    own = vars(importlib.import_module(f"{module}.settings"))
+    found = [one for one in own.values() if isinstance(one, type) and issubclass(one, ShopSettings)]
+    return next(one for one in found if one is not ShopSettings)
 
 
 def unknown_to(module: str, names: set[str]) -> list[str]:
     """One line for each variable that the service would ignore."""
-    known = {name.upper() for name in settings_of(module).model_fields}
+    known = {f"SHOP_{name.upper()}" for name in settings_of(module).model_fields}
     return [f"{module}: {name} is not a setting" for name in sorted(names - known)]
 
 
@@ -60,7 +57,7 @@ def port_of(name: str) -> int:
     if name in STORES:
         return STORES[name]
     found = compose.environment(SERVICES[name])
-    return int(found.get("PORT") or found["BFF_PORT"])
+    return int(found.get("SHOP_PORT") or found["BFF_PORT"])
 
 
 def test_every_part_of_the_shop_has_a_container() -> None:
@@ -81,14 +78,13 @@ def test_a_service_has_a_setting_for_every_variable_it_gets(
         monkeypatch.setenv(variable, value)
     read = settings_of(MODULES[name])()
     assert read.host == "0.0.0.0" and read.port == port_of(name)
-    assert read.database_of(name) == f"postgresql+asyncpg://{name}:demo-only-password@postgres:5432/{name}"
-    main = (ROOT / MODULES[name].replace(".", "/") / "__main__.py").read_text(encoding="utf-8")
-    assert str(read.port) in main, f"{name} listens on another port by default"
+    assert read.own_database_url == f"postgresql+asyncpg://{name}:demo-only-password@postgres:5432/{name}"
+    assert read.own_port == read.port, f"{name} listens on another port by default"
 
 
 def test_an_unknown_variable_is_reported_by_name() -> None:
-    assert unknown_to("upstreams.orders", {"STEP_PAUSE", "REDIS_URL"}) == [
-        "upstreams.orders: STEP_PAUSE is not a setting"
+    assert unknown_to("upstreams.orders", {"SHOP_STEP_PAUSE", "SHOP_REDIS_URL"}) == [
+        "upstreams.orders: SHOP_STEP_PAUSE is not a setting"
     ]
     bent = compose.environment(SERVICES["gateway-1"]) | {"BFF_REDIS__ADDRESS": "x"}
     with pytest.raises(DeclarationError, match="BFF_REDIS__ADDRESS: is not a known setting"):
@@ -106,15 +102,15 @@ def test_a_gateway_starts_with_its_environment(name: str, tmp_path: Path) -> Non
     assert check.mistakes(shop, read) == []
     assert {one.identity for one in read.upstreams.values()} == {"internal"}
     orders = compose.environment(SERVICES["orders"])
-    assert orders["GATEWAY_ISSUER"] == read.public_url, "services expect what the gateways sign"
+    assert orders["SHOP_GATEWAY_ISSUER"] == read.public_url, "services expect what the gateways sign"
     assert read.host == "0.0.0.0" and read.limits.replicas == len(GATEWAYS)
     assert read.oidc is not None and read.issuers[0].issuer == read.oidc.issuer
     assert read.public_url == f"https://localhost:{compose.demo_env()['SHOP_PORT']}"
     publishers = {re.match(r"events:(\w+):\{p\}$", key)[1] for key in read.live.stream_keys}  # type: ignore[index]
     assert publishers <= set(MODULES)
     identity = compose.environment(SERVICES["identity"])
-    assert identity["BFF_REDIRECT_URIS"] == f"{read.public_url}/bff/callback"
-    assert identity["IDENTITY_URL"] == read.oidc.issuer
+    assert identity["SHOP_BFF_REDIRECT_URIS"] == f"{read.public_url}/bff/callback"
+    assert identity["SHOP_IDENTITY_URL"] == read.oidc.issuer
 
 
 def test_every_address_names_a_container_and_its_port() -> None:
@@ -140,8 +136,8 @@ def test_every_health_path_is_served(tmp_path: Path) -> None:
         assert (script, int(port), path) == ("/app/probe.py", port_of(name), "/readyz")
         built = importlib.import_module(f"{module}.app")
         settings = settings_of(module)(data_dir=tmp_path)
-        app = built.Identity(settings).app() if name == "identity" else built.build(settings).app()
-        assert path in {route.path for route in app._app.routes if isinstance(route, Route)}
+        app = built.Identity(settings).app()._app if name == "identity" else built.build(settings)
+        assert path in {route.path for route in app.routes if isinstance(route, Route)}
     for name in GATEWAYS:
         assert SERVICES[name]["healthcheck"]["test"][3:] == ["/app/probe.py", "8000", "/livez"]
     assert "/livez" in RESERVED and "/readyz" in RESERVED
@@ -185,7 +181,9 @@ def test_every_value_has_a_source_and_secrets_are_in_the_environment_file_only()
     assert "demo-only" not in text + (ROOT / "Dockerfile").read_text(encoding="utf-8")
     readers = {name for name, one in SERVICES.items() if "BFF_CLIENT_SECRET" in str(compose.environment(one))}
     assert readers == {"identity"}
-    assert {name for name, one in SERVICES.items() if "ORDERS_CLIENT_SECRET" in compose.environment(one)} == {
+    assert {
+        name for name, one in SERVICES.items() if "SHOP_ORDERS_CLIENT_SECRET" in compose.environment(one)
+    } == {
         "identity",
         "orders",
     }

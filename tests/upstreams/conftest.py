@@ -13,19 +13,19 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import httpx
 import jwt
 import pytest
 import uvicorn
+from bff_service import http_client
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 from starlette.types import ASGIApp
 
 from tests.conftest import Program, free_port, start_module, wait_for_port
-from tests.upstreams.world import World
-from upstreams.kit import Service, ServiceSettings, http_client
+from tests.upstreams.world import World, variables
 
 Json = dict[str, Any]
 
@@ -139,7 +139,6 @@ class Running:
 
     url: str
     client: httpx.AsyncClient
-    service: Service | None = None
 
     async def get(self, path: str, *, token: str | None = None, **more: Any) -> httpx.Response:
         headers = {**({"Authorization": f"Bearer {token}"} if token else {}), **more.pop("headers", {})}
@@ -184,15 +183,7 @@ class _Server(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def served(service: Service) -> AsyncIterator[Running]:
-    """The service, served by uvicorn in this loop on a free port."""
-    async with served_app(service.app()) as running:
-        running.service = service
-        yield running
-
-
-@contextlib.asynccontextmanager
-async def served_app(app: ASGIApp) -> AsyncIterator[Running]:
+async def served(app: ASGIApp) -> AsyncIterator[Running]:
     """An application, served by uvicorn in this loop on a free port."""
     config = uvicorn.Config(
         app,
@@ -229,7 +220,7 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         yield world
 
 
-Build = Callable[[ServiceSettings], Service]
+Build = Callable[[Any], ASGIApp]
 Serve = Callable[..., Awaitable[Running]]
 
 
@@ -240,7 +231,8 @@ async def serve(tmp_path: Path, issuer: Issuer) -> AsyncIterator[Serve]:
 
         async def start(build: Build, **changed: Any) -> Running:
             values = {"faults": True, "data_dir": tmp_path, "identity_url": issuer.url, **changed}
-            return await stack.enter_async_context(served(build(ServiceSettings(**values))))
+            settings = get_type_hints(build)["settings"]
+            return await stack.enter_async_context(served(build(settings(**values))))
 
         yield start
 
@@ -258,6 +250,7 @@ class Process:
 
     async def start(self) -> Running:
         env = {**self.env, "PORT": str(self.port), "DATA_DIR": str(self.folder), "FAULTS": "1"}
+        env = variables(env)
         log = self.folder / f"{self.module}.log"
         self.program = start_module(self.module, log=log, env=env)
         await asyncio.to_thread(wait_for_port, self.port, process=self.program.process)

@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+from typing import Annotated, ClassVar
+
+from bff_service import (
+    Caller,
+    Database,
+    IdempotencyKeys,
+    Once,
+    Reading,
+    Refusal,
+    RequestKeyed,
+    RequireScope,
+    refusals,
+)
+from fastapi import Depends, FastAPI, Request, Response
 from pydantic import BaseModel, Field
 from sqlalchemy import Column, Integer, MetaData, String, Table, func, insert, select
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from sqlalchemy.ext.asyncio import AsyncConnection
+from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from upstreams.kit import Answer, Ask, Nothing, Refusal, Service, ServiceSettings
+from upstreams.kit import ShopSettings, shop_service
 
 NO = Refusal(409, "no", "Never.", final=True)
 LATER = Refusal(409, "later", "Not now.")
+
+
+class NotesSettings(ShopSettings):
+    service: ClassVar[str] = "notes"
+    own_port: ClassVar[int] = 0
 
 
 class Note(BaseModel):
@@ -23,48 +42,46 @@ class Count(BaseModel):
     count: int
 
 
-def build(settings: ServiceSettings) -> Service:
+SagaOrPerson = Annotated[Caller, Depends(RequireScope("saga", or_person=True))]
+
+
+def build(settings: NotesSettings) -> FastAPI:
     """The service; its `POST /notes` refuses `never` always, and `later`, `race` and `crash` once."""
     metadata = MetaData()
     notes = Table("notes", metadata, Column("id", Integer, primary_key=True), Column("text", String(100)))
+    database, keys = Database(settings.own_database_url, metadata), IdempotencyKeys(metadata)
+    app = shop_service(settings, database, keys, migrations=database.create_tables)
+    seen: list[str] = []
 
     async def page(_request: Request) -> Response:
         return PlainTextResponse("a page")
 
-    service = Service(
-        "notes",
-        team="Notes",
-        contact="#notes",
-        settings=settings,
-        metadata=metadata,
-        routes=[Route("/page", page)],
-    )
-    seen: list[str] = []
+    app.router.routes.append(Route("/page", page))
 
-    async def write(ask: Ask[Note]) -> Answer:
-        await ask.db.execute(insert(notes).values(text=ask.input.text))
-        seen.append(ask.input.text)
-        if ask.input.text == "never":
+    async def write(db: AsyncConnection, note: Note) -> Response:
+        await db.execute(insert(notes).values(text=note.text))
+        seen.append(note.text)
+        if note.text == "never":
             raise NO.problem()
-        if ask.input.text == "later" and seen.count("later") == 1:
+        if note.text == "later" and seen.count("later") == 1:
             raise LATER.problem()
-        if ask.input.text == "race" and seen.count("race") == 1:
-            await ask.db.execute(
-                insert(notes), [{"id": 1000, "text": "mine"}, {"id": 1000, "text": "theirs"}]
-            )
-        if ask.input.text == "crash" and seen.count("crash") == 1:
+        if note.text == "race" and seen.count("race") == 1:
+            await db.execute(insert(notes), [{"id": 1000, "text": "mine"}, {"id": 1000, "text": "theirs"}])
+        if note.text == "crash" and seen.count("crash") == 1:
             raise ZeroDivisionError("the secret of this crash")
-        return Answer(Count(count=1), location="/notes/1")
+        body = Count(count=1).model_dump_json()
+        return Response(body, 201, {"Location": "/notes/1"}, "application/json")
 
-    async def count(ask: Ask[Nothing]) -> Count:
-        return Count(count=(await ask.db.execute(select(func.count()).select_from(notes))).scalar_one())
+    @app.post("/notes", status_code=201, response_model=Count, responses=refusals(NO))
+    async def write_note(caller: SagaOrPerson, note: Note, once: Once) -> Response:
+        return await once(lambda db: write(db, note))
 
-    async def loose(ask: Ask[Nothing]) -> Note:
-        return Note(text=f"{ask.key} {ask.fingerprint[:8]} {ask.hop.trace_id}")
+    @app.get("/notes")
+    async def count(db: Reading) -> Count:
+        return Count(count=(await db.execute(select(func.count()).select_from(notes))).scalar_one())
 
-    service.post(
-        "/notes", write, takes=Note, answers=Count, status=201, scope="saga", or_person=True, refuses=(NO,)
-    )
-    service.get("/notes", count, takes=Nothing, answers=Count, public=True)
-    service.post("/loose/{id}", loose, takes=Nothing, answers=Note, scope="saga", transaction=False)
-    return service
+    @app.post("/loose/{id}", dependencies=[Depends(RequireScope("saga"))])
+    async def loose(id: str, request: Request, key: RequestKeyed) -> Note:
+        return Note(text=f"{key.key} {key.fingerprint[:8]} {request.state.trace.trace_id}")
+
+    return app

@@ -35,7 +35,7 @@ from redis.asyncio import Redis
 from sqlalchemy import MetaData, text
 
 from tests.conftest import ROOT, Valkey
-from tests.upstreams.conftest import Json, Running, served_app, until
+from tests.upstreams.conftest import Json, Running, served, until
 from tests.upstreams.test_kit_internal import GATEWAY, Gateway
 
 README = ROOT / "upstreams" / "bff-service" / "README.md"
@@ -79,7 +79,7 @@ def start(tea: ModuleType, tmp_path: Path, gateway: Gateway, redis_url: str) -> 
     @asynccontextmanager
     async def started(redis: str = redis_url) -> AsyncIterator[Running]:
         url = f"sqlite+aiosqlite:///{tmp_path / 'tea.db'}"
-        async with served_app(tea.build(url, redis, gateway.url, GATEWAY)) as service:
+        async with served(tea.build(url, redis, gateway.url, GATEWAY)) as service:
             yield service
 
     return started

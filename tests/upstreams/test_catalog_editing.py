@@ -19,18 +19,13 @@ from pydantic import SecretStr, ValidationError
 from tests.upstreams.conftest import Serve
 from upstreams.catalog.app import build
 from upstreams.catalog.settings import CatalogSettings
-from upstreams.kit import Service, ServiceSettings
 
 SECRET = "a-secret-for-this-test-alone"
 
 
-def edited(url: str | None = None) -> Any:
-    def built(settings: ServiceSettings) -> Service:
-        values = settings.model_dump()
-        secret = SecretStr(SECRET) if url else None
-        return build(CatalogSettings(**values, editing=True, webhook_url=url, webhook_secret=secret))
-
-    return built
+def edited(url: str | None = None) -> dict[str, Any]:
+    """The settings of a catalog that is edited, and told of at that address."""
+    return {"editing": True, "webhook_url": url, "webhook_secret": SecretStr(SECRET) if url else None}
 
 
 class Listener:
@@ -77,7 +72,7 @@ FORM = {"name": "Harbour <mug>", "description": "New & better.", "price_cents": 
 
 
 async def test_a_copy_may_be_cached_for_a_while_and_is_revalidated_by_its_etag(serve: Serve) -> None:
-    catalog = await serve(edited())
+    catalog = await serve(build, **edited())
     first = await catalog.get("/products/mug-01")
     assert first.headers["cache-control"] == "public, max-age=30"
     tag = first.headers["etag"]
@@ -91,7 +86,7 @@ async def test_a_copy_may_be_cached_for_a_while_and_is_revalidated_by_its_etag(s
 
 async def test_an_edit_is_visible_at_once_and_announced_with_a_signature(serve: Serve) -> None:
     async with listening() as listener:
-        catalog = await serve(edited(listener.url))
+        catalog = await serve(build, **edited(listener.url))
         tag = (await catalog.get("/products/mug-01")).headers["etag"]
         saved = await catalog.post("/edit/mug-01", data=FORM, headers={"origin": catalog.url})
         assert saved.status_code == 303
@@ -117,7 +112,7 @@ async def test_a_message_that_is_not_received_is_sent_again_with_the_same_id_and
 ) -> None:
     async with listening() as listener:
         listener.taking = False
-        catalog = await serve(edited(listener.url))
+        catalog = await serve(build, **edited(listener.url))
         for price in ("1", "2"):
             await catalog.post(
                 "/edit/pen-01", data=FORM | {"price_cents": price}, headers={"origin": catalog.url}
@@ -134,14 +129,14 @@ async def test_a_message_that_is_not_received_is_sent_again_with_the_same_id_and
 
 @pytest.mark.parametrize("origin", [None, "http://evil.test", "null"])
 async def test_a_form_from_another_site_changes_nothing(serve: Serve, origin: str | None) -> None:
-    catalog = await serve(edited())
+    catalog = await serve(build, **edited())
     headers = {"origin": origin} if origin else {}
     assert (await catalog.post("/edit/mug-01", data=FORM, headers=headers)).status_code == 403
     assert (await catalog.get("/products/mug-01")).json()["name"] == "Harbour mug"
 
 
 async def test_an_invalid_field_is_refused_by_name(serve: Serve) -> None:
-    catalog = await serve(edited())
+    catalog = await serve(build, **edited())
     for change, field in (({"name": " "}, "name"), ({"price_cents": "-1"}, "price_cents"), ({"x": "1"}, "x")):
         headers = {"origin": catalog.url}
         refused = await catalog.post("/edit/mug-01", data=FORM | change, headers=headers)

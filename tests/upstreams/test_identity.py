@@ -19,7 +19,16 @@ import jwt
 import pytest
 
 from tests.conftest import Program, free_port, start_program, wait_for_port
-from tests.upstreams.world import CLIENT_ID, CLIENT_SECRET, REDIRECT_URI, Flow, form_of, redirected, sign_in
+from tests.upstreams.world import (
+    CLIENT_ID,
+    CLIENT_SECRET,
+    REDIRECT_URI,
+    Flow,
+    form_of,
+    redirected,
+    sign_in,
+    variables,
+)
 from tests.waiting import IN_ANY_TIME_AND_TIMED
 
 
@@ -33,7 +42,7 @@ class Running:
     code_seconds: int = 60
 
     def start(self) -> Running:
-        env = {
+        settings = {
             "PORT": str(self.port),
             "DATA_DIR": str(self.folder),
             "IDENTITY_URL": self.url,
@@ -42,7 +51,9 @@ class Running:
             "CODE_SECONDS": str(self.code_seconds),
         }
         self.program = start_program(
-            [sys.executable, "-m", "upstreams.identity"], log=self.folder / "log", env=env
+            [sys.executable, "-m", "upstreams.identity"],
+            log=self.folder / "log",
+            env=variables(settings),
         )
         wait_for_port(self.port, process=self.program.process)
         return self

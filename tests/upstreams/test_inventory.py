@@ -7,13 +7,13 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from bff_service import stream_of
 from openapi_spec_validator import validate
 from redis.asyncio import Redis
 
 from tests.conftest import Valkey
 from tests.upstreams.conftest import Issuer, Process, Running, Serve, until
 from upstreams.inventory.app import SEED, build
-from upstreams.kit import stream_of
 
 
 def lines_of(**quantities: int) -> list[dict[str, Any]]:

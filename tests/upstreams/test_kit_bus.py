@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 
-from upstreams.kit.bus import redis_client
+from bff_service import redis_client
 
 
 async def test_a_task_cancelled_in_the_middle_of_a_command_stops(redis_url: str) -> None:

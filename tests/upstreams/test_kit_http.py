@@ -11,16 +11,20 @@ from typing import Any
 
 import httpx
 import pytest
+from bff_service import Database, IdempotencyKeys, RequestContext, TraceContext, set_trace
+from bff_service.logs import JsonLines
+from fastapi import FastAPI
 from openapi_spec_validator import validate
+from pydantic import ValidationError
+from sqlalchemy import MetaData
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
 from tests.upstreams.conftest import Issuer, Process, Serve
-from tests.upstreams.notes import build
-from upstreams.kit import Service, ServiceSettings
-from upstreams.kit.envelope import Envelope
-from upstreams.kit.logs import JsonLines
-from upstreams.kit.tracing import continued, enter_hop
+from tests.upstreams.notes import NotesSettings, build
+from upstreams.catalog.settings import CatalogSettings
+from upstreams.kit import shop_service
+from upstreams.orders.settings import OrdersSettings
 
 
 async def test_unknown_paths_and_methods_are_problems(serve: Serve) -> None:
@@ -92,7 +96,7 @@ async def test_a_request_beyond_the_limit_gets_retry_after() -> None:
         await gate.wait()
         await PlainTextResponse("done")(scope, receive, send)
 
-    transport = httpx.ASGITransport(Envelope(waiting, limit=2))
+    transport = httpx.ASGITransport(RequestContext(waiting, limit=2))
     async with (
         httpx.AsyncClient(transport=transport, base_url="http://notes") as client,
         asyncio.TaskGroup() as group,
@@ -107,8 +111,22 @@ async def test_a_request_beyond_the_limit_gets_retry_after() -> None:
 
 
 def test_one_address_can_name_every_services_database() -> None:
-    settings = ServiceSettings(database_url="postgresql+asyncpg://host/shop_{service}")
-    assert settings.database_of("orders") == "postgresql+asyncpg://host/shop_orders"
+    url = "postgresql+asyncpg://host/shop_{service}"
+    assert OrdersSettings(database_url=url).own_database_url == "postgresql+asyncpg://host/shop_orders"
+    assert CatalogSettings(database_url=url).own_database_url == "postgresql+asyncpg://host/shop_catalog"
+
+
+def test_an_address_that_names_one_database_for_all_is_refused_with_what_to_write() -> None:
+    with pytest.raises(ValidationError, match=r"all services.*write {service} where"):
+        OrdersSettings(database_url="postgresql+asyncpg://host/shop")
+
+
+def test_the_settings_of_a_developers_other_programs_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"HOST": "0.0.0.0", "PORT": "1", "DATABASE_URL": "sqlite:///x", "FAULTS": "1"}.items():
+        monkeypatch.setenv(name, value)
+    assert OrdersSettings() == OrdersSettings(host="127.0.0.1", port=None, database_url=None, faults=False)
+    monkeypatch.setenv("SHOP_PORT", "8200")
+    assert OrdersSettings().port == 8200
 
 
 async def test_health_names_the_dependencies(serve: Serve) -> None:
@@ -119,13 +137,19 @@ async def test_health_names_the_dependencies(serve: Serve) -> None:
 
 
 async def test_a_service_without_a_required_dependency_is_not_ready(serve: Serve) -> None:
-    def needy(settings: ServiceSettings) -> Service:
+    def needy(settings: NotesSettings) -> FastAPI:
         async def away() -> None:
             raise OSError("away")
 
-        service = build(settings)
-        service.needs("engine", away)
-        return service
+        metadata = MetaData()
+        database = Database(settings.own_database_url, metadata)
+        return shop_service(
+            settings,
+            database,
+            IdempotencyKeys(metadata),
+            migrations=database.create_tables,
+            needs={"engine": away},
+        )
 
     answer = await (await serve(needy)).get("/readyz")
     assert (answer.status_code, answer.json()["dependencies"]["engine"]["ready"]) == (503, False)
@@ -176,7 +200,7 @@ async def test_a_process_logs_json_lines_with_both_ids(process: Callable[..., Pr
 
 
 def test_a_log_line_is_one_json_object_whatever_it_holds() -> None:
-    enter_hop(continued({}))
+    set_trace(TraceContext.continued({}))
     record = logging.makeLogRecord(
         {"msg": 'two\nlines "quoted" %s', "args": ("é",), "levelname": "INFO", "order": 7}
     )

@@ -14,14 +14,13 @@ from typing import Any
 
 import jwt
 import pytest
+from bff_service import Caller, GatewayKeys, InternalVerifier, http_client
+from bff_service.tokens import unauthorized
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from jwt.algorithms import OKPAlgorithm
 
 from tests.upstreams.conftest import Issuer, Running, Serve, until
-from upstreams.kit import http_client
-from upstreams.kit.internal import GatewayKeys, InternalVerifier
-from upstreams.kit.tokens import Caller, unauthorized
 from upstreams.payments.app import build
 
 GATEWAY = "http://gateway.test"

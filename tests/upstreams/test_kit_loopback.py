@@ -12,7 +12,6 @@ import pytest
 from pydantic import SecretStr
 
 from upstreams.catalog.app import build
-from upstreams.catalog.settings import CatalogSettings
 from upstreams.kit.loopback import is_loopback
 from web.shop.embedded import Store
 from web.shop.gateway import shop
@@ -26,15 +25,7 @@ FORM = {"name": "Mug", "description": "", "price_cents": "1"}
 
 @pytest.fixture
 async def catalog(serve: Serve) -> Any:
-    def built(settings: Any) -> Any:
-        values = settings.model_dump()
-        return build(
-            CatalogSettings(
-                **values | {"faults": True, "editing": True, "webhook_secret": SecretStr("x" * 24)}
-            )
-        )
-
-    return await serve(built)
+    return await serve(build, editing=True, webhook_secret=SecretStr("x" * 24))
 
 
 @pytest.fixture

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from bff_service import Problem
+from bff_service.idempotency import parse_key
 
 from tests.upstreams.conftest import Issuer, Serve, until
 from tests.upstreams.notes import build
-from upstreams.kit.idempotency import parse_key
-from upstreams.kit.problems import Problem
 
 
 async def test_a_mutation_without_a_key_is_refused(serve: Serve, issuer: Issuer) -> None:

@@ -12,11 +12,11 @@ from typing import Any
 import httpx
 import jwt
 import pytest
+from bff_service import KeySet, Problem, ServiceToken, TokenVerifier, http_client
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.upstreams.conftest import Issuer, Running, Serve
-from upstreams.kit import KeySet, Problem, ServiceToken, TokenVerifier, http_client
 from upstreams.payments.app import build
 
 

@@ -10,20 +10,19 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from bff_service import Event, stream_of
 from openapi_spec_validator import validate
 from redis.asyncio import Redis
 
 from tests.conftest import Valkey
 from tests.upstreams.conftest import Issuer, Json, Process, Running, Serve, until
-from upstreams.kit import Event, ServiceSettings, stream_of
 from upstreams.notifications.app import build
+from upstreams.notifications.handler import PoisonError, understood
 from upstreams.notifications.inbox import bell_name
 from upstreams.notifications.models import StatusEvent
-from upstreams.notifications.reception import PoisonError, understood
-from upstreams.notifications.settings import NotificationsSettings
 from upstreams.notifications.texts import wording_of
+from upstreams.orders.activities import status_event
 from upstreams.orders.saga import Change, Order
-from upstreams.orders.work import status_event
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC).timestamp()
 GROUP = "notifications"
@@ -122,11 +121,7 @@ def start(serve: Serve, redis_url: str, tmp_path: Path, issuer: Issuer) -> Calla
     """Start notifications in this process on the shared server; `name` is the name of its consumer."""
 
     async def started(name: str = "n-0", **changed: Any) -> Running:
-        def made(settings: ServiceSettings) -> Any:
-            values = {**settings.model_dump(), "redis_url": redis_url, "consumer_name": name, **QUICK}
-            return build(NotificationsSettings(**{**values, **changed}))
-
-        return await serve(made)
+        return await serve(build, **{"redis_url": redis_url, "consumer_name": name, **QUICK, **changed})
 
     return started
 
@@ -362,12 +357,7 @@ def test_only_an_invalid_order_event_raises_poison_error() -> None:
 
 async def test_redis_away_is_waited_for(serve: Serve, issuer: Issuer, own_valkey: Valkey) -> None:
     own_valkey.stop()
-
-    def made(settings: ServiceSettings) -> Any:
-        values = {**settings.model_dump(), "redis_url": own_valkey.url, **QUICK}
-        return build(NotificationsSettings(**values))
-
-    notifications = await serve(made)
+    notifications = await serve(build, redis_url=own_valkey.url, **QUICK)
     ready = await notifications.get("/readyz")
     assert ready.status_code == 200
     assert ready.json()["dependencies"]["redis"] == {"ready": False, "required": False}

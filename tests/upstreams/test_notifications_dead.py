@@ -8,6 +8,7 @@ import json
 from typing import Any
 
 import pytest
+from bff_service import stream_of
 from redis.asyncio import Redis
 
 from tests.upstreams.conftest import Issuer, Json, Running, until
@@ -25,7 +26,6 @@ from tests.upstreams.test_notifications import (
     shown_once,
     start,
 )
-from upstreams.kit import stream_of
 
 __all__ = ["start"]
 

@@ -29,7 +29,7 @@ def world(started: World) -> Iterator[World]:
 
 def told_once(world: World, order_id: str) -> None:
     """The stream has every version; a repeat is the same event again."""
-    events = world.events(order_id)
+    events = world.published(order_id)
     bodies = {event["id"]: event for event in events}
     assert list(dict.fromkeys(event["id"] for event in events)) == [
         f"{order_id}:{n}" for n in range(1, len(bodies) + 1)

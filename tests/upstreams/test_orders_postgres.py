@@ -33,8 +33,8 @@ pytestmark = pytest.mark.slow
 
 def orders_on(server: Postgres, database: str) -> Callable[[str], str | None]:
     """The database of each service: a new one for orders, the usual one for the others."""
-    server.add(database)
-    return lambda service: server.url(database) if service == "orders" else None
+    server.add(f"{database}-orders")
+    return lambda service: server.url(f"{database}-{{service}}") if service == "orders" else None
 
 
 @pytest.fixture(scope="module")
@@ -84,12 +84,12 @@ def test_sagas_of_two_killed_processes_of_three_are_finished(three: World) -> No
     print(f"all {len(placed)} ended {time.monotonic() - began:.1f} s after the kills")
     sold = sum(person != "bruno" for _, person in placed)
     assert world.stock("mug-01") + world.stock("notebook-01") == before - sold
-    # The killed processes are started again, find nothing to do, and one of the three is the watchdog.
+    # The killed processes are started again, find nothing to do, and one of the three recovers orphans.
     world.start("orders")
     world.start("orders-1")
     with Redis.from_url(world.valkey.url) as redis:
         eventually(lambda: len(redis.keys("orders:exec:*")) == 3)
-        assert redis.get("orders:watchdog") is not None
+        assert redis.get("orders:recovery") is not None
 
 
 def test_one_key_at_three_processes_at_once_is_one_order(three: World) -> None:
@@ -102,7 +102,7 @@ def test_one_key_at_three_processes_at_once_is_one_order(three: World) -> None:
     assert world.ended(order_id)["version"] == 4
     assert len(world.charges(order_id)) == 1
     told_once(world, order_id)
-    assert len(world.events(order_id)) == 4
+    assert len(world.published(order_id)) == 4
 
 
 def test_a_cancel_at_one_process_reaches_a_saga_that_waits_at_another(three: World) -> None:
@@ -127,7 +127,7 @@ def test_while_redis_is_away_no_saga_is_adopted_and_every_process_goes_on(three:
     world.valkey.stop()
     world.kill("orders-1")
     # No process adopts sagas, and the running ones answer as before.
-    end = time.monotonic() + 7  # longer than a lease and the watchdog's grace
+    end = time.monotonic() + 7  # longer than a lease and the grace of orphan recovery
     while time.monotonic() < end:
         assert world.order(order_id)["status"] == "RUNNING"
         assert world.http.get(f"{world.url('orders')}/livez").status_code == 200

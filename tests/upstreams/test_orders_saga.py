@@ -89,7 +89,7 @@ class World:
         reason = None if kind == "done" else f"{action}-{kind}"
         return Outcome(kind=kind, reason=reason, began=began, ended=self.now)
 
-    async def tell(self, order: Order, change: Change) -> None:
+    async def record_status(self, order: Order, change: Change) -> None:
         known = self.told.setdefault(change["version"], change)
         assert known == change, "the same version was published with another content"
 
@@ -137,9 +137,9 @@ def test_waits_double_up_to_the_cap() -> None:
 
 def test_the_engine_never_shares_a_sqlite_file_and_follows_the_application_to_a_server() -> None:
     assert OrdersSettings(data_dir=Path("d")).engine_url == "sqlite:///d/orders-engine.db"
-    own_file = OrdersSettings(data_dir=Path("d"), database_url="sqlite+aiosqlite:///elsewhere.db")
+    own_file = OrdersSettings(data_dir=Path("d"), database_url="sqlite+aiosqlite:///{service}.db")
     assert own_file.engine_url == "sqlite:///d/orders-engine.db"
-    server = OrdersSettings(database_url="postgresql+asyncpg://u:secret@db/orders")
+    server = OrdersSettings(database_url="postgresql+asyncpg://u:secret@db/{service}")
     assert server.engine_url == "postgresql://u:secret@db/orders"
     assert OrdersSettings(engine_database_url="sqlite:///x.db").engine_url == "sqlite:///x.db"
 

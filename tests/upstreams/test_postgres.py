@@ -13,23 +13,23 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
+from bff_service import Database, Outbox
 from sqlalchemy import MetaData
+from starlette.types import ASGIApp
 
 from tests.conftest import free_port, start_program, wait_for_port
 from tests.upstreams.conftest import Issuer, Json, Process, Running, Serve, until
 from tests.upstreams.postgres import Postgres, postgres, postgres_session
 from tests.upstreams.test_notifications import done, event_of, publish
-from tests.upstreams.world import Flow, sign_in
+from tests.upstreams.world import Flow, sign_in, variables
 from upstreams.catalog.app import build as build_catalog
 from upstreams.catalog.seed import PRODUCTS
 from upstreams.identity.store import SignIn, Store
 from upstreams.inventory.app import SEED
 from upstreams.inventory.app import build as build_inventory
-from upstreams.kit import Database, Outbox, Service, ServiceSettings
 from upstreams.notifications.app import build as build_notifications
+from upstreams.notifications.handler import EventHandler
 from upstreams.notifications.inbox import Inbox
-from upstreams.notifications.reception import Reception
-from upstreams.notifications.settings import NotificationsSettings
 from upstreams.payments.app import build as build_payments
 from upstreams.shipping.app import build as build_shipping
 
@@ -43,9 +43,7 @@ LINES = [{"sku": "mug-01", "quantity": 2}]
 class Participant:
     """What the saga's three participants have in common: an action, its undo, and a list of effects."""
 
-    def __init__(
-        self, name: str, build: Callable[[ServiceSettings], Service], act: str, undo: str, body: Json
-    ) -> None:
+    def __init__(self, name: str, build: Callable[[Any], ASGIApp], act: str, undo: str, body: Json) -> None:
         self.name = name
         self.build = build
         self.act = act
@@ -246,13 +244,14 @@ async def test_the_services_reconnect_to_a_restarted_database_server(
 async def started_notifications(
     serve: Serve, postgres: Postgres, redis_url: str, name: str = "n-0"
 ) -> Running:
-    def made(settings: ServiceSettings) -> Any:
-        values = {**settings.model_dump(), "redis_url": redis_url, "consumer_name": name}
-        return build_notifications(
-            NotificationsSettings(**{**values, "claim_idle_ms": 200, "max_deliveries": 1})
-        )
-
-    return await serve(made, database_url=postgres.url())
+    return await serve(
+        build_notifications,
+        database_url=postgres.url(),
+        redis_url=redis_url,
+        consumer_name=name,
+        claim_idle_ms=200,
+        max_deliveries=1,
+    )
 
 
 async def told(notifications: Running, issuer: Issuer, person: str = "ada", number: int = 1) -> Json:
@@ -270,7 +269,7 @@ async def test_the_same_events_in_two_processes_at_once_make_one_notification_ea
     postgres: Postgres,
 ) -> None:
     async with contextlib.AsyncExitStack() as stack:
-        receptions = []
+        handlers = []
         for _ in range(2):
             metadata = MetaData()
             inbox, outbox = Inbox(metadata), Outbox(metadata)
@@ -278,10 +277,10 @@ async def test_the_same_events_in_two_processes_at_once_make_one_notification_ea
             stack.push_async_callback(database.close)
             async with database.alone():
                 await database.create_tables()
-            receptions.append(Reception(database, inbox, outbox, None))
+            handlers.append(EventHandler(database, inbox, outbox, None))
         bodies = [event_of(f"order-{n}", f"i|{n % 4}").json() for n in range(12)]
         async with asyncio.timeout(60):
-            await asyncio.gather(*(one.handle(body) for body in bodies for one in receptions))
+            await asyncio.gather(*(one.handle(body) for body in bodies for one in handlers))
         async with database.read() as db:
             bells = await inbox.bells(db)
     assert sorted((bell.owner, bell.unread, bell.version) for bell in bells) == [
@@ -348,7 +347,7 @@ def test_identity_replicas_share_key_and_sign_ins_and_a_code_works_once(
         return start_program(
             [python, "-m", "upstreams.identity"],
             log=tmp_path / f"{port}.log",
-            env={**env, "PORT": str(port)},
+            env=variables({**env, "PORT": str(port)}),
         )
 
     started = [start(port) for port in ports]

@@ -120,6 +120,11 @@ QUICK = {
 }
 
 
+def variables(settings: Mapping[str, str]) -> dict[str, str]:
+    """Settings of a service, by their names in capitals, as its environment has them."""
+    return {f"SHOP_{name}": value for name, value in settings.items()}
+
+
 class World:
     """All services, each a process on its own port, and the Valkey to which they publish.
 
@@ -201,14 +206,14 @@ class World:
         if name in self.orders[1:]:
             env["EXECUTOR_ID"] = name
         self.programs[name] = start_module(
-            f"upstreams.{service}", log=self.log(name), env={**env, **self.settings, **settings}
+            f"upstreams.{service}", log=self.log(name), env=variables({**env, **self.settings, **settings})
         )
 
     def log(self, name: str) -> Path:
         return self.folder / f"{name}.log"
 
     def start(self, name: str, **settings: str) -> None:
-        """Start a service again on its port with its data; `settings` are environment variables for this start."""
+        """Start a service again on its port with its data; `settings` are for this start."""
         self._launch(name, **settings)
         self.wait_ready(name)
 
@@ -382,6 +387,12 @@ class World:
             self.http.get(f"{self.url(name)}{path}", headers=headers).raise_for_status().json()
         )
         return found
+
+    def published(self, order_id: str) -> list[dict[str, Any]]:
+        """The events of an order that has ended, once its end is published: they come from an outbox, in order."""
+        ends = ("COMPLETED", "COMPENSATED", "REJECTED")
+        eventually(lambda: any(event["data"]["status"] in ends for event in self.events(order_id)))
+        return self.events(order_id)
 
     def events(self, subject: str | None = None, service: str = "orders") -> list[dict[str, Any]]:
         """The events of a service's streams in the order of each stream; only those of one subject if named."""

@@ -1,24 +1,27 @@
-"""The catalog's API. Promises the products as sold, each price in integer cents, with how long a copy may be kept and
-an ETag to confirm it by; refuses writes but on its edit page, whose changes are told to the gateway."""
+"""The catalog's API. Guarantees the products as sold, each price in integer cents, with how long a copy may be kept and
+an ETag to confirm it by. Refuses writes but on its edit page, whose changes are told to the gateway."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
+from bff_service import NOT_FOUND, Database, IdempotencyKeys, Outbox, Reading, Text, refusals
+from fastapi import FastAPI, Query, Request, Response
 from pydantic import BaseModel, Field
 from sqlalchemy import Column, Integer, MetaData, String, Table, insert, select, update
 
 from upstreams.catalog.editor import Edit, routes
 from upstreams.catalog.seed import PRODUCTS
 from upstreams.catalog.settings import CatalogSettings
-from upstreams.catalog.webhook import Webhook
-from upstreams.kit import NOT_FOUND, Ask, Nothing, Service, ServiceSettings
+from upstreams.catalog.webhook import LONGEST_PAUSE, Webhook, updated
+from upstreams.kit import shop_service
 
 # Seconds a copy may be kept without asking; a change is told at once all the same.
 KEPT = 30
 
-Sku = Annotated[str, Field(min_length=1, max_length=64)]
+Sku = Annotated[Text, Field(min_length=1, max_length=64)]
 
 
 class Product(BaseModel):
@@ -44,7 +47,7 @@ class ProductQuery(BaseModel):
     )
 
 
-def _tables(metadata: MetaData) -> Table:
+def _products(metadata: MetaData) -> Table:
     return Table(
         "products",
         metadata,
@@ -60,84 +63,75 @@ def _tables(metadata: MetaData) -> Table:
     )
 
 
-def build(settings: ServiceSettings) -> Service:
-    """The catalog service on its own database, seeded once; edited and told of where its own settings say so."""
+def cacheable(request: Request, body: BaseModel) -> Response:
+    """A public answer with how long a copy may be kept; 304 for whoever has this very one (RFC 9110, section 13)."""
+    content = body.model_dump_json().encode()
+    tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+    headers = {"ETag": tag, "Cache-Control": f"public, max-age={KEPT}"}
+    known = {one.strip().removeprefix("W/") for one in request.headers.get("if-none-match", "").split(",")}
+    if known & {tag, "*"}:
+        return Response(status_code=304, headers=headers)
+    return Response(content, headers=headers, media_type="application/json")
+
+
+def build(settings: CatalogSettings) -> FastAPI:
+    """The catalog service on its own database, seeded once; edited and told of where its settings say so."""
     metadata = MetaData()
-    table = _tables(metadata)
-    own = settings if isinstance(settings, CatalogSettings) else CatalogSettings(**settings.model_dump())
+    table = _products(metadata)
+    keys = IdempotencyKeys(metadata)
+    outbox = Outbox(metadata, longest_pause=LONGEST_PAUSE)
+    database = Database(settings.own_database_url, metadata)
     webhook: Webhook | None = None
-    if own.webhook_url is not None and own.webhook_secret is not None:
-        webhook = Webhook(metadata, own.webhook_url, own.webhook_secret.get_secret_value())
+    if settings.webhook_url is not None and settings.webhook_secret is not None:
+        webhook = Webhook(settings.webhook_url, settings.webhook_secret.get_secret_value())
 
     async def listed() -> Sequence[Mapping[str, Any]]:
-        async with service.database.read() as db:
+        async with database.read() as db:
             rows = (await db.execute(select(table).order_by(table.c.rank))).mappings()
             return [dict(row) for row in rows]
 
     async def save(sku: str, change: Edit) -> bool:
-        async with service.database.write() as db:
+        async with database.write() as db:
             done = await db.execute(update(table).where(table.c.sku == sku).values(change.model_dump()))
             if done.rowcount == 0:
                 return False
             if webhook is not None:
                 row = (await db.execute(select(table).where(table.c.sku == sku))).mappings().one()
-                await webhook.add(db, "product", Product.model_validate(dict(row)).model_dump())
-        if webhook is not None:
-            webhook.wake()
+                product = Product.model_validate(dict(row))
+                await outbox.add(db, updated("product", product.model_dump()))
         return True
 
-    service = Service(
-        "catalog",
-        team="Catalog",
-        contact="#catalog",
-        settings=settings,
-        metadata=metadata,
-        routes=routes(listed, save) if own.editing else (),
-    )
-
-    async def products(ask: Ask[ProductQuery]) -> Products:
-        wanted = select(table).order_by(table.c.rank)
-        if ask.input.sku:
-            wanted = wanted.where(table.c.sku.in_(ask.input.sku))
-        rows = (await ask.db.execute(wanted)).mappings()
-        return Products(products=[Product.model_validate(dict(row)) for row in rows])
-
-    async def product(ask: Ask[Nothing]) -> Product:
-        found = (await ask.db.execute(select(table).where(table.c.sku == ask.path["sku"]))).mappings().first()
-        if found is None:
-            raise NOT_FOUND.problem("There is no such product.")
-        return Product.model_validate(dict(found))
-
     async def seed() -> None:
-        async with service.database.write() as db:
+        async with database.write() as db:
             known = set((await db.execute(select(table.c.sku))).scalars())
             fresh = [{**one, "rank": rank} for rank, one in enumerate(PRODUCTS) if one["sku"] not in known]
             if fresh:
                 await db.execute(insert(table), fresh)
 
-    async def tell() -> None:
-        if webhook is not None:
-            await webhook.tell_forever(service.database)
+    app = shop_service(
+        settings,
+        database,
+        keys,
+        prepare=seed,
+        tasks=[] if webhook is None else [lambda: outbox.drain(database, webhook)],
+        closing=[] if webhook is None else [webhook.close],
+    )
+    if settings.editing:
+        app.router.routes.extend(routes(listed, save))
 
-    service.on_start(seed)
-    service.background(tell)
-    service.get(
-        "/products",
-        products,
-        takes=ProductQuery,
-        answers=Products,
-        public=True,
-        kept=KEPT,
-        summary="What the shop sells",
-    )
-    service.get(
-        "/products/{sku}",
-        product,
-        takes=Nothing,
-        answers=Product,
-        public=True,
-        kept=KEPT,
-        refuses=(NOT_FOUND,),
-        summary="One product",
-    )
-    return service
+    @app.get("/products", response_model=Products, summary="What the shop sells")
+    async def products(request: Request, query: Annotated[ProductQuery, Query()], db: Reading) -> Response:
+        wanted = select(table).order_by(table.c.rank)
+        if query.sku:
+            wanted = wanted.where(table.c.sku.in_(query.sku))
+        rows = (await db.execute(wanted)).mappings()
+        return cacheable(request, Products(products=[Product.model_validate(dict(row)) for row in rows]))
+
+    @app.get("/products/{sku}", response_model=Product, responses=refusals(NOT_FOUND), summary="One product")
+    async def product(request: Request, sku: Sku, db: Reading) -> Response:
+        found = (await db.execute(select(table).where(table.c.sku == sku))).mappings().first()
+        if found is None:
+            raise NOT_FOUND.problem("There is no such product.")
+        return cacheable(request, Product.model_validate(dict(found)))
+
+    return app

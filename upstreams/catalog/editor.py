@@ -9,14 +9,13 @@ from html import escape
 from typing import Any, Final
 from urllib.parse import parse_qs, quote
 
+from bff_service import NOT_FOUND, Problem
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from upstreams.kit import NOT_FOUND, Problem
 from upstreams.kit.loopback import loopback_only
-from upstreams.kit.operations import read_body
 
 _HEADERS: Final = {
     "cache-control": "no-store",
@@ -94,7 +93,7 @@ def routes(listed: Listed, save: Saved) -> list[Route]:
         if "origin" not in request.headers:
             # A browser always sends one with a form.
             raise Problem(403, "forbidden", "This form is sent from the edit page only.")
-        given = parse_qs((await read_body(request)).decode("utf-8", "replace"), keep_blank_values=True)
+        given = parse_qs((await request.body()).decode("utf-8", "replace"), keep_blank_values=True)
         try:
             change = Edit.model_validate({name: values[-1] for name, values in given.items()})
         except ValidationError as error:

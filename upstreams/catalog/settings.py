@@ -1,17 +1,20 @@
-"""The catalog's settings, from the environment. Promises that nobody edits or is told unless it is asked for; refuses
+"""The catalog's settings, from the environment. Guarantees that nobody edits or is told unless it is asked for. Refuses
 a webhook without a secret worth the name."""
 
 from __future__ import annotations
 
-from typing import Self
+from typing import ClassVar, Self
 
 from pydantic import Field, SecretStr, model_validator
 
-from upstreams.kit import ServiceSettings
+from upstreams.kit import ShopSettings
 
 
-class CatalogSettings(ServiceSettings):
+class CatalogSettings(ShopSettings):
     """What the catalog reads beside the settings of every service."""
+
+    service: ClassVar[str] = "catalog"
+    own_port: ClassVar[int] = 8102
 
     editing: bool = Field(False, description="serve the edit page; it asks nobody who they are")
     webhook_url: str | None = Field(None, description="told of each change; None: nobody is")
@@ -21,5 +24,5 @@ class CatalogSettings(ServiceSettings):
     def _signed(self) -> Self:
         secret = self.webhook_secret.get_secret_value() if self.webhook_secret else ""
         if self.webhook_url is not None and len(secret) < 24:
-            raise ValueError("WEBHOOK_URL needs a WEBHOOK_SECRET of at least 24 characters")
+            raise ValueError("SHOP_WEBHOOK_URL needs a SHOP_WEBHOOK_SECRET of at least 24 characters")
         return self

@@ -1,10 +1,9 @@
-"""`python -m upstreams.identity`: serve identity on HOST and PORT (8101) until SIGTERM."""
+"""`python -m upstreams.identity`: serve identity on SHOP_HOST and SHOP_PORT (8101) until SIGTERM."""
 
 from __future__ import annotations
 
 import uvicorn
-
-from upstreams.kit.logs import configure_logs
+from bff_service import configure_logs
 
 from . import Identity, IdentitySettings
 
@@ -15,7 +14,7 @@ def main() -> None:
     uvicorn.run(
         Identity(settings).app(),
         host=settings.host,
-        port=8101 if settings.port is None else settings.port,
+        port=settings.own_port if settings.port is None else settings.port,
         loop="uvloop",
         http="httptools",
         log_config=None,

@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
+from bff_service import Problem, RequestContext
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -19,9 +20,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from upstreams.kit.envelope import Envelope
 from upstreams.kit.faults import Faults
-from upstreams.kit.problems import Problem
 from upstreams.kit.switches import Faulty, fault_routes
 
 from .exchange import Answer, WebRequest
@@ -40,7 +39,7 @@ class Identity:
 
     def __init__(self, settings: IdentitySettings) -> None:
         self.settings = settings
-        self.store = Store(settings.database_of("identity"))
+        self.store = Store(settings.own_database_url)
         self.keys = Keys(self.store)
         self.provider = Provider(settings, self.store, self.keys, clients(settings))
         self.front = Front(self.provider)
@@ -153,4 +152,4 @@ class Identity:
             exception_handlers={HTTPException: http_problem, Problem: problem},
             lifespan=lifespan,
         )
-        return Envelope(Faulty(starlette, self.faults) if self.settings.faults else starlette)
+        return RequestContext(Faulty(starlette, self.faults) if self.settings.faults else starlette)

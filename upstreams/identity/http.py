@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from urllib.parse import parse_qsl, urlsplit
 
+from bff_service import Problem
+from bff_service.problems import instance_of
 from starlette.exceptions import HTTPException
 from starlette.requests import Request as HttpRequest
 from starlette.responses import HTMLResponse, Response
-
-from upstreams.kit.problems import Problem
 
 from . import page
 from .exchange import Answer
@@ -71,10 +71,6 @@ def sent(answer: Answer) -> Response:
     return Response(answer.body, answer.status, headers)
 
 
-def _instance(request: HttpRequest) -> str:
-    return f"urn:uuid:{request.state.hop.correlation_id}"
-
-
 async def http_problem(request: HttpRequest, error: Exception) -> Response:
     """404, 405 and their like."""
     if not isinstance(error, HTTPException):
@@ -82,11 +78,11 @@ async def http_problem(request: HttpRequest, error: Exception) -> Response:
     codes = {404: "not-found", 405: "method-not-allowed"}
     code = codes.get(error.status_code, "refused")
     headers = dict(error.headers or {})
-    return Problem(error.status_code, code, error.detail, headers=headers).response(_instance(request))
+    return Problem(error.status_code, code, error.detail, headers=headers).response(instance_of(request))
 
 
 async def problem(request: HttpRequest, error: Exception) -> Response:
     """A refusal of ours."""
     if not isinstance(error, Problem):
         raise error
-    return error.response(_instance(request))
+    return error.response(instance_of(request))

@@ -6,25 +6,28 @@ not an http(s) origin, and empty secrets. The default secrets are for the demo o
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import NoDecode
 
-from upstreams.kit.settings import ServiceSettings
+from upstreams.kit import ShopSettings
 
 DEMO_SECRET = "demo-only-secret"  # noqa: S105 - says itself that it is none
 
 Addresses = Annotated[tuple[str, ...], NoDecode]
 
 
-class IdentitySettings(ServiceSettings):
+class IdentitySettings(ShopSettings):
     """What identity reads from its environment; lists are separated by commas or blanks.
 
     `identity_url` is the issuer, as browsers and services reach it; the database (without `database_url` the file
     `identity.db` in `data_dir`) has the signing key, sign-ins, codes and refresh tokens.
     """
+
+    service: ClassVar[str] = "identity"
+    own_port: ClassVar[int] = 8101
 
     access_token_seconds: int = Field(600, ge=1, le=86_400)
     refresh_token_seconds: int = Field(30 * 86_400, ge=1)
@@ -49,5 +52,5 @@ class IdentitySettings(ServiceSettings):
     def _origin(cls, value: str) -> str:
         parts = urlsplit(value)
         if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
-            raise ValueError("IDENTITY_URL must be an http or https address without query or fragment")
+            raise ValueError("SHOP_IDENTITY_URL must be an http or https address without query or fragment")
         return value.rstrip("/")

@@ -1,7 +1,8 @@
 """`python -m upstreams.inventory` serves inventory on port 8103."""
 
 from upstreams.inventory.app import build
-from upstreams.kit import ServiceSettings, run
+from upstreams.inventory.settings import InventorySettings
+from upstreams.kit import run
 
 if __name__ == "__main__":
-    run(build, ServiceSettings(), port=8103)
+    run(build, InventorySettings())

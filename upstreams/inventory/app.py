@@ -1,25 +1,42 @@
-"""Inventory's API and events. Promises that each change of stock becomes one `shop.stock.value` event after its
-commit, in order, and that all current levels are published at each start; refuses a direct change of stock."""
+"""Inventory's API and events. Guarantees that each change of stock becomes one `shop.stock.value` event after its
+commit, in order, and that all current levels are published at each start. Refuses a direct change of stock."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Final
+from typing import Annotated, Final
 
+from bff_service import (
+    NOT_FOUND,
+    Database,
+    Event,
+    EventSource,
+    IdempotencyKeys,
+    Once,
+    Outbox,
+    Reading,
+    RequireScope,
+    StreamPublisher,
+    current_trace,
+    refusals,
+)
+from fastapi import Depends, FastAPI, Query, Response
 from sqlalchemy import MetaData
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from upstreams.inventory.ledger import CANCELLED, DIFFERS, OUT_OF_STOCK, Ledger
 from upstreams.inventory.models import (
     Level,
     Levels,
     NewReservation,
+    OrderId,
     Released,
     Reservation,
     Reserved,
+    Sku,
     StockQuery,
 )
-from upstreams.kit import NOT_FOUND, Ask, Event, Nothing, Outbox, Publisher, Service, ServiceSettings
+from upstreams.inventory.settings import InventorySettings
+from upstreams.inventory.stock import CANCELLED, DIFFERS, OUT_OF_STOCK, Stock
+from upstreams.kit import shop_service
 
 SEED: Final = {
     "mug-01": 40,
@@ -31,116 +48,102 @@ SEED: Final = {
     "plant-01": 25,
     "bike-01": 3,
 }
+EVENTS: Final = EventSource("inventory", domain="shop")
+SAGA: Final = Depends(RequireScope("saga"))
 
 
-def value_event(level: Level, traceparent: str | None = None) -> Event:
-    """The level as the event of the value `stock/<sku>`."""
-    at = datetime.now(UTC)
-    return Event(
-        type="shop.stock.value",
-        source="/services/inventory",
-        subject=level.sku,
-        sequence=level.version,
-        partition_key=level.sku,
-        data={
-            "version": level.version,
-            "at": at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            "data": level.model_dump(),
-        },
-        at=at,
-        traceparent=traceparent,
+def level_event(level: Level) -> Event:
+    """The level as the event of the value `stock/<sku>`, in the trace of whoever changed it."""
+    trace = current_trace()
+    return EVENTS.value(
+        "stock",
+        level.sku,
+        version=level.version,
+        data=level.model_dump(),
+        traceparent=trace.traceparent if trace else None,
     )
 
 
-def build(settings: ServiceSettings) -> Service:
+def build(settings: InventorySettings) -> FastAPI:
     """The inventory service on its own database, seeded once, with its outbox."""
     metadata = MetaData()
-    ledger = Ledger(metadata)
+    stock = Stock(metadata)
     outbox = Outbox(metadata)
-    publisher = Publisher(settings.redis_url, "inventory")
-    service = Service(
-        "inventory", team="Inventory", contact="#inventory", settings=settings, metadata=metadata
+    keys = IdempotencyKeys(metadata)
+    database = Database(settings.own_database_url, metadata)
+    publisher = StreamPublisher(settings.redis_url, "inventory")
+
+    async def tell(db: AsyncConnection, changed: list[Level]) -> None:
+        for level in changed:
+            await outbox.add(db, level_event(level).message())
+
+    async def seed() -> None:
+        async with database.write() as db:
+            await stock.seed(db, SEED)
+            waiting = await outbox.waiting(db)
+            # What waits already ends with the current level: a restart adds no second copy.
+            await tell(db, [one for one in await stock.levels(db) if one.sku not in waiting])
+
+    app = shop_service(
+        settings,
+        database,
+        keys,
+        prepare=seed,
+        tasks=[lambda: outbox.drain(database, publisher)],
+        closing=[publisher.close],
+        informs={"redis": publisher.ping},
+        planned_refusals={"POST /reservations": OUT_OF_STOCK},
     )
 
-    async def tell(db: AsyncConnection, changed: list[Level], traceparent: str | None) -> None:
-        for level in changed:
-            await outbox.add(db, value_event(level, traceparent))
+    @app.get("/stock", summary="How many are left")
+    async def levels(query: Annotated[StockQuery, Query()], db: Reading) -> Levels:
+        return Levels(levels=await stock.levels(db, query.sku))
 
-    async def stock(ask: Ask[StockQuery]) -> Levels:
-        return Levels(levels=await ledger.levels(ask.db, ask.input.sku))
-
-    async def level(ask: Ask[Nothing]) -> Level:
-        found = await ledger.levels(ask.db, [ask.path["sku"]])
+    @app.get("/stock/{sku}", responses=refusals(NOT_FOUND), summary="How many of one are left")
+    async def level(sku: Sku, db: Reading) -> Level:
+        found = await stock.levels(db, [sku])
         if not found:
             raise NOT_FOUND.problem("There is no such product in stock.")
         return found[0]
 
-    async def reserve(ask: Ask[NewReservation]) -> Reserved:
-        await tell(ask.db, await ledger.reserve(ask.db, ask.input), ask.hop.traceparent)
-        return Reserved(order_id=ask.input.order_id)
+    @app.post(
+        "/reservations",
+        status_code=201,
+        response_model=Reserved,
+        responses=refusals(OUT_OF_STOCK, CANCELLED, DIFFERS),
+        dependencies=[SAGA],
+        summary="Reserve all lines of an order, or none",
+    )
+    async def reserve(asked: NewReservation, once: Once) -> Response:
+        async def effect(db: AsyncConnection) -> Reserved:
+            await tell(db, await stock.reserve(db, asked))
+            return Reserved(order_id=asked.order_id)
 
-    async def release(ask: Ask[Nothing]) -> Released:
-        order_id = ask.path["order_id"]
-        await tell(ask.db, await ledger.release(ask.db, order_id), ask.hop.traceparent)
-        return Released(order_id=order_id)
+        return await once(effect)
 
-    async def reservation(ask: Ask[Nothing]) -> Reservation:
-        found = await ledger.reservation(ask.db, ask.path["order_id"])
+    @app.post(
+        "/reservations/{order_id}/release",
+        response_model=Released,
+        dependencies=[SAGA],
+        summary="Give an order's lines back",
+    )
+    async def release(order_id: OrderId, once: Once) -> Response:
+        async def effect(db: AsyncConnection) -> Released:
+            await tell(db, await stock.release(db, order_id))
+            return Released(order_id=order_id)
+
+        return await once(effect)
+
+    @app.get(
+        "/reservations/{order_id}",
+        responses=refusals(NOT_FOUND),
+        dependencies=[SAGA],
+        summary="An order's reservation",
+    )
+    async def reservation(order_id: OrderId, db: Reading) -> Reservation:
+        found = await stock.reservation(db, order_id)
         if found is None:
             raise NOT_FOUND.problem("There is no such reservation.")
         return found
 
-    async def open_shop() -> None:
-        async with service.database.write() as db:
-            await ledger.seed(db, SEED)
-            waiting = await outbox.waiting(db)
-            # What waits already ends with the current level: a restart adds no second copy.
-            await tell(db, [one for one in await ledger.levels(db) if one.sku not in waiting], None)
-        outbox.wake()
-
-    async def drain() -> None:
-        await outbox.drain_forever(service.database, publisher)
-
-    service.on_start(open_shop)
-    service.on_stop(publisher.close)
-    service.background(drain)
-    service.after_commit(outbox.wake)
-    service.needs("redis", publisher.ping, required=False)
-    service.get("/stock", stock, takes=StockQuery, answers=Levels, public=True, summary="How many are left")
-    service.get(
-        "/stock/{sku}",
-        level,
-        takes=Nothing,
-        answers=Level,
-        public=True,
-        refuses=(NOT_FOUND,),
-        summary="How many of one are left",
-    )
-    service.post(
-        "/reservations",
-        reserve,
-        takes=NewReservation,
-        answers=Reserved,
-        status=201,
-        scope="saga",
-        refuses=(OUT_OF_STOCK, CANCELLED, DIFFERS),
-        summary="Reserve all lines of an order, or none",
-    )
-    service.post(
-        "/reservations/{order_id}/release",
-        release,
-        takes=Nothing,
-        answers=Released,
-        scope="saga",
-        summary="Give an order's lines back",
-    )
-    service.get(
-        "/reservations/{order_id}",
-        reservation,
-        takes=Nothing,
-        answers=Reservation,
-        scope="saga",
-        refuses=(NOT_FOUND,),
-        summary="An order's reservation",
-    )
-    return service
+    return app

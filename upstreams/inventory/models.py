@@ -1,13 +1,14 @@
-"""What inventory takes and answers. Promises bounded lists and positive quantities; refuses anything else with 422."""
+"""What inventory takes and answers. Guarantees bounded lists and positive quantities; anything else is 422."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
+from bff_service import Text
 from pydantic import BaseModel, Field
 
-Sku = Annotated[str, Field(min_length=1, max_length=64)]
-OrderId = Annotated[str, Field(min_length=1, max_length=64)]
+Sku = Annotated[Text, Field(min_length=1, max_length=64)]
+OrderId = Annotated[Text, Field(min_length=1, max_length=64)]
 
 
 class Level(BaseModel):

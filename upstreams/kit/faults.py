@@ -8,9 +8,8 @@ import random
 from collections.abc import Callable
 from typing import Literal
 
+from bff_service import Problem
 from pydantic import BaseModel, ConfigDict, Field
-
-from upstreams.kit.problems import Problem
 
 MAX_HELD = 1000
 

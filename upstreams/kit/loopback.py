@@ -12,10 +12,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from ipaddress import ip_address
 
+from bff_service import Problem
 from starlette.requests import Request
 from starlette.responses import Response
-
-from upstreams.kit.problems import Problem
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 

@@ -1,5 +1,5 @@
-"""A service as a process of its own. Promises uvicorn on uvloop and httptools, JSON logs, and an end within about a
-second of SIGTERM even with requests parked; refuses proxies' headers, for nothing stands before a service."""
+"""A service as a process of its own. Guarantees uvicorn on uvloop and httptools, JSON logs, and an end within about a
+second of SIGTERM even with requests parked. Refuses proxies' headers, for nothing stands before a service."""
 
 from __future__ import annotations
 
@@ -7,24 +7,23 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import uvicorn
+from bff_service import configure_logs
+from fastapi import FastAPI
 
-from upstreams.kit.logs import configure_logs
-from upstreams.kit.service import Service
-from upstreams.kit.settings import ServiceSettings
+from upstreams.kit.settings import ShopSettings
 
-Settings = TypeVar("Settings", bound=ServiceSettings)
+Settings = TypeVar("Settings", bound=ShopSettings)
 
 GRACE_SECONDS = 1
 
 
-def run(build: Callable[[Settings], Service], settings: Settings, *, port: int) -> None:
-    """Serve what `build` makes until SIGTERM or SIGINT; `port` is used where the settings name none."""
-    service = build(settings)
-    configure_logs(service.name, settings.log_level)
+def run(build: Callable[[Settings], FastAPI], settings: Settings) -> None:
+    """Serve what `build` makes until SIGTERM or SIGINT."""
+    configure_logs(settings.service, settings.log_level)
     uvicorn.run(
-        service.app(),
+        build(settings),
         host=settings.host,
-        port=port if settings.port is None else settings.port,
+        port=settings.own_port if settings.port is None else settings.port,
         loop="uvloop",
         http="httptools",
         ws="none",

@@ -1,8 +1,12 @@
-"""The switches of a service's faults over HTTP, and faults before an application that declares no operations. Served
-only where `FAULTS=1`, and to this machine alone (loopback.py); the health, fault and OpenAPI routes are spared."""
+"""Faults in front of a service: the switches over HTTP, and what strikes its requests. Served only where
+`SHOP_FAULTS=1`, and to this machine alone (loopback.py). The health, fault and OpenAPI routes are spared."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Mapping
+
+from bff_service import Problem, Refusal
+from bff_service.problems import INVALID, pointed
 from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
@@ -11,8 +15,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from upstreams.kit.faults import FaultPlan, Faults, FaultState
 from upstreams.kit.loopback import loopback_only
-from upstreams.kit.operations import INVALID, dump, pointed, read_body
-from upstreams.kit.problems import Problem
 
 SPARED = ("/livez", "/readyz", "/openapi.json", "/faults", "/faults/release")
 
@@ -23,7 +25,7 @@ def fault_routes(faults: Faults) -> list[Route]:
     async def plan(request: Request) -> Response:
         if request.method == "PUT":
             try:
-                wanted = FaultPlan.model_validate_json(await read_body(request))
+                wanted = FaultPlan.model_validate_json(await request.body())
             except ValidationError as error:
                 raise INVALID.problem(errors=pointed(error)) from None
             return _state(faults.plan(wanted))
@@ -39,7 +41,40 @@ def fault_routes(faults: Faults) -> list[Route]:
 
 
 def _state(state: FaultState) -> Response:
-    return Response(dump(state), media_type="application/json")
+    return Response(state.model_dump_json(), media_type="application/json")
+
+
+class RequestFaults:
+    """The plan in force before every endpoint of a FastAPI application: `Depends(strike, scope="function")`.
+
+    refusals: by `METHOD /path` as declared, the endpoint's own refusal, which a plan may ask for.
+    """
+
+    def __init__(self, faults: Faults, refusals: Mapping[str, Refusal]) -> None:
+        self.faults = faults
+        self._refusals = refusals
+
+    async def strike(self, request: Request) -> AsyncIterator[None]:
+        """Strikes before the endpoint is called, and after its effect, before the answer leaves."""
+        path, declared = request.scope["path"], request.scope["route"].path
+        refusal = self._refusals.get(f"{request.method} {declared}")
+        plan = None
+        if path not in SPARED:
+            plan = self.faults.strike(request.method, path, declared, refusable=refusal is not None)
+        if plan is None:
+            yield
+            return
+        await self.faults.before(plan)
+        if plan.refuse:
+            request.state.refusal = refusal
+        yield
+        await self.faults.after(plan)
+
+    def refuse_if_planned(self, request: Request) -> None:
+        """For `use(before_effect=…)`: raises the planned refusal of this request."""
+        refusal = getattr(request.state, "refusal", None)
+        if refusal is not None:
+            raise refusal.problem()
 
 
 class Faulty:

@@ -5,4 +5,4 @@ from upstreams.notifications.app import build
 from upstreams.notifications.settings import NotificationsSettings
 
 if __name__ == "__main__":
-    run(build, NotificationsSettings(), port=8107)
+    run(build, NotificationsSettings())

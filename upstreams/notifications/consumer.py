@@ -11,13 +11,11 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from bff_service import is_away, redis_client, rfc3339
+from bff_service.events import PARTITIONS
 from redis.exceptions import RedisError, ResponseError
 
-from upstreams.kit import is_away
-from upstreams.kit.bus import redis_client
-from upstreams.kit.events import PARTITIONS
-from upstreams.notifications.inbox import rfc3339
-from upstreams.notifications.reception import PoisonError
+from upstreams.notifications.handler import PoisonError
 
 _log = logging.getLogger(__name__)
 GROUP: Final = "notifications"

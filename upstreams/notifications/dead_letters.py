@@ -1,5 +1,5 @@
-"""The dead letters, and which of them were replayed. Promises that a replay's mark is one commit with its effect, so
-that a letter is handled once and leaves the stream sooner or later, whatever dies in between; refuses to handle."""
+"""The dead letters, and which of them were replayed. Guarantees that a replay's mark is one commit with its effect, so
+that a letter is handled once and leaves the stream sooner or later, whatever dies in between. Refuses to handle."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from bff_service import Database, Problem, redis_client
 from redis.exceptions import RedisError
 from sqlalchemy import Boolean, Column, DateTime, MetaData, String, Table, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from upstreams.kit import Database, Problem
-from upstreams.kit.bus import redis_client
 from upstreams.notifications.consumer import DEAD
 from upstreams.notifications.models import DeadLetter
 
@@ -27,7 +26,7 @@ def _away() -> Problem:
     )
 
 
-class DeadLetterOffice:
+class DeadLetterQueue:
     """The stream of dead letters with the table `replays`; at most 1 s for each question to Redis."""
 
     def __init__(self, metadata: MetaData, redis_url: str) -> None:

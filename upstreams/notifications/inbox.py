@@ -6,8 +6,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
+from bff_service import Event, EventSource, Refusal, rfc3339
 from sqlalchemy import (
     Boolean,
     Column,
@@ -23,12 +23,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from upstreams.kit import Event, Refusal
 from upstreams.notifications.models import Notification, StatusEvent
 from upstreams.notifications.texts import Wording
 
 PAGE = 50
 MOST_BELLS = 1000
+_EVENTS = EventSource("notifications", domain="shop")
 UNKNOWN_CURSOR = Refusal(422, "unknown-cursor", "`after` is not the id of one of your notifications.")
 
 
@@ -48,27 +48,13 @@ def bell_name(owner: str) -> str:
 
 def bell_event(bell: Bell, traceparent: str | None = None) -> Event:
     """The bell as the event of the value `bell/<name>`."""
-    at = datetime.now(UTC)
-    return Event(
-        type="shop.bell.value",
-        source="/services/notifications",
-        subject=bell_name(bell.owner),
-        sequence=bell.version,
-        partition_key=bell_name(bell.owner),
-        data={
-            "version": bell.version,
-            "at": rfc3339(at),
-            "data": {"unread": bell.unread, "version": bell.version},
-        },
-        at=at,
+    return _EVENTS.value(
+        "bell",
+        bell_name(bell.owner),
+        version=bell.version,
+        data={"unread": bell.unread, "version": bell.version},
         traceparent=traceparent,
     )
-
-
-def rfc3339(at: datetime) -> str:
-    """Milliseconds in UTC, as events and answers show times; a time without a zone is one in UTC."""
-    at = at.replace(tzinfo=at.tzinfo or UTC).astimezone(UTC)
-    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class Inbox:

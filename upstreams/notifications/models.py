@@ -6,14 +6,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
+from bff_service import Text as AnyText
 from pydantic import BaseModel, ConfigDict, Field
 
 ORDER_STATUS = "shop.order.status"
 
-# U+0000 is no text to PostgreSQL, so an event with it is refused like one with a missing field.
-_NO_NUL = r"^[^\x00]*$"
-Text = Annotated[str, Field(min_length=1, max_length=255, pattern=_NO_NUL)]
-Owner = Annotated[str, Field(min_length=1, max_length=512, pattern=_NO_NUL)]
+Text = Annotated[AnyText, Field(min_length=1, max_length=255)]
+Owner = Annotated[AnyText, Field(min_length=1, max_length=512)]
 Kind = Literal["order-completed", "order-compensated", "order-rejected", "order-needs-attention"]
 
 
@@ -43,7 +42,7 @@ class StatusEvent(BaseModel):
     id: Text
     type: Literal["shop.order.status"]
     source: Text
-    subject: Annotated[str, Field(min_length=1, max_length=64, pattern=_NO_NUL)]
+    subject: Annotated[AnyText, Field(min_length=1, max_length=64)]
     traceparent: str | None = None
     data: StatusData
 

@@ -3,13 +3,18 @@ an event that nobody can handle must end somewhere."""
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import Field
 
-from upstreams.kit import ServiceSettings
+from upstreams.kit import ShopSettings
 
 
-class NotificationsSettings(ServiceSettings):
+class NotificationsSettings(ShopSettings):
     """What notifications reads beside the settings of every service."""
+
+    service: ClassVar[str] = "notifications"
+    own_port: ClassVar[int] = 8107
 
     consumer_name: str = Field(
         "notifications-0",

@@ -5,4 +5,4 @@ from upstreams.orders.app import build
 from upstreams.orders.settings import OrdersSettings
 
 if __name__ == "__main__":
-    run(build, OrdersSettings(), port=8106)
+    run(build, OrdersSettings())

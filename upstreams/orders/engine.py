@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import sqlalchemy
 from dbos import DBOS, DBOSConfig, DBOSConfiguredInstance, SetWorkflowID, WorkflowStatus, error
 
-from upstreams.orders.saga import Order, Saga, Work
+from upstreams.orders.saga import Activities, Order, Saga
 from upstreams.orders.settings import OrdersSettings
 
 # The default hashes this code, and an edit would strand every saga under way. A change of the saga's steps goes
@@ -68,15 +68,15 @@ class _Durable:
 class _Sagas(DBOSConfiguredInstance):
     """The workflow with what it works on; recovery finds the instance by its name."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, activities: Activities) -> None:
         super().__init__("orders")
-        self._work = work
+        self._activities = activities
         self.closing = asyncio.Event()
 
     # Without a bound on recoveries: a saga killed for the hundredth time is still owed its end.
     @DBOS.workflow(name=_WORKFLOW, max_recovery_attempts=None)
     async def run(self, order: Order) -> str:
-        return await Saga(_Durable(self.closing), self._work, order).run()
+        return await Saga(_Durable(self.closing), self._activities, order).run()
 
 
 class SagaEngine:
@@ -86,7 +86,7 @@ class SagaEngine:
         self._settings = settings
         self._sagas: _Sagas | None = None
 
-    async def launch(self, work: Work) -> None:
+    async def launch(self, activities: Activities) -> None:
         """Open the engine's database and take up every saga this executor left behind."""
         url = sqlalchemy.make_url(self._settings.engine_url)
         kwargs: dict[str, Any] = {}
@@ -106,7 +106,7 @@ class SagaEngine:
             notification_listener_polling_interval_sec=0.5,
         )
         DBOS(config=config)
-        self._sagas = _Sagas(work)
+        self._sagas = _Sagas(activities)
         # On the loop on purpose: DBOS then runs recovered sagas on this loop, where our clients live.
         DBOS.launch()
 

@@ -1,17 +1,17 @@
-"""Which orders processes live, as they say it in Redis. Promises that a lease ends by itself when its holder does not
-renew it; refuses to be needed for correctness: two holders at once only do the same work twice.
+"""Which orders processes live, as they say it in Redis. Guarantees that a lease ends by itself when its holder does not
+renew it. Refuses to be needed for correctness: two holders at once only do the same work twice.
 
-Keys: `orders:exec:<executor id>`, one for each living process, and `orders:watchdog`, whose value is the executor
-that looks after the others. Each lives for the lease's time.
+Keys: `orders:exec:<executor id>`, one for each living process, and `orders:recovery`, whose value is the executor
+that recovers the sagas of the others. Each lives for the lease's time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from upstreams.kit.bus import redis_client
+from bff_service import redis_client
 
-WATCHDOG = "orders:watchdog"
+RECOVERY = "orders:recovery"
 
 # Take the lease, or renew it when it is mine; 1 when it is mine now.
 _TAKE = """
@@ -35,9 +35,9 @@ class Leases:
         """Say that this process lives."""
         await self._redis.set(_lease_of(self._executor_id), 1, px=self._milliseconds)
 
-    async def watches(self) -> bool:
-        """Whether this process is the one that looks after the others."""
-        return bool(await self._take(keys=[WATCHDOG], args=[self._executor_id, self._milliseconds]))
+    async def recovers(self) -> bool:
+        """Whether this process is the one that recovers the sagas of dead ones."""
+        return bool(await self._take(keys=[RECOVERY], args=[self._executor_id, self._milliseconds]))
 
     async def living(self, executor_ids: Iterable[str]) -> set[str]:
         """Those of the executors that hold their lease."""
@@ -47,7 +47,7 @@ class Leases:
         found = await self._redis.mget([_lease_of(executor_id) for executor_id in asked])
         return {executor_id for executor_id, lease in zip(asked, found, strict=True) if lease is not None}
 
-    async def let_go(self) -> None:
+    async def release(self) -> None:
         """Say that this process ends: its sagas may be adopted at once."""
         await self._redis.delete(_lease_of(self._executor_id))
 

@@ -1,13 +1,15 @@
-"""What orders takes and answers. Promises 1 to 20 lines of 1 to 99 pieces, money in integer cents; refuses anything
+"""What orders takes and answers. Guarantees 1 to 20 lines of 1 to 99 pieces, money in integer cents. Refuses anything
 else with 422."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
+from bff_service import Text
 from pydantic import BaseModel, Field
 
-Sku = Annotated[str, Field(min_length=1, max_length=64)]
+Sku = Annotated[Text, Field(min_length=1, max_length=64)]
+OrderId = Annotated[Text, Field(min_length=1, max_length=64)]
 Status = Literal[
     "PENDING", "RUNNING", "COMPENSATING", "COMPLETED", "COMPENSATED", "REJECTED", "NEEDS_ATTENTION"
 ]
@@ -99,7 +101,7 @@ class OrdersQuery(BaseModel):
 class GiveUp(BaseModel):
     """Why an operator ends an undo that cannot be finished; kept in the order's history."""
 
-    reason: str = Field(min_length=1, max_length=500)
+    reason: Text = Field(min_length=1, max_length=500)
 
 
 class StuckOrder(BaseModel):

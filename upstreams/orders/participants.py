@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
+from bff_service import ServiceToken, TraceContext, set_trace
 
-from upstreams.kit import ServiceToken, continued, enter_hop
 from upstreams.orders.saga import Order, Outcome
 
 _log = logging.getLogger(__name__)
@@ -87,8 +87,10 @@ class Participants:
     async def act(self, action: str, order: Order) -> Outcome:
         """One attempt. Never raises for what the other side does or fails to do."""
         # Each attempt is a span of its own under the click's trace; logs of this task carry it, too.
-        enter_hop(
-            continued({"traceparent": order["traceparent"], "x-correlation-id": order["correlation_id"]})
+        set_trace(
+            TraceContext.continued(
+                {"traceparent": order["traceparent"], "x-correlation-id": order["correlation_id"]}
+            )
         )
         if self._pause_seconds:
             await asyncio.sleep(self._pause_seconds)

@@ -1,14 +1,14 @@
-"""What an order costs, from the catalog, once, before it is accepted. Promises names and prices as sold right now;
-refuses unknown products with pointers, and says whose failure it is when the catalog does not answer."""
+"""What an order costs, from the catalog, once, before it is accepted. Guarantees names and prices as sold right now.
+Refuses unknown products with pointers, and says whose failure it is when the catalog does not answer."""
 
 from __future__ import annotations
 
 import asyncio
 
 import httpx
+from bff_service import Problem, Refusal
 from pydantic import BaseModel, Field, ValidationError
 
-from upstreams.kit import Problem, Refusal
 from upstreams.orders.models import NewOrder, OrderContent, OrderLine
 
 UNKNOWN_PRODUCT = Refusal(422, "unknown-product", "The catalog does not have this product.")

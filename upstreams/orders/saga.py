@@ -87,14 +87,14 @@ class Engine(Protocol):
         """Wait, durably; ends early when this waker calls or has called."""
 
 
-class Work(Protocol):
+class Activities(Protocol):
     """The bodies of the steps; they answer with values and try again by themselves where only they can."""
 
     async def act(self, action: str, order: Order) -> Outcome:
         """One attempt of an action at its participant."""
 
-    async def tell(self, order: Order, change: Change) -> None:
-        """Write the change down and publish it."""
+    async def record_status(self, order: Order, change: Change) -> None:
+        """Write the change down together with its event."""
 
     async def cancelled(self, order_id: str, last_chance: bool) -> bool:
         """Whether the customer took the order back; with `last_chance` a later wish is refused from now on."""
@@ -125,9 +125,9 @@ def wait_before(attempt: int, policy: Policy) -> float:
 class Saga:
     """One order's way; `run` answers the status it ended with."""
 
-    def __init__(self, engine: Engine, work: Work, order: Order) -> None:
+    def __init__(self, engine: Engine, activities: Activities, order: Order) -> None:
         self._engine = engine
-        self._work = work
+        self._activities = activities
         self._order = order
         self._version = 0
 
@@ -140,12 +140,12 @@ class Saga:
                 undos.pop()  # refused for good under the action's one key: nothing of it exists or will
             if kind != "done":
                 return await self._backward(undos, leg.action, attempt, reason)
-        await self._tell("COMPLETED", LEGS[-1].action, attempt)
+        await self._record("COMPLETED", LEGS[-1].action, attempt)
         return "COMPLETED"
 
     async def _forward(self, leg: Leg) -> tuple[str, str | None, int]:
         attempt, began = 1, None
-        await self._tell("RUNNING", leg.action, attempt)
+        await self._record("RUNNING", leg.action, attempt)
         while True:
             outcome = await self._attempt(leg.action, attempt)
             began = outcome["began"] if began is None else began
@@ -163,19 +163,19 @@ class Saga:
 
     async def _backward(self, undos: list[str], action: str, attempt: int, reason: str | None) -> str:
         if not undos:
-            await self._tell("REJECTED", action, attempt, reason)
+            await self._record("REJECTED", action, attempt, reason)
             return "REJECTED"
         for undo in reversed(undos):
             done, attempt = await self._undo(undo, reason)
             if not done:
                 return "NEEDS_ATTENTION"
-        await self._tell("COMPENSATED", undos[0], attempt, reason)
+        await self._record("COMPENSATED", undos[0], attempt, reason)
         return "COMPENSATED"
 
     async def _undo(self, undo: str, reason: str | None) -> tuple[bool, int]:
         policy = self._order["policy"]
         attempt, began = 1, None
-        await self._tell("COMPENSATING", undo, attempt, reason)
+        await self._record("COMPENSATING", undo, attempt, reason)
         while True:
             outcome = await self._attempt(undo, attempt)
             if outcome["kind"] == "done":
@@ -189,28 +189,32 @@ class Saga:
             if words is not None:
                 # Not undone, so never COMPENSATED: it keeps needing attention, only no longer ours.
                 error = outcome["reason"]
-                await self._tell("NEEDS_ATTENTION", undo, attempt - 1, GIVEN_UP, last_error=error, note=words)
+                await self._record(
+                    "NEEDS_ATTENTION", undo, attempt - 1, GIVEN_UP, last_error=error, note=words
+                )
                 return False, attempt - 1
 
     async def _attempt(self, action: str, attempt: int) -> Outcome:
-        return await self._engine.step(f"{action}-{attempt}", self._work.act, action, self._order)
+        return await self._engine.step(f"{action}-{attempt}", self._activities.act, action, self._order)
 
     async def _rest(self, status: str, step: str, attempt: int, reason: str | None, failed: Outcome) -> None:
         """Say when the next attempt comes and why there is one, and wait for it."""
         wait = wait_before(attempt - 1, self._order["policy"])
-        await self._tell(
+        await self._record(
             status, step, attempt, reason, next_try_at=failed["ended"] + wait, last_error=failed["reason"]
         )
         await self._engine.rest(wait, FORWARD if status == "RUNNING" else BACKWARD)
 
     async def _cancelled(self, leg: Leg, attempt: int, *, last_chance: bool) -> bool:
         name = f"cancelled-{leg.action}-{attempt}"
-        return await self._engine.step(name, self._work.cancelled, self._order["id"], last_chance)
+        return await self._engine.step(name, self._activities.cancelled, self._order["id"], last_chance)
 
     async def _given_up(self, undo: str, attempt: int) -> str | None:
-        return await self._engine.step(f"given-up-{undo}-{attempt}", self._work.given_up, self._order["id"])
+        return await self._engine.step(
+            f"given-up-{undo}-{attempt}", self._activities.given_up, self._order["id"]
+        )
 
-    async def _tell(
+    async def _record(
         self,
         status: str,
         step: str | None,
@@ -232,4 +236,4 @@ class Saga:
             last_error=last_error,
             note=note,
         )
-        await self._engine.step(f"tell-{self._version}", self._work.tell, self._order, change)
+        await self._engine.step(f"tell-{self._version}", self._activities.record_status, self._order, change)

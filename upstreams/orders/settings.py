@@ -1,23 +1,32 @@
-"""Orders' settings, from the environment. Promises bounded times and a stable name for this process; refuses a
+"""Orders' settings, from the environment. Guarantees bounded times and a stable name for this process. Refuses a
 waiting time that never ends. What a saga needs of them travels in its input, so an edit never changes a running
 one."""
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import Field, SecretStr
 from sqlalchemy import make_url
 
-from upstreams.kit import ServiceSettings
+from upstreams.kit import ShopSettings
 
 
-class OrdersSettings(ServiceSettings):
+class OrdersSettings(ShopSettings):
     """What orders reads beside the settings of every service."""
 
+    service: ClassVar[str] = "orders"
+    own_port: ClassVar[int] = 8106
+
+    catalog_url: str = "http://localhost:8102"
+    inventory_url: str = "http://localhost:8103"
+    payments_url: str = "http://localhost:8104"
+    shipping_url: str = "http://localhost:8105"
     orders_client_secret: SecretStr = SecretStr("demo-only-secret")
     engine_database_url: str | None = Field(
         None,
-        description="the engine's own database (a synchronous SQLAlchemy URL); None: the one of DATABASE_URL if that "
-        "is a server, else a SQLite file of its own in data_dir",
+        description="the engine's own database (a synchronous SQLAlchemy URL); None: that of the orders if it is a "
+        "server, else a SQLite file of its own in data_dir",
     )
     executor_id: str = Field(
         "orders-0", description="stable and unique for each process: it gets its sagas back"
@@ -39,21 +48,21 @@ class OrdersSettings(ServiceSettings):
         gt=0,
         description="an undo failing for longer, or an order without news for longer, needs attention",
     )
-    watchdog: bool | None = Field(
+    orphan_recovery: bool | None = Field(
         None,
-        description="look after the sagas of other orders processes; None: when the engine's database is a server",
+        description="finish the sagas of dead orders processes; None: when the engine's database is a server",
     )
     lease_seconds: float = Field(
         3.0, ge=0.3, le=60, description="without a sign of life for so long, a process may be dead"
     )
 
     @property
-    def watches(self) -> bool:
-        """Whether this process has a watchdog: a SQLite file has one process, nobody could adopt its sagas."""
+    def recovers_orphans(self) -> bool:
+        """Whether this process finishes the sagas of dead ones: a SQLite file has one process, and nobody to do it."""
         return (
             make_url(self.engine_url).get_backend_name() != "sqlite"
-            if self.watchdog is None
-            else self.watchdog
+            if self.orphan_recovery is None
+            else self.orphan_recovery
         )
 
     @property
@@ -67,7 +76,7 @@ class OrdersSettings(ServiceSettings):
             return self.engine_database_url
         if (
             self.database_url is not None
-            and (url := make_url(self.database_of("orders"))).get_backend_name() != "sqlite"
+            and (url := make_url(self.own_database_url)).get_backend_name() != "sqlite"
         ):
             return url.set(drivername=url.get_backend_name()).render_as_string(hide_password=False)
         return f"sqlite:///{self.data_dir / 'orders-engine.db'}"

@@ -1,78 +1,74 @@
-"""Payments' API. Promises commits that survive a power cut and one charge for an order; shows a charge to the
-orders service and to its owner, and refuses to show it to anyone else."""
+"""Payments' API. Guarantees commits that survive a power cut and one charge for an order. Shows a charge to the orders
+service and to its owner, and refuses to show it to anyone else."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Annotated, Final
 
+from bff_service import NOT_FOUND, Caller, Database, IdempotencyKeys, Once, Reading, RequireScope, refusals
+from fastapi import Depends, FastAPI, Response
 from sqlalchemy import MetaData
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from upstreams.kit import NOT_FOUND, Ask, Nothing, Service, ServiceSettings
-from upstreams.payments.ledger import CANCELLED, CARD_DECLINED, DIFFERS, Ledger
-from upstreams.payments.models import Captured, Charge, Charges, NewCharge, Refunded
+from upstreams.kit import shop_service
+from upstreams.payments.charges import CANCELLED, CARD_DECLINED, DIFFERS, Charges
+from upstreams.payments.models import Captured, Charge, ChargeList, NewCharge, OrderId, Refunded
+from upstreams.payments.settings import PaymentsSettings
 
 BAD_CARDS: Final = ("bruno",)
+SAGA: Final = Depends(RequireScope("saga"))
+SagaOrPerson = Annotated[Caller, Depends(RequireScope("saga", or_person=True))]
 
 
-def build(settings: ServiceSettings) -> Service:
+def build(settings: PaymentsSettings) -> FastAPI:
     """The payments service on its own database."""
     metadata = MetaData()
-    ledger = Ledger(metadata)
-    service = Service(
-        "payments", team="Payments", contact="#payments", settings=settings, metadata=metadata, durable=True
+    charges = Charges(metadata)
+    keys = IdempotencyKeys(metadata)
+    database = Database(settings.own_database_url, metadata, durable=True)
+
+    async def seed() -> None:
+        async with database.write() as db:
+            await charges.seed(db, BAD_CARDS)
+
+    app = shop_service(
+        settings, database, keys, prepare=seed, planned_refusals={"POST /charges": CARD_DECLINED}
     )
 
-    async def charge(ask: Ask[NewCharge]) -> Captured:
-        return await ledger.charge(ask.db, ask.input)
+    @app.post(
+        "/charges",
+        status_code=201,
+        response_model=Captured,
+        responses=refusals(CARD_DECLINED, CANCELLED, DIFFERS),
+        dependencies=[SAGA],
+        summary="Charge an order's owner, once",
+    )
+    async def charge(asked: NewCharge, once: Once) -> Response:
+        return await once(lambda db: charges.charge(db, asked))
 
-    async def refund(ask: Ask[Nothing]) -> Refunded:
-        await ledger.refund(ask.db, ask.path["order_id"])
-        return Refunded(order_id=ask.path["order_id"])
+    @app.post(
+        "/charges/{order_id}/refund",
+        response_model=Refunded,
+        dependencies=[SAGA],
+        summary="Give an order's money back",
+    )
+    async def refund(order_id: OrderId, once: Once) -> Response:
+        async def effect(db: AsyncConnection) -> Refunded:
+            await charges.refund(db, order_id)
+            return Refunded(order_id=order_id)
 
-    async def find_charge(ask: Ask[Nothing]) -> Charge:
-        owner = None if "saga" in ask.caller.scopes else ask.caller.id
-        found = await ledger.find(ask.db, ask.path["order_id"], owner)
+        return await once(effect)
+
+    @app.get("/charges/{order_id}", responses=refusals(NOT_FOUND), summary="An order's charge")
+    async def find_charge(order_id: OrderId, caller: SagaOrPerson, db: Reading) -> Charge:
+        owner = None if "saga" in caller.scopes else caller.id
+        found = await charges.find(db, order_id, owner)
         if found is None:
             raise NOT_FOUND.problem("There is no such charge.")
         return found
 
-    async def list_charges(ask: Ask[Nothing]) -> Charges:
-        return Charges(charges=await ledger.all(ask.db))
+    @app.get("/charges", dependencies=[SAGA], summary="Every charge")
+    async def list_charges(db: Reading) -> ChargeList:
+        return ChargeList(charges=await charges.all(db))
 
-    async def seed() -> None:
-        async with service.database.write() as db:
-            await ledger.seed(db, BAD_CARDS)
-
-    service.on_start(seed)
-    service.post(
-        "/charges",
-        charge,
-        takes=NewCharge,
-        answers=Captured,
-        status=201,
-        scope="saga",
-        refuses=(CARD_DECLINED, CANCELLED, DIFFERS),
-        summary="Charge an order's owner, once",
-    )
-    service.post(
-        "/charges/{order_id}/refund",
-        refund,
-        takes=Nothing,
-        answers=Refunded,
-        scope="saga",
-        summary="Give an order's money back",
-    )
-    service.get(
-        "/charges/{order_id}",
-        find_charge,
-        takes=Nothing,
-        answers=Charge,
-        scope="saga",
-        or_person=True,
-        refuses=(NOT_FOUND,),
-        summary="An order's charge",
-    )
-    service.get(
-        "/charges", list_charges, takes=Nothing, answers=Charges, scope="saga", summary="Every charge"
-    )
-    return service
+    return app

@@ -1,12 +1,13 @@
-"""What payments takes and answers. Promises amounts in integer cents; refuses zero, negative and absurd ones."""
+"""What payments takes and answers. Guarantees amounts in integer cents. Refuses zero, negative and absurd ones."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
+from bff_service import Text
 from pydantic import BaseModel, Field
 
-OrderId = Annotated[str, Field(min_length=1, max_length=64)]
+OrderId = Annotated[Text, Field(min_length=1, max_length=64)]
 Cents = Annotated[int, Field(ge=1, le=1_000_000_000)]
 Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
 
@@ -15,7 +16,7 @@ class NewCharge(BaseModel):
     """Take `amount_cents` of `currency` (ISO 4217) from the card of `owner`, a principal's id."""
 
     order_id: OrderId
-    owner: str = Field(min_length=1, max_length=512)
+    owner: Text = Field(min_length=1, max_length=512)
     amount_cents: Cents
     currency: Currency
 
@@ -39,5 +40,5 @@ class Charge(BaseModel):
     currency: Currency
 
 
-class Charges(BaseModel):
+class ChargeList(BaseModel):
     charges: list[Charge]

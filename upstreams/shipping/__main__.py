@@ -1,7 +1,8 @@
 """`python -m upstreams.shipping` serves shipping on port 8105."""
 
-from upstreams.kit import ServiceSettings, run
+from upstreams.kit import run
 from upstreams.shipping.app import build
+from upstreams.shipping.settings import ShippingSettings
 
 if __name__ == "__main__":
-    run(build, ServiceSettings(), port=8105)
+    run(build, ShippingSettings())

@@ -1,12 +1,13 @@
-"""What shipping takes and answers. Promises weights in grams and prices in integer cents; refuses other ranges."""
+"""What shipping takes and answers. Guarantees weights in grams and prices in integer cents. Refuses other ranges."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
+from bff_service import Text
 from pydantic import BaseModel, Field
 
-OrderId = Annotated[str, Field(min_length=1, max_length=64)]
+OrderId = Annotated[Text, Field(min_length=1, max_length=64)]
 
 
 class EstimateQuery(BaseModel):
@@ -23,13 +24,13 @@ class Estimate(BaseModel):
 
 
 class Line(BaseModel):
-    sku: str = Field(min_length=1, max_length=64)
+    sku: Text = Field(min_length=1, max_length=64)
     quantity: int = Field(ge=1, le=99)
 
 
 class NewShipment(BaseModel):
     order_id: OrderId
-    owner: str = Field(min_length=1, max_length=512)
+    owner: Text = Field(min_length=1, max_length=512)
     lines: list[Line] = Field(min_length=1, max_length=20)
 
 
@@ -53,5 +54,5 @@ class Shipment(BaseModel):
     lines: list[Line]
 
 
-class Shipments(BaseModel):
+class ShipmentList(BaseModel):
     shipments: list[Shipment]

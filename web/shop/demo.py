@@ -54,26 +54,26 @@ HOOK_SECRET = "demo-only-secret-of-the-catalog"  # noqa: S105 - the same
 def service_environment(redis_url: str, data: Path) -> dict[str, str]:
     """The environment of every service of the demo."""
     return {
-        "DATA_DIR": str(data),
-        "REDIS_URL": redis_url,
-        "FAULTS": "1",
-        "IDENTITY_URL": ISSUER,
-        "GATEWAY_KEYS_URL": f"http://127.0.0.1:{ADMIN}/.well-known/jwks.json",
-        "GATEWAY_ISSUER": PUBLIC,
-        "BFF_REDIRECT_URIS": f"{PUBLIC}/bff/callback",
-        "BFF_POST_LOGOUT_REDIRECT_URIS": f"{PUBLIC}/",
-        "BFF_CLIENT_SECRET": SECRET,
-        "ORDERS_CLIENT_SECRET": SECRET,
-        "OPERATOR_CLIENT_SECRET": SECRET,
-        "STEP_PAUSE_MS": "700",
-        "EDITING": "1",
-        "WEBHOOK_URL": f"http://127.0.0.1:{GATEWAY}/bff/changes/catalog",
-        "WEBHOOK_SECRET": HOOK_SECRET,
+        "SHOP_DATA_DIR": str(data),
+        "SHOP_REDIS_URL": redis_url,
+        "SHOP_FAULTS": "1",
+        "SHOP_IDENTITY_URL": ISSUER,
+        "SHOP_GATEWAY_KEYS_URL": f"http://127.0.0.1:{ADMIN}/.well-known/jwks.json",
+        "SHOP_GATEWAY_ISSUER": PUBLIC,
+        "SHOP_BFF_REDIRECT_URIS": f"{PUBLIC}/bff/callback",
+        "SHOP_BFF_POST_LOGOUT_REDIRECT_URIS": f"{PUBLIC}/",
+        "SHOP_BFF_CLIENT_SECRET": SECRET,
+        "SHOP_ORDERS_CLIENT_SECRET": SECRET,
+        "SHOP_OPERATOR_CLIENT_SECRET": SECRET,
+        "SHOP_STEP_PAUSE_MS": "700",
+        "SHOP_EDITING": "1",
+        "SHOP_WEBHOOK_URL": f"http://127.0.0.1:{GATEWAY}/bff/changes/catalog",
+        "SHOP_WEBHOOK_SECRET": HOOK_SECRET,
         # In a demonstration, ten attempts a quarter of a minute apart would take too long.
-        "RETRY_CAP_SECONDS": "8",
-        "ATTENTION_ATTEMPTS": "5",
+        "SHOP_RETRY_CAP_SECONDS": "8",
+        "SHOP_ATTENTION_ATTEMPTS": "5",
         **{
-            f"{name.upper()}_URL": f"http://127.0.0.1:{port}"
+            f"SHOP_{name.upper()}_URL": f"http://127.0.0.1:{port}"
             for name, port in PORTS.items()
             if name != "identity"
         },

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx
+from bff_service import Problem
 from httpx_aiohttp import AiohttpTransport
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -22,7 +23,6 @@ from starlette.types import Receive, Scope, Send
 
 from bff import Gateway
 from upstreams.kit.loopback import loopback_only
-from upstreams.kit.problems import Problem
 
 from .desk import Desk
 from .embedded import Store

@@ -67,7 +67,7 @@ class Fleet:
         with (self.logs / f"{service.name}.log").open("ab") as log:
             service.process = subprocess.Popen(  # noqa: S603 - our own module, no shell
                 [sys.executable, "-m", f"upstreams.{service.name}"],
-                env={**os.environ, **self.environment, "PORT": str(service.port)},
+                env={**os.environ, **self.environment, "SHOP_PORT": str(service.port)},
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 # Ctrl-C must reach only this process, which then ends the others in order.

@@ -1,5 +1,5 @@
-"""The stock and its reservations, as rules over one transaction. Promises that stock is never negative, that several
-lines are reserved all or not at all, and one effect for each order; refuses a reservation after its release."""
+"""The stock and its reservations, as rules over one transaction. Guarantees that stock is never negative, that several
+lines are reserved all or not at all, and one effect for each order. Refuses a reservation after its release."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from bff_service import Refusal
 from sqlalchemy import JSON, CheckConstraint, Column, Integer, MetaData, String, Table, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from upstreams.inventory.models import Level, Line, NewReservation, Reservation
-from upstreams.kit import Refusal
 
 OUT_OF_STOCK: Final = Refusal(409, "out-of-stock", "There is not enough in stock.", final=True)
 CANCELLED: Final = Refusal(409, "cancelled", "This order's reservation was released before.", final=True)
 DIFFERS: Final = Refusal(409, "order-differs", "This order has a reservation of other lines.", final=True)
 
 
-class Ledger:
+class Stock:
     """The tables `levels` and `reservations`; each method runs in the caller's transaction."""
 
     def __init__(self, metadata: MetaData) -> None:

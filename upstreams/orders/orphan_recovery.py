@@ -1,6 +1,6 @@
-"""Orders processes look after each other: the sagas of a dead one are finished by the living.
+"""Orphan recovery: the sagas of a dead orders process are finished by the living.
 
-Promises that sagas of an executor without a lease are adopted some two leases after its death, by one process at a
+Guarantees that sagas of an executor without a lease are adopted some two leases after its death, by one process at a
 time. Refuses to adopt anything while Redis is away, and to trust a single look: after an outage of Redis nobody has a
 lease for a moment, and nobody is dead. An executor taken for dead that lives does no harm: the engine lets one of two
 runs of a saga record each step, and the other one ends.
@@ -26,7 +26,7 @@ _AWAY = (RedisError, SQLAlchemyError, EngineAway, OSError, TimeoutError)
 
 
 class Sagas(Protocol):
-    """What the watchdog needs of the engine."""
+    """What orphan recovery needs of the engine."""
 
     async def owed(self) -> dict[str, list[str]]:
         """The sagas under way at other executors, by executor id."""
@@ -51,8 +51,8 @@ class Absences:
         self._since = {}
 
 
-class Watchdog:
-    """Renews this process's lease, and looks after the others while it holds the watchdog's.
+class OrphanRecovery:
+    """Renews this process's lease, and adopts the sagas of dead processes while it holds the lease of recovery.
 
     `begin` starts the orders that were accepted and never started. Both loops turn three times a lease.
     """
@@ -78,25 +78,25 @@ class Watchdog:
         with contextlib.suppress(RedisError, OSError, TimeoutError):
             await self._leases.renew()
 
-    async def beat(self) -> None:
+    async def renew(self) -> None:
         """Renew the lease for ever."""
         while True:
             await self.announce()
             await asyncio.sleep(self._period)
 
-    async def watch(self) -> None:
-        """Look after the others for ever."""
+    async def recover(self) -> None:
+        """Recover orphans for ever."""
         while True:
             try:
-                await self.look()
+                await self.recover_once()
             except _AWAY as error:
                 self._absences.forget()
-                _log.warning("the watchdog sees nothing", extra={"reason": repr(error)})
+                _log.warning("orphans cannot be looked for", extra={"reason": repr(error)})
             await asyncio.sleep(self._period)
 
-    async def look(self) -> list[str]:
-        """One look; answers the ids of the sagas adopted. Raises when Redis or a database does not answer."""
-        if not await self._leases.watches():
+    async def recover_once(self) -> list[str]:
+        """One turn; answers the ids of the sagas adopted. Raises when Redis or a database does not answer."""
+        if not await self._leases.recovers():
             self._absences.forget()
             return []
         await self._begin()
@@ -112,5 +112,5 @@ class Watchdog:
 
     async def close(self) -> None:
         with contextlib.suppress(RedisError, OSError, TimeoutError):
-            await self._leases.let_go()
+            await self._leases.release()
         await self._leases.close()

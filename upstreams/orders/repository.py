@@ -1,6 +1,6 @@
-"""The order book: each order's state and everything that happened to it, in the service's own database.
+"""The repository of orders: each order's state and everything that happened to it, in the service's own database.
 
-Promises that a history only grows, that a state never goes back to an older version, and that a wish to cancel is
+Guarantees that a history only grows, that a state never goes back to an older version, and that a wish to cancel is
 either noted in time or refused, never lost. Refuses to decide what happens next: the saga does. Knows no engine.
 """
 
@@ -47,7 +47,7 @@ def told_time(seconds: float | None) -> str | None:
     return None if seconds is None else rfc3339(seconds)
 
 
-class Book:
+class OrderRepository:
     """The tables `orders` and `history`; each method runs in the caller's transaction."""
 
     def __init__(self, metadata: MetaData, clock: Callable[[], float] = time.time) -> None:
@@ -119,17 +119,17 @@ class Book:
             raise RuntimeError("an order just written is not there")
         return row
 
-    async def write(self, db: AsyncConnection, order: Order, change: Change) -> float:
-        """Write a change down once; answers the time it has, which a repeat does not move."""
+    async def record(self, db: AsyncConnection, order: Order, change: Change) -> float | None:
+        """Write a change down once; answers its time, None when it was written before."""
         history, orders = self.history, self.orders
         await self.open(db, order)
         known = select(history.c.at).where(
             history.c.order_id == order["id"], history.c.version == change["version"]
         )
-        at = (await db.execute(known)).scalar()
-        if at is None:
-            at = self._clock()
-            await db.execute(insert(history).values(order_id=order["id"], at=at, **change))
+        if (await db.execute(known)).first() is not None:
+            return None
+        at = self._clock()
+        await db.execute(insert(history).values(order_id=order["id"], at=at, **change))
         await db.execute(
             update(orders)
             .where(orders.c.id == order["id"], orders.c.version < change["version"])
@@ -139,7 +139,7 @@ class Book:
                 **{name: value for name, value in change.items() if name != "note"},
             )
         )
-        return float(at)
+        return at
 
     async def ask_to_cancel(self, db: AsyncConnection, order_id: str) -> bool:
         """Note the wish; False when it comes too late."""

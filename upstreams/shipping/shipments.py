@@ -1,4 +1,4 @@
-"""Parcels, as rules over one transaction. Promises at most one parcel for an order, whatever is sent again; refuses a
+"""Parcels, as rules over one transaction. Guarantees at most one parcel for an order, whatever is sent again. Refuses a
 booking that comes after its cancellation."""
 
 from __future__ import annotations
@@ -6,11 +6,11 @@ from __future__ import annotations
 import uuid
 from typing import Any, Final
 
+from bff_service import Refusal
 from sqlalchemy import JSON, Column, MetaData, String, Table, insert, select, update
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from upstreams.kit import Refusal
 from upstreams.shipping.models import Booked, Estimate, NewShipment, Shipment
 
 NO_CARRIER: Final = Refusal(409, "no-carrier", "No carrier takes this parcel.", final=True)
@@ -31,7 +31,7 @@ def estimate(weight_g: int) -> Estimate:
     )
 
 
-class Ledger:
+class Shipments:
     """The table `shipments`; each method runs in the caller's transaction.
 
     A row without `shipment_id` is the tombstone of a cancellation that came before its booking.

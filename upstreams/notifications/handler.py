@@ -1,5 +1,5 @@
-"""One event in, at most one notification out. Promises that handling is one transaction with the bell's event and
-may be repeated at any point; refuses an event it cannot understand as poison, for trying again would not help."""
+"""One event in, at most one notification out. Guarantees that handling is one transaction with the bell's event and
+may be repeated at any point. Refuses an event it cannot understand as poison, for trying again would not help."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
+from bff_service import Database, Outbox, TraceContext, is_away, set_trace
+from bff_service.problems import pointed
 from pydantic import ValidationError
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from upstreams.kit import Database, Outbox, continued, enter_hop, is_away
 from upstreams.kit.faults import FaultPlan, Faults
-from upstreams.kit.operations import pointed
 from upstreams.notifications.inbox import Inbox, bell_event
 from upstreams.notifications.models import ORDER_STATUS, AnyEvent, StatusEvent
 from upstreams.notifications.texts import wording_of
@@ -42,7 +42,7 @@ def understood(body: bytes) -> StatusEvent | None:
         raise PoisonError(f"not an event of an order: {wrong}"[:500]) from None
 
 
-class Reception:
+class EventHandler:
     """Handles events. `faults` (None: there are none) may strike them as `EVENT <type>`."""
 
     def __init__(self, database: Database, inbox: Inbox, outbox: Outbox, faults: Faults | None) -> None:
@@ -57,19 +57,18 @@ class Reception:
         Raises PoisonError, or whatever else handling failed of; nothing is written then.
         """
         # The logs of one event must not carry the trace of the one before.
-        enter_hop(continued({}))
+        set_trace(TraceContext.continued({}))
         event = understood(body)
         if event is None:
             return
-        enter_hop(continued({"traceparent": event.traceparent or ""}))
+        set_trace(TraceContext.continued({"traceparent": event.traceparent or ""}))
         plan = await self._before(event)
         await self._until_there(lambda: self._taken(event))
-        self._outbox.wake()
         if self._faults is not None and plan is not None:
             await self._faults.after(plan)
 
     async def handle_in(self, db: AsyncConnection, body: bytes) -> None:
-        """Handle the event in the caller's transaction, who wakes the outbox after the commit."""
+        """Handle the event in the caller's transaction."""
         event = understood(body)
         if event is not None:
             await self._before(event)
@@ -102,7 +101,7 @@ class Reception:
             return
         bell = await self._inbox.take(db, event, wording)
         if bell is not None:
-            await self._outbox.add(db, bell_event(bell, event.traceparent))
+            await self._outbox.add(db, bell_event(bell, event.traceparent).message())
 
     async def _until_there(self, body: Callable[[], Awaitable[None]]) -> None:
         wait = 0.05

@@ -1,4 +1,4 @@
-"""Leases and the watchdog, with a real Redis and an engine of a few lines."""
+"""Leases and orphan recovery, with a real Redis and an engine of a few lines."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from redis.exceptions import RedisError
 
 from tests.conftest import Valkey
 from upstreams.orders.leases import Leases
+from upstreams.orders.orphan_recovery import Absences, OrphanRecovery
 from upstreams.orders.settings import OrdersSettings
-from upstreams.orders.watchdog import Absences, Watchdog
 
 LEASE = 3.0
 
@@ -53,12 +53,14 @@ async def lease_of(redis_url: str) -> AsyncIterator[Callable[[str], Leases]]:
         await leases.close()
 
 
-def a_watchdog(sagas: Sagas, leases: Leases, clock: Clock, begun: list[float] | None = None) -> Watchdog:
+def a_recovery(
+    sagas: Sagas, leases: Leases, clock: Clock, begun: list[float] | None = None
+) -> OrphanRecovery:
     async def begin() -> None:
         if begun is not None:
             begun.append(clock())
 
-    return Watchdog(sagas, leases, begin, lease_seconds=LEASE, clock=clock)
+    return OrphanRecovery(sagas, leases, begin, lease_seconds=LEASE, clock=clock)
 
 
 def test_an_executor_is_dead_only_after_it_was_missing_for_the_grace() -> None:
@@ -73,18 +75,18 @@ def test_an_executor_is_dead_only_after_it_was_missing_for_the_grace() -> None:
     assert absences.dead({"a"}, set(), 20.0) == set()
 
 
-async def test_one_process_is_the_watchdog_and_another_takes_over_when_its_lease_expires(
+async def test_one_process_recovers_and_another_takes_over_when_its_lease_expires(
     redis_url: str, lease_of: Callable[[str], Leases]
 ) -> None:
     first, second = lease_of("one"), lease_of("two")
-    assert await first.watches()
-    assert not await second.watches()
-    assert await first.watches()
+    assert await first.recovers()
+    assert not await second.recovers()
+    assert await first.recovers()
     async with Redis.from_url(redis_url) as redis:
-        assert 0 < await redis.pttl("orders:watchdog") <= LEASE * 1000
-        await redis.delete("orders:watchdog")
-    assert await second.watches()
-    assert not await first.watches()
+        assert 0 < await redis.pttl("orders:recovery") <= LEASE * 1000
+        await redis.delete("orders:recovery")
+    assert await second.recovers()
+    assert not await first.recovers()
 
 
 async def test_leases_live_as_long_as_they_are_renewed(
@@ -97,7 +99,7 @@ async def test_leases_live_as_long_as_they_are_renewed(
         assert 0 < await redis.pttl("orders:exec:one") <= LEASE * 1000
     assert await two.living(["one", "two", "three"]) == {"one"}
     assert await two.living([]) == set()
-    await one.let_go()
+    await one.release()
     assert await two.living(["one"]) == set()
 
 
@@ -106,44 +108,44 @@ async def test_only_sagas_of_dead_processes_are_adopted_and_only_by_the_lease_ho
 ) -> None:
     clock, sagas, begun = Clock(), Sagas(dead=["d1", "d2"], alive=["a1"]), list[float]()
     holder, other, alive = lease_of("holder"), lease_of("other"), lease_of("alive")
-    watchdog = a_watchdog(sagas, holder, clock, begun)
-    idle = a_watchdog(sagas, other, clock)
+    recovery = a_recovery(sagas, holder, clock, begun)
+    idle = a_recovery(sagas, other, clock)
     await alive.renew()
-    assert await watchdog.look() == []
+    assert await recovery.recover_once() == []
     for _ in range(3):
         clock.now += 1.0
-        assert await idle.look() == []
+        assert await idle.recover_once() == []
         if clock.now < 102.0:
-            assert await watchdog.look() == []
-    assert await watchdog.look() == ["d1", "d2"]
+            assert await recovery.recover_once() == []
+    assert await recovery.recover_once() == ["d1", "d2"]
     assert sagas.adopted == ["d1", "d2"]
-    assert await watchdog.look() == []
+    assert await recovery.recover_once() == []
     assert begun == [100.0, 101.0, 103.0, 103.0]
 
 
 async def test_after_an_outage_of_redis_no_process_counts_as_dead(own_valkey: Valkey) -> None:
     clock, sagas = Clock(), Sagas(dead=["d1"])
     leases = Leases(own_valkey.url, "holder", seconds=0.3)
-    watchdog = Watchdog(sagas, leases, _nothing, lease_seconds=0.3, clock=clock)
+    recovery = OrphanRecovery(sagas, leases, _nothing, lease_seconds=0.3, clock=clock)
     try:
-        assert await watchdog.look() == []
+        assert await recovery.recover_once() == []
         own_valkey.stop()
         with pytest.raises((RedisError, OSError)):
-            await watchdog.look()
+            await recovery.recover_once()
         async with asyncio.timeout(60):
             async with asyncio.TaskGroup() as group:
-                loops = [group.create_task(watchdog.beat()), group.create_task(watchdog.watch())]
+                loops = [group.create_task(recovery.renew()), group.create_task(recovery.recover())]
                 await asyncio.sleep(0.3)  # both loops run and find nothing; neither ends
                 assert not any(loop.done() for loop in loops)
                 for loop in loops:
                     loop.cancel()
         clock.now += 60.0
         own_valkey.start()
-        assert await watchdog.look() == []
+        assert await recovery.recover_once() == []
         clock.now += 0.25
-        assert await watchdog.look() == ["d1"]
+        assert await recovery.recover_once() == ["d1"]
     finally:
-        await watchdog.close()
+        await recovery.close()
 
 
 async def _nothing() -> None:
@@ -151,13 +153,15 @@ async def _nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "watches"),
+    ("given", "recovers"),
     [
         ({}, False),
-        ({"watchdog": True}, True),
-        ({"database_url": "postgresql+asyncpg://u:p@db/orders"}, True),
-        ({"database_url": "postgresql+asyncpg://u:p@db/orders", "watchdog": False}, False),
+        ({"orphan_recovery": True}, True),
+        ({"database_url": "postgresql+asyncpg://u:p@db/{service}"}, True),
+        ({"database_url": "postgresql+asyncpg://u:p@db/{service}", "orphan_recovery": False}, False),
     ],
 )
-def test_the_watchdog_is_for_processes_on_one_database_server(given: dict[str, Any], watches: bool) -> None:
-    assert OrdersSettings(data_dir=Path("d"), **given).watches is watches
+def test_orphan_recovery_is_for_processes_on_one_database_server(
+    given: dict[str, Any], recovers: bool
+) -> None:
+    assert OrdersSettings(data_dir=Path("d"), **given).recovers_orphans is recovers

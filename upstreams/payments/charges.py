@@ -1,5 +1,5 @@
-"""Charges and refunds, as rules over one transaction. Promises at most one charge for an order, whatever is sent
-again; refuses bad cards, and a charge that comes after its refund."""
+"""Charges and refunds, as rules over one transaction. Guarantees at most one charge for an order, whatever is sent
+again. Refuses bad cards, and a charge that comes after its refund."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import uuid
 from collections.abc import Iterable
 from typing import Any, Final
 
+from bff_service import Refusal
 from sqlalchemy import BigInteger, Column, MetaData, String, Table, insert, select, update
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from upstreams.kit import Refusal
 from upstreams.payments.models import Captured, Charge, NewCharge
 
 CARD_DECLINED: Final = Refusal(402, "card-declined", "The bank declines this card.", final=True)
@@ -22,7 +22,7 @@ DIFFERS: Final = Refusal(
 MOST_LISTED: Final = 10_000
 
 
-class Ledger:
+class Charges:
     """The tables `charges` and `bad_cards`; each method runs in the caller's transaction.
 
     A row without `charge_id` is the tombstone of a refund that came before its charge.
