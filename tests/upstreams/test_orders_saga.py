@@ -10,8 +10,10 @@ from typing import Any, TypeVar
 
 import pytest
 
+from upstreams.orders.execution import BACKWARD, CONTINUED, FORWARD, SagaExecution
 from upstreams.orders.participants import ACTIONS
-from upstreams.orders.saga import BACKWARD, FORWARD, LEGS, Change, Order, Outcome, Policy, Saga, wait_before
+from upstreams.orders.retry import Policy, pause_before
+from upstreams.orders.saga import STEPS, Change, Continuation, Done, Failed, Order, Outcome, Refused
 from upstreams.orders.settings import OrdersSettings
 
 T = TypeVar("T")
@@ -37,6 +39,7 @@ class Memory:
         self.rests: list[tuple[float, str]] = []
         self.die_at = die_at
         self.after_body = after_body
+        self.continued: list[Continuation] = []
 
     async def step(self, name: str, body: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
         assert name not in self.names, f"two steps are called {name}"
@@ -57,6 +60,9 @@ class Memory:
     async def rest(self, seconds: float, waker: str) -> None:
         self.rests.append((seconds, waker))
 
+    async def continue_as(self, order: Order, continuation: Continuation) -> None:
+        self.continued.append(json.loads(json.dumps(continuation)))
+
     def again(self) -> None:
         """A new process with the same memory."""
         self.names = []
@@ -72,6 +78,7 @@ class World:
         self.done: list[str] = []
         self.attempts: list[str] = []
         self.told: dict[int, Change] = {}
+        self.runs: list[int] = []
         self.closed = False
         self.now = 0.0
         self.seconds_an_attempt = 1.0
@@ -86,10 +93,14 @@ class World:
         kind = kinds.pop(0) if kinds else "done"
         if kind == "done" and action not in self.done:
             self.done.append(action)
-        reason = None if kind == "done" else f"{action}-{kind}"
-        return Outcome(kind=kind, reason=reason, began=began, ended=self.now)
+        if kind == "done":
+            return Done(kind="done", began=began, ended=self.now)
+        if kind == "refused":
+            return Refused(kind="refused", reason=f"{action}-refused", began=began, ended=self.now)
+        return Failed(kind="failed", reason=f"{action}-failed", began=began, ended=self.now)
 
-    async def record_status(self, order: Order, change: Change) -> None:
+    async def record_status(self, order: Order, change: Change, run: int) -> None:
+        self.runs.append(run)
         known = self.told.setdefault(change["version"], change)
         assert known == change, "the same version was published with another content"
 
@@ -118,21 +129,48 @@ def an_order() -> Order:
         data={"lines": [], "total_cents": 1, "currency": "EUR"},
         traceparent="",
         correlation_id="",
-        policy=POLICY,
+        policy=POLICY.copy(),
     )
 
 
+def pause(attempt: int, action: str) -> float:
+    return pause_before(attempt, POLICY, seed=f"o:{action}")
+
+
 async def run(world: World, engine: Memory | None = None) -> str:
-    return await Saga(engine or Memory(), world, an_order()).run()
+    return await SagaExecution(engine or Memory(), world, an_order()).run()
 
 
 def test_every_action_and_undo_has_a_participant() -> None:
-    assert {leg.action for leg in LEGS} | {leg.undo for leg in LEGS} == ACTIONS.keys()
-    assert all(ACTIONS[leg.action].service == ACTIONS[leg.undo].service for leg in LEGS)
+    assert {step.action for step in STEPS} | {step.compensate for step in STEPS} == ACTIONS.keys()
+    assert all(
+        ACTIONS[one].service == step.service for step in STEPS for one in (step.action, step.compensate)
+    )
+    assert [step.pivot for step in STEPS] == [False] * (len(STEPS) - 1) + [True]
 
 
-def test_waits_double_up_to_the_cap() -> None:
-    assert [wait_before(attempt, POLICY) for attempt in (1, 2, 3, 4, 5, 1000)] == [0.5, 1, 2, 4, 4, 4]
+def test_pauses_double_up_to_the_cap_and_up_to_a_half_of_each_is_jitter() -> None:
+    for attempt, full in ((2, 0.5), (3, 1), (4, 2), (5, 4), (6, 4), (1000, 4)):
+        pauses = [pause_before(attempt, POLICY, seed=f"order-{n}") for n in range(200)]
+        assert full / 2 <= min(pauses) < full * 0.6 and full * 0.9 < max(pauses) <= full
+        # After a crash the same pause is found again.
+        assert pauses == [pause_before(attempt, POLICY, seed=f"order-{n}") for n in range(200)]
+
+
+def test_pauses_grow_on_once_an_undo_needs_attention() -> None:
+    policy = Policy(**{**POLICY, "attention_cap_seconds": 300.0})
+    assert 150 <= pause_before(30, policy, seed="o", attention=True) <= 300
+    assert pause_before(30, policy, seed="o") <= 4
+    assert pause_before(30, POLICY, seed="o", attention=True) <= 4
+
+
+def test_a_stuck_undo_is_recorded_a_few_hundred_times_a_day_at_most() -> None:
+    settings = OrdersSettings()
+    policy = Policy(
+        **{**POLICY, "retry_cap_seconds": 15.0, "attention_cap_seconds": settings.attention_cap_seconds}
+    )
+    day = sum(pause_before(attempt, policy, seed="o", attention=True) for attempt in range(20, 420))
+    assert day > 86_400
 
 
 def test_the_engine_never_shares_a_sqlite_file_and_follows_the_application_to_a_server() -> None:
@@ -196,8 +234,8 @@ async def test_a_wait_is_published_with_the_next_attempts_number_and_time_and_th
     # An attempt takes a second here; reserve, charge and ship took three.
     assert [(one["attempt"], one["next_try_at"], one["last_error"]) for one in refunds] == [
         (1, None, None),
-        (2, 4.0 + 0.5, "refund-failed"),
-        (3, 5.0 + 1.0, "refund-failed"),
+        (2, 4.0 + pause(2, "refund"), "refund-failed"),
+        (3, 5.0 + pause(3, "refund"), "refund-failed"),
     ]
     assert {one["reason"] for one in refunds} == {"ship-refused"}
     last = world.told[len(world.told)]
@@ -206,13 +244,20 @@ async def test_a_wait_is_published_with_the_next_attempts_number_and_time_and_th
     world = World(charge=["failed"])
     await run(world)
     charges = [change for change in world.told.values() if change["step"] == "charge"]
-    assert [(one["attempt"], one["next_try_at"]) for one in charges] == [(1, None), (2, 2.0 + 0.5)]
+    assert [(one["attempt"], one["next_try_at"]) for one in charges] == [
+        (1, None),
+        (2, 2.0 + pause(2, "charge")),
+    ]
 
 
 async def test_an_earlier_cancel_does_not_shorten_a_wait_of_the_undo() -> None:
     engine = Memory()
     await run(World(charge=["failed"], ship=["refused"], refund=["failed", "failed"]), engine)
-    assert engine.rests == [(0.5, FORWARD), (0.5, BACKWARD), (1.0, BACKWARD)]
+    assert engine.rests == [
+        (pause(2, "charge"), FORWARD),
+        (pause(2, "refund"), BACKWARD),
+        (pause(3, "refund"), BACKWARD),
+    ]
 
 
 async def test_a_give_up_ends_the_undo_and_never_reports_it_as_done() -> None:
@@ -234,6 +279,44 @@ async def test_a_give_up_while_the_undo_succeeds_changes_nothing() -> None:
     world = World(ship=["refused"], refund=["failed"])
     world.gives_up_on, world.gives_up_after = "refund", 2
     assert await run(world) == "COMPENSATED"
+
+
+async def test_an_undo_that_goes_on_failing_is_taken_up_by_new_runs_that_remember_no_more_than_their_own() -> (
+    None
+):
+    order = an_order()
+    order["policy"]["attempts_per_run"] = 10
+    calm, world = (
+        World(ship=["refused"], refund=["failed"] * 34),
+        World(ship=["refused"], refund=["failed"] * 34),
+    )
+    whole = await SagaExecution(Memory(), calm, an_order()).run()
+    continuation: Continuation | None = None
+    ended, remembered = CONTINUED, []
+    while ended == CONTINUED:
+        engine = Memory()
+        ended = await SagaExecution(engine, world, order, continuation).run()
+        remembered.append(len(engine.names))
+        continuation = engine.continued[-1] if engine.continued else None
+    assert (ended, world.history()) == (whole, calm.history())
+    assert (world.attempts, world.told) == (calm.attempts, calm.told)
+    assert len(remembered) == 4 and max(remembered) < 50
+    assert sorted(set(world.runs)) == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("point", range(1, 20))
+async def test_a_kill_in_a_later_run_changes_nothing_of_how_it_ends(point: int) -> None:
+    start = Continuation(
+        run=2, version=20, compensations=["refund", "release"], reason="x", attempt=11, began=1.0
+    )
+    calm, world = World(refund=["failed"] * 5), World(refund=["failed"] * 5)
+    whole = await SagaExecution(Memory(), calm, an_order(), start).run()
+    engine = Memory(point)
+    with pytest.raises(Killed):
+        await SagaExecution(engine, world, an_order(), start).run()
+    engine.again()
+    assert await SagaExecution(engine, world, an_order(), start).run() == whole == "COMPENSATED"
+    assert (world.attempts, world.told) == (calm.attempts, calm.told)
 
 
 class Broken(Exception):
@@ -260,7 +343,7 @@ async def test_an_impossible_state_stops_the_saga_and_undoes_nothing(name: str, 
     world = World()
     with pytest.raises(type(error)):
         await run(world, Poisoned(name, error))
-    assert not {leg.undo for leg in LEGS} & set(world.attempts)
+    assert not {step.compensate for step in STEPS} & set(world.attempts)
     assert "COMPENSATING" not in {status for status, _, _ in world.history()}
 
 

@@ -41,10 +41,10 @@ class OrderActivities:
     async def act(self, action: str, order: Order) -> Outcome:
         return await self._participants.act(action, order)
 
-    async def record_status(self, order: Order, change: Change) -> None:
+    async def record_status(self, order: Order, change: Change, run: int) -> None:
         async def recorded() -> None:
             async with self._database.write() as db:
-                at = await self._orders.record(db, order, change)
+                at = await self._orders.record(db, order, change, run)
                 if at is not None:
                     await self._outbox.add(db, status_event(order, change, at).message())
 

@@ -35,14 +35,25 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from upstreams.kit import shop_service
 from upstreams.orders.activities import OrderActivities
 from upstreams.orders.engine import SagaEngine
+from upstreams.orders.execution import FORWARD
 from upstreams.orders.leases import Leases
-from upstreams.orders.models import NewOrder, OrderDetail, OrderId, OrderList, OrdersQuery, OrderStatus
+from upstreams.orders.models import (
+    History,
+    HistoryQuery,
+    NewOrder,
+    OrderDetail,
+    OrderId,
+    OrderList,
+    OrdersQuery,
+    OrderStatus,
+)
 from upstreams.orders.operator import add_operator_api
 from upstreams.orders.orphan_recovery import OrphanRecovery
 from upstreams.orders.participants import Participants
 from upstreams.orders.pricing import CATALOG_UNAVAILABLE, UNKNOWN_PRODUCT, priced
 from upstreams.orders.repository import OrderRepository, input_of, status_of
-from upstreams.orders.saga import FORWARD, Order, Policy
+from upstreams.orders.retry import Policy
+from upstreams.orders.saga import Order
 from upstreams.orders.settings import OrdersSettings
 
 # Fixed for ever: an order's id follows from its owner and its key alone.
@@ -158,6 +169,22 @@ def build(settings: OrdersSettings) -> FastAPI:
             raise NOT_FOUND.problem("There is no such order.")
         return await orders.detail(db, row)
 
+    @app.get(
+        "/orders/{id}/history",
+        responses=refusals(NOT_FOUND),
+        summary="The history of one of my orders, in pages",
+    )
+    async def history(
+        id: OrderId, person: Person, query: Annotated[HistoryQuery, Query()], db: Reading
+    ) -> History:
+        row = await orders.row(db, id)
+        if row is None or row.owner != person.id:
+            raise NOT_FOUND.problem("There is no such order.")
+        found = await orders.history_after(db, id, query.after, query.limit + 1)
+        page = found[: query.limit]
+        following = page[-1].version if len(found) > query.limit else None
+        return History(history=page, history_count=row.version, next=following)
+
     @app.post(
         "/orders/{id}/cancel",
         status_code=202,
@@ -172,7 +199,7 @@ def build(settings: OrdersSettings) -> FastAPI:
                 raise NOT_FOUND.problem("There is no such order.")
             if not await orders.ask_to_cancel(db, id):
                 raise TOO_LATE.problem()
-            await engine.wake(id, FORWARD)
+            await engine.wake(id, row.run, FORWARD)
             return status_of(row)
 
         return await once(effect)
@@ -216,4 +243,6 @@ def _policy(settings: OrdersSettings) -> Policy:
         retry_cap_seconds=settings.retry_cap_seconds,
         attention_attempts=settings.attention_attempts,
         attention_seconds=settings.attention_seconds,
+        attention_cap_seconds=settings.attention_cap_seconds,
+        attempts_per_run=settings.attempts_per_run,
     )

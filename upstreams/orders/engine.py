@@ -18,7 +18,8 @@ from typing import Any, TypeVar
 import sqlalchemy
 from dbos import DBOS, DBOSConfig, DBOSConfiguredInstance, SetWorkflowID, WorkflowStatus, error
 
-from upstreams.orders.saga import Activities, Order, Saga
+from upstreams.orders.execution import Activities, SagaExecution
+from upstreams.orders.saga import Continuation, Order
 from upstreams.orders.settings import OrdersSettings
 
 # The default hashes this code, and an edit would strand every saga under way. A change of the saga's steps goes
@@ -34,6 +35,11 @@ class EngineAway(Exception):
     """The engine could not be asked just now."""
 
 
+def workflow_id(order_id: str, run: int) -> str:
+    """The workflow of a run of an order's saga; the first one has the order's own id."""
+    return order_id if run == 1 else f"{order_id}~{run}"
+
+
 class _WalConnection(sqlite3.Connection):
     """Each of the engine's SQLite connections: commits that survive a kill, without a sync for each."""
 
@@ -46,8 +52,9 @@ class _WalConnection(sqlite3.Connection):
 class _Durable:
     """The saga's `Engine`, inside a DBOS workflow."""
 
-    def __init__(self, closing: asyncio.Event) -> None:
-        self._closing = closing
+    def __init__(self, sagas: _Sagas) -> None:
+        self._sagas = sagas
+        self._closing = sagas.closing
 
     async def step(self, name: str, body: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
         async def bounded() -> T:
@@ -63,6 +70,10 @@ class _Durable:
         # A durable sleep that a message ends early.
         await DBOS.recv_async(waker, timeout_seconds=seconds)
 
+    async def continue_as(self, order: Order, continuation: Continuation) -> None:
+        with SetWorkflowID(workflow_id(order["id"], continuation["run"])):
+            await DBOS.start_workflow_async(self._sagas.run, order, continuation)
+
 
 @DBOS.dbos_class()
 class _Sagas(DBOSConfiguredInstance):
@@ -75,8 +86,8 @@ class _Sagas(DBOSConfiguredInstance):
 
     # Without a bound on recoveries: a saga killed for the hundredth time is still owed its end.
     @DBOS.workflow(name=_WORKFLOW, max_recovery_attempts=None)
-    async def run(self, order: Order) -> str:
-        return await Saga(_Durable(self.closing), self._activities, order).run()
+    async def run(self, order: Order, continuation: Continuation | None = None) -> str:
+        return await SagaExecution(_Durable(self), self._activities, order, continuation).run()
 
 
 class SagaEngine:
@@ -117,16 +128,16 @@ class SagaEngine:
         with SetWorkflowID(order["id"]):
             await DBOS.start_workflow_async(self._sagas.run, order)
 
-    async def wake(self, order_id: str, waker: str) -> None:
-        """End the saga's rest under this waker, now or the next one; no matter if the saga does not exist yet."""
+    async def wake(self, order_id: str, run: int, waker: str) -> None:
+        """End the rest of this run of the saga, now or the next one; no matter if it does not exist yet."""
         try:
-            await DBOS.send_async(order_id, "", waker)
+            await DBOS.send_async(workflow_id(order_id, run), "", waker)
         except error.DBOSNonExistentWorkflowError:
             return
 
-    async def failed(self, order_id: str) -> bool:
-        """Whether the saga itself ended with an error: it goes on never again, and nothing of it was undone for it."""
-        status = await DBOS.get_workflow_status_async(order_id)
+    async def failed(self, order_id: str, run: int) -> bool:
+        """Whether this run of the saga itself failed: it never goes on, and nothing is undone for that."""
+        status = await DBOS.get_workflow_status_async(workflow_id(order_id, run))
         return status is not None and status.status == "ERROR"
 
     async def owed(self) -> dict[str, list[str]]:

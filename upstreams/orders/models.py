@@ -16,7 +16,7 @@ Status = Literal[
 Step = Literal["reserve", "charge", "ship", "cancel-shipment", "refund", "release"]
 
 ENDED: frozenset[Status] = frozenset({"COMPLETED", "COMPENSATED", "REJECTED"})
-UNDOING: frozenset[Status] = frozenset({"COMPENSATING", "NEEDS_ATTENTION"})
+COMPENSATING: frozenset[Status] = frozenset({"COMPENSATING", "NEEDS_ATTENTION"})
 
 
 class CartLine(BaseModel):
@@ -80,9 +80,26 @@ class HistoryEntry(BaseModel):
 
 
 class OrderDetail(OrderStatus):
-    """An order with everything that happened to it, oldest first."""
+    """An order with what happened to it, oldest first.
+
+    `history_count` says how many entries there were; of more than 100 the first and the last 50 are kept.
+    """
 
     history: list[HistoryEntry]
+    history_count: int
+
+
+class History(BaseModel):
+    """One page, oldest first; `next` is what to ask `after` for the next one, null at the end."""
+
+    history: list[HistoryEntry]
+    history_count: int
+    next: int | None
+
+
+class HistoryQuery(BaseModel):
+    after: int = Field(0, ge=0, description="the version of the last entry seen")
+    limit: int = Field(50, ge=1, le=100)
 
 
 class OrderList(BaseModel):
@@ -99,7 +116,7 @@ class OrdersQuery(BaseModel):
 
 
 class GiveUp(BaseModel):
-    """Why an operator ends an undo that cannot be finished; kept in the order's history."""
+    """Why an operator ends a compensation that cannot be finished; kept in the order's history."""
 
     reason: Text = Field(min_length=1, max_length=500)
 

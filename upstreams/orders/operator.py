@@ -14,12 +14,12 @@ from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from upstreams.orders.engine import SagaEngine
-from upstreams.orders.models import UNDOING, GiveUp, OrderId, OrderStatus, StuckOrder, StuckOrders
+from upstreams.orders.execution import BACKWARD, FORWARD
+from upstreams.orders.models import COMPENSATING, GiveUp, OrderId, OrderStatus, StuckOrder, StuckOrders
 from upstreams.orders.repository import OrderRepository, input_of, rfc3339, status_of, told_time
-from upstreams.orders.saga import BACKWARD, FORWARD
 
 ENDED: Final = Refusal(409, "already-ended", "This order has ended.")
-NOT_UNDOING: Final = Refusal(
+NOT_COMPENSATING: Final = Refusal(
     409, "not-undoing", "Nothing of this order is being undone: it can be cancelled instead."
 )
 BROKEN: Final = Refusal(
@@ -61,11 +61,11 @@ def add_operator_api(
     async def retry(id: OrderId, once: Once) -> Response:
         async def effect(db: AsyncConnection) -> OrderStatus:
             row = await under_way(db, id)
-            if await engine.failed(row.id):
+            if await engine.failed(row.id, row.run):
                 raise BROKEN.problem()
             if row.version == 0:
                 await engine.start(input_of(row))
-            await engine.wake(row.id, BACKWARD if row.status in UNDOING else FORWARD)
+            await engine.wake(row.id, row.run, BACKWARD if row.status in COMPENSATING else FORWARD)
             return status_of(row)
 
         return await once(effect)
@@ -74,16 +74,16 @@ def add_operator_api(
         "/operations/{id}/give-up",
         status_code=202,
         response_model=OrderStatus,
-        responses=refusals(ENDED, NOT_FOUND, NOT_UNDOING),
+        responses=refusals(ENDED, NOT_FOUND, NOT_COMPENSATING),
         dependencies=[OPERATOR],
-        summary="End an undo that cannot be finished",
+        summary="End a compensation that cannot be finished",
     )
     async def give_up(id: OrderId, asked: GiveUp, once: Once) -> Response:
         async def effect(db: AsyncConnection) -> OrderStatus:
             row = await under_way(db, id)
             if not await orders.give_up(db, row.id, asked.reason):
-                raise NOT_UNDOING.problem()
-            await engine.wake(row.id, BACKWARD)
+                raise NOT_COMPENSATING.problem()
+            await engine.wake(row.id, row.run, BACKWARD)
             return status_of(row)
 
         return await once(effect)

@@ -1,5 +1,5 @@
-"""What the saga asks of other services. Promises one bounded call for each attempt, under one key for each action of
-an order, and an outcome as a value whatever happens; refuses to try again by itself. Knows no engine."""
+"""The requests of the saga to other services. Guarantees one bounded call for each attempt, under one key for each
+action of an order, and an outcome as a value whatever happens. Refuses to try again by itself. Knows no engine."""
 
 from __future__ import annotations
 
@@ -13,12 +13,16 @@ from typing import Any
 import httpx
 from bff_service import ServiceToken, TraceContext, set_trace
 
-from upstreams.orders.saga import Order, Outcome
+from upstreams.orders.saga import Done, Failed, Order, Outcome, Refused
 
 _log = logging.getLogger(__name__)
 
 # Refused for good, and nothing done: these answers are stored under the action's key by the participant.
 _FINAL = frozenset({"out-of-stock", "card-declined", "no-carrier", "cancelled", "order-differs"})
+
+
+class _CallFailed(Exception):
+    """The service answered, and it may have done it or not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,22 +99,25 @@ class Participants:
         if self._pause_seconds:
             await asyncio.sleep(self._pause_seconds)
         began = self._clock()
-        service = ACTIONS[action].service
         try:
             async with asyncio.timeout(self._call_seconds):
-                kind, reason = await self._call(action, order)
+                refused = await self._call(action, order)
         except Exception as error:
             # All of them: what nobody foresaw must not strand an order half way. It shows as one more attempt.
-            kind, reason = "failed", f"{service}-unavailable"
-            foreseen = isinstance(error, httpx.HTTPError | OSError | TimeoutError)
+            foreseen = isinstance(error, _CallFailed | httpx.HTTPError | OSError | TimeoutError)
             _log.warning(
                 "a call failed",
                 extra={"action": action, "order": order["id"], "reason": repr(error)},
                 exc_info=not foreseen,
             )
-        return Outcome(kind=kind, reason=reason, began=began, ended=self._clock())
+            reason = f"{ACTIONS[action].service}-unavailable"
+            return Failed(kind="failed", reason=reason, began=began, ended=self._clock())
+        if refused is not None:
+            return Refused(kind="refused", reason=refused, began=began, ended=self._clock())
+        return Done(kind="done", began=began, ended=self._clock())
 
-    async def _call(self, action: str, order: Order) -> tuple[str, str | None]:
+    async def _call(self, action: str, order: Order) -> str | None:
+        """None: it is done; else the code of a refusal for good. Raises what leaves open whether it was done."""
         asked = ACTIONS[action]
         answer = await self._clients[asked.service].post(
             asked.path.replace("{id}", order["id"]),
@@ -118,7 +125,7 @@ class Participants:
             headers={"Idempotency-Key": f'"{order["id"]}:{action}"', **await self._token.headers()},
         )
         if answer.is_success:
-            return "done", None
+            return None
         if answer.status_code == 401:
             self._token.forget()
         code = _code(answer)
@@ -127,8 +134,8 @@ class Participants:
             extra={"action": action, "order": order["id"], "status": answer.status_code, "code": code},
         )
         if code in _FINAL and answer.status_code in (402, 409):
-            return "refused", code
-        return "failed", f"{asked.service}-unavailable"
+            return code
+        raise _CallFailed(f"{answer.status_code} {code}")
 
 
 def _code(answer: httpx.Response) -> str | None:

@@ -1,7 +1,8 @@
 """The repository of orders: each order's state and everything that happened to it, in the service's own database.
 
-Guarantees that a history only grows, that a state never goes back to an older version, and that a wish to cancel is
-either noted in time or refused, never lost. Refuses to decide what happens next: the saga does. Knows no engine.
+Guarantees that what is kept of a history never changes, that a state never goes back to an older version, and that a
+wish to cancel is either noted in time or refused, never lost. Refuses to decide what happens next: the saga
+does. Knows no engine.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    case,
+    delete,
     func,
     insert,
     select,
@@ -31,10 +34,13 @@ from sqlalchemy.engine import Row
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from upstreams.orders.models import ENDED, UNDOING, HistoryEntry, OrderData, OrderDetail, OrderStatus
-from upstreams.orders.saga import GIVEN_UP, Change, Order
+from upstreams.orders.execution import GIVEN_UP
+from upstreams.orders.models import COMPENSATING, ENDED, HistoryEntry, OrderData, OrderDetail, OrderStatus
+from upstreams.orders.saga import Change, Order
 
 MOST_LISTED = 100
+# Of an order's history the first and the last so many entries are kept: a compensation may fail for months.
+KEPT_FIRST, KEPT_LAST = 50, 50
 
 
 def rfc3339(seconds: float) -> str:
@@ -72,6 +78,8 @@ class OrderRepository:
             Column("next_try_at", Float),
             Column("last_error", String(64)),
             Column("given_up", Text),
+            Column("run", Integer, nullable=False, server_default="1"),
+            Column("step_since", Float),
             Index("orders_by_owner", "owner", "created"),
         )
         self.history = Table(
@@ -119,7 +127,7 @@ class OrderRepository:
             raise RuntimeError("an order just written is not there")
         return row
 
-    async def record(self, db: AsyncConnection, order: Order, change: Change) -> float | None:
+    async def record(self, db: AsyncConnection, order: Order, change: Change, run: int) -> float | None:
         """Write a change down once; answers its time, None when it was written before."""
         history, orders = self.history, self.orders
         await self.open(db, order)
@@ -130,11 +138,21 @@ class OrderRepository:
             return None
         at = self._clock()
         await db.execute(insert(history).values(order_id=order["id"], at=at, **change))
+        if change["version"] > KEPT_FIRST + KEPT_LAST:
+            await db.execute(
+                delete(history).where(
+                    history.c.order_id == order["id"],
+                    history.c.version > KEPT_FIRST,
+                    history.c.version <= change["version"] - KEPT_LAST,
+                )
+            )
         await db.execute(
             update(orders)
             .where(orders.c.id == order["id"], orders.c.version < change["version"])
             .values(
                 at=at,
+                run=run,
+                step_since=case((orders.c.step == change["step"], orders.c.step_since), else_=at),
                 ended=change["status"] in ENDED or change["reason"] == GIVEN_UP,
                 **{name: value for name, value in change.items() if name != "note"},
             )
@@ -165,21 +183,21 @@ class OrderRepository:
         return bool((await db.execute(asked)).scalar())
 
     async def give_up(self, db: AsyncConnection, order_id: str, words: str) -> bool:
-        """Note that an operator ends the undo; False when none is under way. The first words stay."""
+        """Note that an operator ends the compensation; False when none is under way. The first words stay."""
         orders = self.orders
         noted = await db.execute(
             update(orders)
             .where(
                 orders.c.id == order_id,
                 orders.c.ended.is_(False),
-                orders.c.status.in_(UNDOING),
+                orders.c.status.in_(COMPENSATING),
             )
             .values(given_up=func.coalesce(orders.c.given_up, words))
         )
         return noted.rowcount == 1
 
     async def given_up(self, db: AsyncConnection, order_id: str) -> str | None:
-        """The words of the operator who ended the undo."""
+        """The words of the operator who ended the compensation."""
         words = select(self.orders.c.given_up).where(self.orders.c.id == order_id).with_for_update()
         found: str | None = (await db.execute(words)).scalar()
         return found
@@ -200,12 +218,22 @@ class OrderRepository:
         return [status_of(row) for row in await db.execute(wanted)]
 
     async def detail(self, db: AsyncConnection, row: Row[Any]) -> OrderDetail:
-        """An order with its history, oldest first."""
+        """An order with what is kept of its history, oldest first."""
+        entries = await self.history_after(db, row.id, 0, KEPT_FIRST + KEPT_LAST)
+        return OrderDetail(**status_of(row).model_dump(), history=entries, history_count=row.version)
+
+    async def history_after(
+        self, db: AsyncConnection, order_id: str, version: int, limit: int
+    ) -> list[HistoryEntry]:
+        """What is kept of an order's history after this version, oldest first."""
         history = self.history
         found = await db.execute(
-            select(history).where(history.c.order_id == row.id).order_by(history.c.version)
+            select(history)
+            .where(history.c.order_id == order_id, history.c.version > version)
+            .order_by(history.c.version)
+            .limit(limit)
         )
-        entries = [
+        return [
             HistoryEntry(
                 version=one.version,
                 status=one.status,
@@ -219,21 +247,15 @@ class OrderRepository:
             )
             for one in found
         ]
-        return OrderDetail(**status_of(row).model_dump(), history=entries)
 
     async def stuck(self, db: AsyncConnection, seconds: float) -> list[tuple[Row[Any], float]]:
         """Orders that need attention or had no news for so long, and since when they are at their step.
 
         The longest without news first, at most 100.
         """
-        orders, history = self.orders, self.history
-        began = (
-            select(func.min(history.c.at))
-            .where(history.c.order_id == orders.c.id, history.c.step == orders.c.step)
-            .scalar_subquery()
-        )
+        orders = self.orders
         found = await db.execute(
-            select(orders, func.coalesce(began, orders.c.at).label("since"))
+            select(orders)
             .where(
                 orders.c.ended.is_(False),
                 (orders.c.status == "NEEDS_ATTENTION") | (orders.c.at <= self._clock() - seconds),
@@ -241,7 +263,7 @@ class OrderRepository:
             .order_by(orders.c.at, orders.c.id)
             .limit(MOST_LISTED)
         )
-        return [(row, float(row.since)) for row in found]
+        return [(row, float(row.at if row.step_since is None else row.step_since)) for row in found]
 
     async def not_begun(self, db: AsyncConnection, older_than: float = 0.0) -> list[Order]:
         """Orders entered so many seconds ago whose saga never told anything: it may not have been started."""

@@ -42,11 +42,22 @@ class OrdersSettings(ShopSettings):
         0.5, gt=0, le=60, description="before the second attempt; then doubling"
     )
     retry_cap_seconds: float = Field(15.0, gt=0, le=3600, description="the longest wait between attempts")
-    attention_attempts: int = Field(10, ge=1, description="an undo failing more often needs attention")
+    attention_attempts: int = Field(
+        10, ge=1, description="a compensation that fails more often needs attention"
+    )
     attention_seconds: float = Field(
         900.0,
         gt=0,
-        description="an undo failing for longer, or an order without news for longer, needs attention",
+        description="a compensation that fails for longer, or an order without news for longer, needs attention",
+    )
+    attention_cap_seconds: float = Field(
+        300.0,
+        gt=0,
+        le=86_400,
+        description="the longest wait between attempts of a compensation that needs attention",
+    )
+    attempts_per_run: int = Field(
+        50, ge=1, le=1000, description="a saga that goes on failing starts a new run after so many attempts"
     )
     orphan_recovery: bool | None = Field(
         None,

@@ -72,6 +72,7 @@ def service_environment(redis_url: str, data: Path) -> dict[str, str]:
         # In a demonstration, ten attempts a quarter of a minute apart would take too long.
         "SHOP_RETRY_CAP_SECONDS": "8",
         "SHOP_ATTENTION_ATTEMPTS": "5",
+        "SHOP_ATTENTION_CAP_SECONDS": "8",
         **{
             f"SHOP_{name.upper()}_URL": f"http://127.0.0.1:{port}"
             for name, port in PORTS.items()
