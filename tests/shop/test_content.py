@@ -59,3 +59,26 @@ def test_an_edit_is_in_the_shop_at_once_and_the_cache_bridges_an_outage(content:
         content.world.programs["catalog"].kill()
         assert product().json()["product"]["price_cents"] == 2390
         assert listed() == [FORM["name"]]
+
+
+def test_an_order_at_a_price_from_before_an_edit_is_refused_and_nothing_is_charged(content: Shop) -> None:
+    edit = content.world.url("catalog")
+    with httpx.Client(base_url=content.url, trust_env=False, timeout=GUARD) as browser:
+        shown = browser.get("/api/screens/products/mug-01").json()["product"]["price_cents"]
+        assert browser.post(f"{edit}/edit/mug-01", data=FORM, headers={"origin": edit}).status_code == 303
+        headers = {"authorization": f"Bearer {content.token('ada')}"}
+
+        def place(price: int, key: str) -> httpx.Response:
+            body = {"lines": [{"sku": "mug-01", "quantity": 1, "price_cents": price}]}
+            return browser.post("/api/orders", json=body, headers={**headers, "idempotency-key": key})
+
+        refused = place(shown, "old")
+        assert (refused.status_code, refused.json()["code"]) == (409, "price-changed")
+        assert refused.json()["owner"]["team"] == "Orders"
+        assert [error["pointer"] for error in refused.json()["errors"]] == ["/lines/0/price_cents"]
+        assert content.world.charges() == []
+        accepted = place(int(FORM["price_cents"]), "new")
+        assert accepted.status_code == 202
+        order_id = accepted.json()["saga"]["id"]
+        content.world.ended(order_id)
+        assert [charge["amount_cents"] for charge in content.world.charges(order_id)] == [2390]

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import httpx
 import pytest
 from openapi_spec_validator import validate
 
@@ -279,7 +280,9 @@ def test_readiness_names_the_database_the_engine_and_redis_and_the_openapi_is_va
     validate(world.http.get(f"{world.url('orders')}/openapi.json").json())
 
 
-def test_orders_go_on_while_redis_is_away_and_their_events_are_published_later_without_a_gap(world: World) -> None:
+def test_orders_go_on_while_redis_is_away_and_their_events_are_published_later_without_a_gap(
+    world: World,
+) -> None:
     world.faults("payments", match="POST /charges", hold="before", times=1)
     order_id = world.order_id()
     world.wait_held("payments")
@@ -307,3 +310,24 @@ def test_a_refused_parcel_is_not_retried_and_the_charge_is_refunded(world: World
     assert (order["status"], order["reason"]) == ("COMPENSATED", "no-carrier")
     assert [charge["status"] for charge in world.charges(order_id)] == ["refunded"]
     assert world.stock("mug-01") == before
+
+
+def test_the_price_that_was_shown_is_charged_or_the_order_is_refused(world: World) -> None:
+    url = f"{world.url('orders')}/orders"
+
+    def placed(price: int | None, key: str) -> httpx.Response:
+        lines = [{"sku": "pen-01", "quantity": 1}, {"sku": "mug-01", "quantity": 2, "price_cents": price}]
+        headers = {**world.bearer("ada"), "Idempotency-Key": f'"{key}"'}
+        return world.http.post(url, json={"lines": lines}, headers=headers)
+
+    for price in (MUG - 1, MUG + 1):
+        refused = placed(price, "shown")
+        assert (refused.status_code, refused.json()["code"]) == (409, "price-changed")
+        assert [error["pointer"] for error in refused.json()["errors"]] == ["/lines/1/price_cents"]
+    # Nothing was placed under that key: it may be used for what is ordered at the price of now.
+    accepted = placed(MUG, "shown")
+    assert accepted.status_code == 202
+    assert world.ended(accepted.json()["id"])["status"] == "COMPLETED"
+    (charge,) = world.charges(accepted.json()["id"])
+    assert charge["amount_cents"] == 3600 + 2 * MUG
+    assert placed(None, "unseen").status_code == 202

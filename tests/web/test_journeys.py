@@ -62,6 +62,31 @@ async def test_an_order_with_a_refused_payment_is_undone_and_the_page_says_what_
     assert str(before) in await person.stock("pen-01"), "the page shows the old stock again, too"
 
 
+async def test_a_price_that_has_changed_is_shown_before_it_is_charged(person: Person) -> None:
+    await person.sign_in("ada")
+    await person.put_in_basket("pen-01")
+    # As a basket from before the price rose.
+    await person.page.evaluate(
+        """() => {
+          const items = JSON.parse(localStorage.getItem('waypost:basket'));
+          localStorage.setItem('waypost:basket', JSON.stringify(items.map((item) => ({ ...item, price_cents: 100 }))));
+        }"""
+    )
+    before = len(person.shop.world.charges())
+    await person.open("/basket")
+    total = person.page.get_by_test_id("total")
+    await total.filter(has_text="1.00").wait_for()
+    await person.page.get_by_test_id("place-order").click()
+    refusal = person.page.get_by_test_id("refusal")
+    assert "price has changed" in (await refusal.inner_text()).lower()
+    await refusal.get_by_test_id("put-back").click()
+    await total.filter(has_text="36.00").wait_for()
+    assert len(person.shop.world.charges()) == before
+    placed = await person.place_order()
+    await person.row(placed.id, status="COMPLETED")
+    assert [one["amount_cents"] for one in person.shop.world.charges(placed.id)] == [3600]
+
+
 async def test_a_change_of_stock_appears_on_the_page_of_another_person(person: Person) -> None:
     await person.sign_in("grace")
     before = person.shop.world.stock("plant-01")

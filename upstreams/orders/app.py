@@ -50,7 +50,7 @@ from upstreams.orders.models import (
 from upstreams.orders.operator import add_operator_api
 from upstreams.orders.orphan_recovery import OrphanRecovery
 from upstreams.orders.participants import Participants
-from upstreams.orders.pricing import CATALOG_UNAVAILABLE, UNKNOWN_PRODUCT, priced
+from upstreams.orders.pricing import CATALOG_UNAVAILABLE, PRICE_CHANGED, UNKNOWN_PRODUCT, priced
 from upstreams.orders.repository import OrderRepository, input_of, status_of
 from upstreams.orders.retry import Policy
 from upstreams.orders.saga import Order
@@ -121,7 +121,7 @@ def build(settings: OrdersSettings) -> FastAPI:
     @app.post(
         "/orders",
         status_code=202,
-        responses=refusals(UNKNOWN_PRODUCT, CATALOG_UNAVAILABLE, OWNER_MISMATCH),
+        responses=refusals(UNKNOWN_PRODUCT, PRICE_CHANGED, CATALOG_UNAVAILABLE, OWNER_MISMATCH),
         summary="Place an order",
     )
     async def place(

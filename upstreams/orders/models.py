@@ -22,6 +22,11 @@ COMPENSATING: frozenset[Status] = frozenset({"COMPENSATING", "NEEDS_ATTENTION"})
 class CartLine(BaseModel):
     sku: Sku
     quantity: int = Field(ge=1, le=99)
+    price_cents: int | None = Field(
+        None,
+        ge=0,
+        description="the price of one piece as the customer was shown it; if it is another now: 409",
+    )
 
 
 class NewOrder(BaseModel):

@@ -1,5 +1,6 @@
-"""What an order costs, from the catalog, once, before it is accepted. Guarantees names and prices as sold right now.
-Refuses unknown products with pointers, and says whose failure it is when the catalog does not answer."""
+"""What an order costs, from the catalog, once, before it is accepted. Guarantees names and prices as sold right now,
+and that nobody is charged another price than the one they saw. Refuses unknown products with pointers, and says whose
+failure it is when the catalog does not answer."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from pydantic import BaseModel, Field, ValidationError
 from upstreams.orders.models import NewOrder, OrderContent, OrderLine
 
 UNKNOWN_PRODUCT = Refusal(422, "unknown-product", "The catalog does not have this product.")
+PRICE_CHANGED = Refusal(409, "price-changed", "A price has changed since you were shown it.")
 CATALOG_UNAVAILABLE = Refusal(503, "catalog-unavailable", "The catalog does not answer.")
 
 
@@ -29,7 +31,11 @@ class _Products(BaseModel):
 
 
 async def priced(catalog: httpx.AsyncClient, cart: NewOrder, *, seconds: float) -> OrderContent:
-    """The cart with names and prices. Raises `unknown-product` (422) and `catalog-unavailable` (503)."""
+    """The cart with names and prices.
+
+    Raises `unknown-product` (422), `price-changed` (409) with a pointer to each line that was shown another price, and
+    `catalog-unavailable` (503).
+    """
     known = {one.sku: one for one in await _products(catalog, {line.sku for line in cart.lines}, seconds)}
     missing = [
         (f"/lines/{index}/sku", f"There is no product {line.sku!r}.")
@@ -38,6 +44,13 @@ async def priced(catalog: httpx.AsyncClient, cart: NewOrder, *, seconds: float) 
     ]
     if missing:
         raise UNKNOWN_PRODUCT.problem(errors=missing)
+    changed = [
+        (f"/lines/{index}/price_cents", f"{known[line.sku].name} has another price now.")
+        for index, line in enumerate(cart.lines)
+        if line.price_cents is not None and line.price_cents != known[line.sku].price_cents
+    ]
+    if changed:
+        raise PRICE_CHANGED.problem(errors=changed)
     lines = [
         OrderLine(
             sku=line.sku,

@@ -65,8 +65,11 @@ class Estimate(BaseModel):
 
 
 class Line(BaseModel):
+    """price_cents: of one piece, as the page shows it; the order is refused if it is another one by now."""
+
     sku: Sku
     quantity: int = Field(ge=1, le=99)
+    price_cents: int | None = Field(None, ge=0)
 
 
 class Cart(BaseModel):

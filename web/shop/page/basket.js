@@ -68,4 +68,10 @@ export function setQuantity(sku, quantity) {
   );
 }
 
+/** What is sold at another price by now has that one in the basket. @param {{sku: string, price_cents: number, currency: string}[]} products */
+export function reprice(products) {
+  const sold = new Map(products.map(({ sku, price_cents, currency }) => [sku, { price_cents, currency }]));
+  become(items.map((item) => ({ ...item, ...sold.get(item.sku) })));
+}
+
 export const emptyBasket = () => become([]);

@@ -459,8 +459,16 @@ export interface components {
             /** Price Cents */
             price_cents: number;
         };
-        /** Line */
+        /**
+         * Line
+         * @description price_cents: of one piece, as the page shows it; the order is refused if it is another one by now.
+         */
         Line: {
+            /**
+             * Price Cents
+             * @default null
+             */
+            price_cents: number | null;
             /** Quantity */
             quantity: number;
             /** Sku */

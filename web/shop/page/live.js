@@ -9,7 +9,14 @@ export const client = /** @type {import('./shapes.js').LiveClient} */ (createCli
 /** Shows the order and lowers the stock at once; the server's state replaces both. */
 export const placeOrder = client.define('place-order', {
   request: (/** @type {Wish} */ { lines }) =>
-    command('/api/orders', {}, { lines: lines.map(({ sku, quantity }) => ({ sku, quantity })) }),
+    command(
+      '/api/orders',
+      {},
+      {
+        // What was shown is what is charged: for another price the order is refused.
+        lines: lines.map(({ sku, quantity, price_cents }) => ({ sku, quantity, price_cents })),
+      },
+    ),
   apply(draft, { lines, currency }) {
     const total_cents = lines.reduce((sum, line) => sum + line.quantity * line.price_cents, 0);
     const data = { lines, total_cents, currency, next_try_at: null, last_error: null };

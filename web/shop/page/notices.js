@@ -1,6 +1,7 @@
 /** Results of commands, shown wherever the person is: refusals with the problem and a way back, ends of orders as toasts. */
 import { ended } from '/client/index.js';
-import { addToBasket } from './basket.js';
+import { problemOf, screen } from './api.js';
+import { addToBasket, reprice } from './basket.js';
 import { fill, h } from './dom.js';
 import { keyOf, liveOrders, remember } from './orders.js';
 import { drawProblem } from './parts.js';
@@ -34,9 +35,12 @@ function draw() {
                 {
                   type: 'button',
                   'data-test': 'put-back',
-                  onclick: () => (drop(notice), putBack(notice.items)),
+                  onclick: () => (
+                    drop(notice),
+                    putBack(notice.items, notice.problem.code === 'price-changed')
+                  ),
                 },
-                'Put back in basket',
+                notice.problem.code === 'price-changed' ? 'Show me the new price' : 'Put back in basket',
               ),
             h('button', { type: 'button', class: 'plain', onclick: () => drop(notice) }, 'Dismiss'),
           ),
@@ -52,10 +56,15 @@ function drop(notice) {
   draw();
 }
 
-/** @param {import('./basket.js').Item[]} items */
-export function putBack(items) {
+/** @param {import('./basket.js').Item[]} items @param {boolean} [repriced]  With the prices of now, to be looked at before they are ordered again. */
+export function putBack(items, repriced = false) {
   for (const item of items) addToBasket(item);
   go('/basket');
+  if (repriced)
+    screen('/api/screens/products', {}).then(
+      ({ products }) => reprice(products),
+      (error) => toast(`${problemOf(error).title}. The prices in the basket may be old.`, { tone: 'bad' }),
+    );
 }
 
 /**
