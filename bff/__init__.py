@@ -33,7 +33,7 @@ from .calls import (
     together,
 )
 from .edge.app.extensions import Lifespan, Middleware, RequestInfo, authenticated, request_info
-from .edge.gateway import Gateway
+from .edge.gateway import Gateway, GatewayStatus
 from .edge.observe.observers import Observer, RequestEnded
 from .edge.pages import ProblemPage
 from .edge.problem import Problem
@@ -56,6 +56,7 @@ __all__ = [
     "DeclarationError",
     "Failed",
     "Gateway",
+    "GatewayStatus",
     "Invalid",
     "Lifespan",
     "Limit",

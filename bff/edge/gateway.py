@@ -11,6 +11,7 @@ import asyncio
 import inspect
 import types
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from starlette.types import Receive, Scope, Send
 from ..calls import DeclarationError, Upstream
 from ..calls.errors import declaring
 from ..live.ingest import Broker
+from ..policies.events import State as BreakerState
 from ..transport.resolvers import ResolverFactory
 from . import settings as settings_file
 from .access.authorization import Requirements
@@ -36,6 +38,19 @@ from .shutdown import ShutdownWatch
 QUICK_DRAIN = 1.5
 # How many modules deep an upstream is found: `services.clients.desk.ticket()` is 3.
 MODULE_DEPTH = 4
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayStatus:
+    """What a gateway is doing in this process.
+
+    breakers: by upstream, the worst state of its circuit breakers; streams: open live streams. Both are empty while
+    running is False.
+    """
+
+    running: bool
+    breakers: Mapping[str, BreakerState]
+    streams: int
 
 
 class Gateway(Router):
@@ -191,6 +206,14 @@ class Gateway(Router):
     def runtime(self) -> App | None:
         """The running application, for tests and pages that show its state; None while it does not run."""
         return self._runtime
+
+    def status(self) -> GatewayStatus:
+        """What this gateway is doing at the moment."""
+        runtime = self._runtime
+        if runtime is None:
+            return GatewayStatus(False, {}, 0)
+        breakers = {name: client.circuit for name, client in runtime.calls.pipeline.clients.items()}
+        return GatewayStatus(True, breakers, runtime.live.hub.count)
 
     async def start(self, settings: Settings | None = None) -> App:
         """Read settings unless given, open connections. Raises DeclarationError that lists every mistake."""

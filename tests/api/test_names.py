@@ -19,6 +19,7 @@ PUBLIC = {
         "DeclarationError",
         "Failed",
         "Gateway",
+        "GatewayStatus",
         "Invalid",
         "Lifespan",
         "Limit",

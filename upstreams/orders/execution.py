@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol, TypeVar
 
 from upstreams.orders.retry import Attempts
-from upstreams.orders.saga import STEPS, Change, Continuation, Failed, Order, Outcome, Refused, Step
+from upstreams.orders.saga import STEPS, Change, Continuation, Failed, Order, Outcome, Refused, SagaStep
 
 T = TypeVar("T")
 
@@ -83,7 +83,7 @@ class SagaExecution:
         order: Order,
         continuation: Continuation | None = None,
         *,
-        steps: tuple[Step, ...] = STEPS,
+        steps: tuple[SagaStep, ...] = STEPS,
     ) -> None:
         self._engine = engine
         self._activities = activities
@@ -116,7 +116,7 @@ class SagaExecution:
 
     # Forward
 
-    async def _forward(self, step: Step) -> int | _Stopped:
+    async def _forward(self, step: SagaStep) -> int | _Stopped:
         """Try until it is done; answers the number of the attempt that did it."""
         attempts = self._attempts(step.action)
         await self._record("RUNNING", step.action, attempts.number)
@@ -213,7 +213,7 @@ class SagaExecution:
         )
         await self._engine.rest(pause, FORWARD if status == "RUNNING" else BACKWARD)
 
-    async def _cancelled(self, step: Step, attempt: int, *, last_chance: bool) -> bool:
+    async def _cancelled(self, step: SagaStep, attempt: int, *, last_chance: bool) -> bool:
         name = f"cancelled-{step.action}-{attempt}"
         return await self._engine.step(name, self._activities.cancelled, self._order["id"], last_chance)
 

@@ -19,7 +19,7 @@ from upstreams.orders.retry import Policy
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class SagaStep:
     """An action at a service, and the action that compensates it. pivot: afterwards there is no way back."""
 
     action: str
@@ -29,9 +29,9 @@ class Step:
 
 
 STEPS: Final = (
-    Step("reserve", "inventory", compensate="release"),
-    Step("charge", "payments", compensate="refund"),
-    Step("ship", "shipping", compensate="cancel-shipment", pivot=True),
+    SagaStep("reserve", "inventory", compensate="release"),
+    SagaStep("charge", "payments", compensate="refund"),
+    SagaStep("ship", "shipping", compensate="cancel-shipment", pivot=True),
 )
 
 

@@ -24,10 +24,10 @@ from starlette.types import Receive, Scope, Send
 from bff import Gateway
 from upstreams.kit.loopback import loopback_only
 
-from .desk import Desk
+from .chaos import CannotStart, ChaosScenarios
 from .embedded import Store
+from .operator_client import OperatorClient
 from .processes import Fleet, Service
-from .scenes import CannotPlay, Stage
 
 SWITCHES = ("latency_ms", "error_rate", "refuse", "hold", "match", "times")
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -43,15 +43,15 @@ class Panel:
         self._fleet = fleet
         self._gateway = gateway
         self._client = httpx.AsyncClient(transport=AiohttpTransport(), timeout=2.0, trust_env=False)
-        self._stage = Stage(fleet, store, self._client)
-        self._desk = Desk(self._client, issuer, secret, fleet.named("orders").url)
+        self._scenarios = ChaosScenarios(fleet, store, self._client)
+        self._operator = OperatorClient(self._client, issuer, secret, fleet.named("orders").url)
         self._own = Starlette(
             routes=[
                 Route("/demo/state", _local(self._state), methods=["GET"]),
                 Route("/demo/faults/{service}", _guarded(self._faults), methods=["POST"]),
                 Route("/demo/kill/{service}", _guarded(self._kill), methods=["POST"]),
-                Route("/demo/scenes", _guarded(self._lift_all), methods=["DELETE"]),
-                Route("/demo/scenes/{name}", _guarded(self._play), methods=["POST", "DELETE"]),
+                Route("/demo/scenes", _guarded(self._stop_all), methods=["DELETE"]),
+                Route("/demo/scenes/{name}", _guarded(self._scenario), methods=["POST", "DELETE"]),
                 Route("/demo/orders/{id}/{operation}", _guarded(self._operate), methods=["POST"]),
             ]
         )
@@ -62,7 +62,7 @@ class Panel:
 
     async def close(self) -> None:
         """Release everything that a scene holds or has stopped."""
-        await self._stage.close()
+        await self._scenarios.close()
         await self._client.aclose()
 
     # ---- state ----------------------------------------------------------------------------------------------
@@ -71,17 +71,12 @@ class Panel:
         services, stuck = await asyncio.gather(
             asyncio.gather(*(self._service(service) for service in self._fleet.services)), self._stuck()
         )
-        runtime = self._gateway.runtime
+        status = self._gateway.status()
         state = {
             "services": services,
-            "scenes": self._stage.state({one["name"]: one["faults"] for one in services}),
-            "gateway": {
-                "breakers": {name: client.circuit for name, client in runtime.calls.pipeline.clients.items()},
-                "streams": runtime.live.hub.count,
-            }
-            if runtime
-            else {"breakers": {}, "streams": 0},
-            "redis": self._stage.store_state(),
+            "scenes": self._scenarios.state({one["name"]: one["faults"] for one in services}),
+            "gateway": {"breakers": dict(status.breakers), "streams": status.streams},
+            "redis": self._scenarios.store_state(),
             "stuck": stuck,
         }
         return JSONResponse(state, headers={"cache-control": "no-store"})
@@ -99,29 +94,29 @@ class Panel:
 
     async def _stuck(self) -> list[dict[str, Any]]:
         with contextlib.suppress(httpx.HTTPError, ValueError, KeyError):
-            return await self._desk.stuck()
+            return await self._operator.stuck()
         return []
 
     # ---- switches -------------------------------------------------------------------------------------------
 
-    async def _play(self, request: Request) -> Response:
+    async def _scenario(self, request: Request) -> Response:
         name = request.path_params["name"]
         try:
             if request.method == "DELETE":
-                await self._stage.lift(name)
+                await self._scenarios.stop(name)
             else:
-                await self._stage.play(name)
+                await self._scenarios.start(name)
         except KeyError:
             return _problem(404, "There is no such scene.")
-        except CannotPlay as error:
+        except CannotStart as error:
             return _problem(409, str(error))
         except httpx.HTTPError:
             return _problem(503, "A service of this scene is not up.")
         return JSONResponse({"scene": name, "active": request.method == "POST"})
 
-    async def _lift_all(self, request: Request) -> Response:
-        await self._stage.lift_all()
-        return JSONResponse({"scenes": "lifted"})
+    async def _stop_all(self, request: Request) -> Response:
+        await self._scenarios.stop_all()
+        return JSONResponse({"scenes": "stopped"})
 
     async def _faults(self, request: Request) -> Response:
         try:
@@ -146,7 +141,7 @@ class Panel:
 
     async def _operate(self, request: Request) -> Response:
         try:
-            answer = await self._desk.operate(request.path_params["id"], request.path_params["operation"])
+            answer = await self._operator.operate(request.path_params["id"], request.path_params["operation"])
         except KeyError:
             return _problem(404, "There is no such operation.")
         except httpx.HTTPError:

@@ -1,4 +1,4 @@
-"""The operator's tools in the demo: the orders that need attention, and what an operator can do about them.
+"""The operator API of orders, as the demo's panel uses it: which orders need attention, and what can be done.
 
 Each action uses an operator's token and its own idempotency key. Only the two operations of orders are allowed. Served
 only under /demo.
@@ -17,7 +17,7 @@ OPERATIONS = ("retry", "give-up")
 EARLY = 30.0
 
 
-class Desk:
+class OperatorClient:
     """issuer: the address of the token issuer; secret: of the client `operator`; orders: the service's URL."""
 
     def __init__(self, client: httpx.AsyncClient, issuer: str, secret: str, orders: str) -> None:
@@ -39,7 +39,7 @@ class Desk:
         """The answer of orders. Raises KeyError for another operation, httpx.HTTPError."""
         if operation not in OPERATIONS:
             raise KeyError(operation)
-        body = {"reason": "Given up at the demo's desk."} if operation == "give-up" else {}
+        body = {"reason": "Given up on the demo's panel."} if operation == "give-up" else {}
         key = {"Idempotency-Key": f'"{uuid.uuid4()}"'}
         return await self._client.post(
             f"{self._orders}/operations/{order_id}/{operation}",

@@ -1,7 +1,7 @@
-"""The demo's scenes: a fault at the press of one button, and how it is removed again.
+"""The demo's chaos scenarios: a fault at the press of one button, and how it is removed again.
 
-A scene is `active` only while its faults are really in force (a restarted service has none). Whatever a scene stopped
-is released, also when the demo ends in the middle. A store that the demo did not start is never stopped.
+A scenario is `active` only while its faults are really in force (a restarted service has none). Whatever a scenario
+stopped is released, also when the demo ends in the middle. A store that the demo did not start is never stopped.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ BACK_WITHIN = 30.0
 STOPPED_FOR = 10.0
 
 
-class CannotPlay(Exception):
-    """The scene cannot be played now; the message says why."""
+class CannotStart(Exception):
+    """The scenario cannot be started now; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,78 +48,79 @@ FAULTS: Mapping[str, tuple[Fault, ...]] = {
     "slow-catalog": (Fault("catalog", {"latency_ms": 2000}),),
 }
 KILL, STOP_REDIS = "kill-orders-mid-charge", "stop-redis"
-SCENES = (*FAULTS, KILL, STOP_REDIS)
+SCENARIOS = (*FAULTS, KILL, STOP_REDIS)
 
 
-class Stage:
-    """Plays scenes. `client` sends requests to the services; `store` is the demo's own, when it started one.
+class ChaosScenarios:
+    """Starts and stops scenarios. `client` sends requests to the services; `store` is the demo's own, when it
+    started one.
 
-    Scenes that take time run as tasks of this stage; `close()` ends them and releases everything.
+    Scenarios that take time run as tasks of this object; `close()` ends them and releases everything.
     """
 
     def __init__(self, fleet: Fleet, store: Store, client: httpx.AsyncClient) -> None:
         self._fleet = fleet
         self._store = store
         self._client = client
-        self._acts: dict[str, asyncio.Task[None]] = {}
+        self._running: dict[str, asyncio.Task[None]] = {}
         self._notes: dict[str, str] = {}
         self._resumes_at = 0.0
 
     # ---- switches -------------------------------------------------------------------------------------------
 
-    async def play(self, name: str) -> None:
-        """Start a scene. Raises KeyError for an unknown scene, CannotPlay, httpx.HTTPError for a service that is
+    async def start(self, name: str) -> None:
+        """Start a scenario. Raises KeyError for an unknown one, CannotStart, httpx.HTTPError for a service that is
         down."""
-        if name in self._acts:
+        if name in self._running:
             return
         self._notes.pop(name, None)
         if name == KILL:
-            self._act(name, self._kill_orders())
+            self._run(name, self._kill_orders())
         elif name == STOP_REDIS:
             if self._store.process is None or self._store.process.poll() is not None:
-                raise CannotPlay("This demo did not start the store, so it does not stop it.")
-            self._act(name, self._stop_store())
+                raise CannotStart("This demo did not start the store, so it does not stop it.")
+            self._run(name, self._stop_store())
         else:
             for fault in FAULTS[name]:
                 answer = await self._client.put(self._faults_of(fault.service), json=dict(fault.plan))
                 answer.raise_for_status()
 
-    async def lift(self, name: str) -> None:
-        """Remove one scene's faults. Raises KeyError for an unknown scene."""
+    async def stop(self, name: str) -> None:
+        """Remove one scenario's faults. Raises KeyError for an unknown one."""
         self._notes.pop(name, None)
-        act = self._acts.get(name)
-        if act is not None:
-            act.cancel()
-            await asyncio.wait([act])
+        task = self._running.get(name)
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
         elif name not in (KILL, STOP_REDIS):
             for fault in FAULTS[name]:
-                await self._calm(fault.service)
+                await self._clear_faults(fault.service)
 
-    async def lift_all(self) -> None:
+    async def stop_all(self) -> None:
         """Remove all faults, also those of single switches."""
-        for name in list(self._acts):
-            await self.lift(name)
+        for name in list(self._running):
+            await self.stop(name)
         self._notes.clear()
-        await asyncio.gather(*(self._calm(service.name) for service in self._fleet.services))
+        await asyncio.gather(*(self._clear_faults(service.name) for service in self._fleet.services))
 
     async def close(self) -> None:
-        for act in self._acts.values():
-            act.cancel()
-        if self._acts:
-            await asyncio.wait(list(self._acts.values()), timeout=5)
+        for task in self._running.values():
+            task.cancel()
+        if self._running:
+            await asyncio.wait(list(self._running.values()), timeout=5)
         self._resume_store()
 
     # ---- state ----------------------------------------------------------------------------------------------
 
     def state(self, faults: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-        """Each scene with `active` and a `note` on its progress, given the faults in force by service."""
+        """Each scenario with `active` and a `note` on its progress, given the faults in force by service."""
         return {
             name: {
-                "active": name in self._acts
+                "active": name in self._running
                 or (name in FAULTS and all(_holds(one, faults.get(one.service, {})) for one in FAULTS[name])),
                 "note": self._notes.get(name),
             }
-            for name in SCENES
+            for name in SCENARIOS
         }
 
     def store_state(self) -> dict[str, Any]:
@@ -128,15 +129,15 @@ class Stage:
         stopped = left > 0
         return {"state": "stopped" if stopped else "up", "seconds_left": round(left, 1) if stopped else None}
 
-    # ---- scenes that take time -----------------------------------------------------------------------------
+    # ---- scenarios that take time -----------------------------------------------------------------------------
 
-    def _act(self, name: str, play: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(play, name=f"scene {name}")
-        self._acts[name] = task
+    def _run(self, name: str, scenario: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(scenario, name=f"scenario {name}")
+        self._running[name] = task
         task.add_done_callback(lambda done: self._over(name, done))
 
     def _over(self, name: str, task: asyncio.Task[None]) -> None:
-        self._acts.pop(name, None)
+        self._running.pop(name, None)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._notes[name] = f"Failed: {error}"
 
@@ -154,7 +155,7 @@ class Stage:
             note(f"No order came within {HELD_WITHIN:.0f} s: nothing was killed.")
             return
         finally:
-            await asyncio.shield(self._calm("payments"))
+            await asyncio.shield(self._clear_faults("payments"))
         orders = self._fleet.named("orders")
 
         async def back() -> bool:
@@ -194,7 +195,7 @@ class Stage:
     def _faults_of(self, service: str) -> str:
         return f"{self._fleet.named(service).url}/faults"
 
-    async def _calm(self, service: str) -> None:
+    async def _clear_faults(self, service: str) -> None:
         # A service that is down has no faults to remove.
         with contextlib.suppress(httpx.HTTPError):
             await self._client.delete(self._faults_of(service))
