@@ -36,7 +36,7 @@ from sqlalchemy import MetaData, text
 
 from tests.conftest import ROOT, Valkey
 from tests.upstreams.conftest import Json, Running, served, until
-from tests.upstreams.test_kit_internal import GATEWAY, Gateway
+from tests.upstreams.test_internal_tokens import GATEWAY, Gateway
 
 README = ROOT / "upstreams" / "bff-service" / "README.md"
 ADA = "https://id.test|ada"

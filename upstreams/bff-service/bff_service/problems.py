@@ -70,7 +70,7 @@ class Problem(Exception):
 
     def body(self, instance: str | None = None) -> bytes:
         document: dict[str, Any] = {
-            "type": f"urn:shop:problem:{self.code}",
+            "type": "about:blank",
             "title": HTTPStatus(self.status).phrase,
             "status": self.status,
             "detail": self.detail,
