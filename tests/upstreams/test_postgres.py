@@ -20,6 +20,7 @@ from starlette.types import ASGIApp
 from tests.conftest import free_port, start_program, wait_for_port
 from tests.upstreams.conftest import Issuer, Json, Process, Running, Serve, until
 from tests.upstreams.postgres import Postgres, postgres, postgres_session
+from tests.upstreams.test_bff_service import Deliveries, written
 from tests.upstreams.test_notifications import done, event_of, publish
 from tests.upstreams.world import Flow, sign_in, variables
 from upstreams.catalog.app import build as build_catalog
@@ -388,3 +389,32 @@ def test_identity_replicas_share_key_and_sign_ins_and_a_code_works_once(
     finally:
         for program in started:
             program.kill()
+
+
+async def test_two_replicas_that_drain_one_outbox_deliver_each_message_once_and_in_order(
+    postgres: Postgres,
+) -> None:
+    pair = []
+    for _ in range(2):
+        metadata = MetaData()
+        outbox = Outbox(metadata)
+        pair.append((outbox, Database(postgres.url("inventory"), metadata)))
+    await pair[0][1].create_tables()
+    deliveries = Deliveries()
+    keys = [f"saga-{number}" for number in range(6)]
+    async with asyncio.TaskGroup() as group:
+        drains = [group.create_task(outbox.drain(database, deliveries)) for outbox, database in pair]
+        for number in range(1, 21):
+            for key in keys:
+                await written(*pair[number % 2], key, number)
+
+        async def all_there() -> bool:
+            return len(deliveries.found) >= 120
+
+        await until(all_there)
+        for drain in drains:
+            drain.cancel()
+    for key in keys:
+        assert [id for of, id in deliveries.found if of == key] == [f"{key}:{n}" for n in range(1, 21)]
+    for _, database in pair:
+        await database.close()

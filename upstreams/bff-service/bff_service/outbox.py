@@ -8,6 +8,9 @@ How: a drainer takes the lease of a partition, delivers its oldest messages, and
 drainer that dies, or is frozen, loses its lease after 10 s; what it delivered and did not delete is delivered again by
 the next one, so a consumer must know a repeat by its id. Leases are in the time of the replicas' own clocks, which may
 differ by a second or two.
+
+The order of a key is the order in which its messages were written. Transactions that write messages of one key must
+therefore exclude each other, as they do where each first changes or locks the row that the message is about.
 """
 
 from __future__ import annotations
