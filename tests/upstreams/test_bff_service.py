@@ -25,14 +25,24 @@ from bff_service import (
     EventSource,
     IdempotencyKeys,
     Message,
+    Once,
     Outbox,
+    Owner,
+    Refusal,
     StreamPublisher,
+    gateway_verifier,
+    http_client,
+    refusals,
     stream_of,
+    use,
 )
+from fastapi import APIRouter, FastAPI, Response
 from flit_core import buildapi
 from openapi_spec_validator import validate
+from pydantic import BaseModel
 from redis.asyncio import Redis
 from sqlalchemy import MetaData, text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tests.conftest import ROOT, Valkey
 from tests.upstreams.conftest import Json, Running, served, until
@@ -157,6 +167,64 @@ async def test_the_service_of_the_readme_goes_on_while_redis_is_away(
         own_valkey.start()
         events = await told(own_valkey.url, made, 2)
     assert [one["sequence"] for one in events] == ["1", "2"]
+
+
+# ---- FastAPI's routers -------------------------------------------------------------------------------------------
+
+
+class Cup(BaseModel):
+    kind: str
+
+
+BROKEN = Refusal(409, "broken", "This cup is broken.")
+
+
+async def test_endpoints_of_an_included_router_answer_and_are_described_like_the_others(
+    tmp_path: Path, gateway: Gateway
+) -> None:
+    metadata = MetaData()
+    keys = IdempotencyKeys(metadata)
+    database = Database(f"sqlite+aiosqlite:///{tmp_path / 'cups.db'}", metadata)
+    await database.create_tables()
+    cups = APIRouter(prefix="/cups")
+
+    @cups.post("/{id}", status_code=201, response_model=Cup, responses=refusals(BROKEN))
+    async def fill(id: str, owner: Owner, asked: Cup, once: Once) -> Response:
+        async def effect(_db: AsyncConnection) -> Cup:
+            if id == "broken":
+                raise BROKEN.problem()
+            return asked
+
+        return await once(effect)
+
+    @cups.get("/{id}")
+    async def look(id: str, size: int = 1) -> Cup:
+        return Cup(kind=id * size)
+
+    app = FastAPI(title="cups")
+    app.include_router(cups)
+    async with http_client() as client:
+        verifier = gateway_verifier(client, gateway.url, issuer=GATEWAY, audience="tea")
+        use(app, database=database, keys=keys, verifier=verifier)
+        async with served(app) as service:
+            for replayed in (False, True):
+                filled = await service.post("/cups/one", {"kind": "assam"}, token=token(gateway), key="k")
+                assert (filled.status_code, filled.json()) == (201, {"kind": "assam"})
+                assert ("idempotency-replayed" in filled.headers) is replayed
+            broken = await service.post("/cups/broken", {"kind": "assam"}, token=token(gateway))
+            assert (broken.status_code, broken.json()["code"]) == (409, "broken")
+            wrong = await service.get("/cups/one", params={"size": "big"})
+            assert (wrong.status_code, wrong.json()["errors"][0]["pointer"]) == (422, "/size")
+            unknown = await service.client.delete("/cups/one")
+            assert (unknown.status_code, unknown.json()["code"]) == (405, "method-not-allowed")
+            assert len(unknown.headers.get_list("allow")) == 1
+            document = (await service.get("/openapi.json")).json()
+    await database.close()
+    validate(document)
+    described = document["paths"]["/cups/{id}"]
+    assert set(described["post"]["responses"]) == {"201", "400", "401", "403", "409", "422", "default"}
+    assert set(described["get"]["responses"]) == {"200", "422", "default"}
+    assert set(document["components"]["schemas"]) == {"Cup", "PointedError", "Problem"}
 
 
 # ---- the outbox --------------------------------------------------------------------------------------------------

@@ -15,7 +15,6 @@ from typing import Annotated, Any
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
-from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -27,6 +26,7 @@ MOST_ERRORS = 50
 Text = Annotated[str, Field(pattern=r"^[^\x00]*$")]
 """Text that every database keeps: PostgreSQL refuses U+0000."""
 _CODES = {404: "not-found", 405: "method-not-allowed"}
+_OPERATIONS = frozenset({"get", "put", "post", "delete", "patch", "head", "options"})
 _SCHEMA = "#/components/schemas/Problem"
 
 
@@ -150,9 +150,9 @@ def answer_with_problems(app: FastAPI) -> None:
     async def by_http(request: Request, error: Exception) -> Response:
         if not isinstance(error, HTTPException):
             raise error
-        headers = dict(error.headers or {})
-        if error.status_code == 405:
-            headers["allow"] = ", ".join(_methods(app, request))
+        headers = {name.lower(): value for name, value in (error.headers or {}).items()}
+        if error.status_code == 405 and (methods := _methods(app, request)):
+            headers["allow"] = ", ".join(methods)
         code = _CODES.get(error.status_code, "http-error")
         return Problem(error.status_code, code, str(error.detail), headers=headers).response(
             instance_of(request)
@@ -204,10 +204,10 @@ def _described(app: FastAPI) -> dict[str, Any]:
     document = get_openapi(
         title=app.title, version=app.version, summary=app.summary, routes=app.routes, contact=app.contact
     )
-    for route in app.routes:
-        if isinstance(route, APIRoute) and route.include_in_schema:
-            for method in route.methods or ():
-                _tell_problems(document["paths"][route.path_format][method.lower()])
+    for item in document["paths"].values():
+        for name, operation in item.items():
+            if name in _OPERATIONS:
+                _tell_problems(operation)
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)

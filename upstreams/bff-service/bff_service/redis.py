@@ -1,5 +1,5 @@
-"""The way to Redis for every service: a bounded client that tries once. Promises that a task cancelled in the middle of
-a command stops, and that a connection the server has closed is a `ConnectionError`; refuses to retry."""
+"""The way to Redis for every service: a bounded client that tries once. Guarantees that a task cancelled in the middle
+of a command stops, and that a connection the server has closed is a `ConnectionError`. Refuses to retry."""
 
 from __future__ import annotations
 
