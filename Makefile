@@ -28,7 +28,7 @@ demo: preflight-demo $(STAMP) ## start the whole shop on http://localhost:8000 (
 
 up: preflight-up ## start the whole shop in containers, two gateways behind a proxy (needs Docker with compose)
 	@$(COMPOSE) --env-file $(SHOP_ENV) up --build --detach
-	@echo "Open https://localhost:$$(sed -n 's/^SHOP_PORT=//p' $(SHOP_ENV)) (the certificate is made here: the browser asks once)."
+	@echo "Open https://localhost:$$(sed -n 's/^PUBLIC_PORT=//p' $(SHOP_ENV)) (the certificate is made here: the browser asks once)."
 
 down: ## end the containers and remove them with their data
 	@$(COMPOSE) --env-file $(SHOP_ENV) down --volumes --remove-orphans

@@ -31,7 +31,7 @@ from .compose import demo_env
 
 ENV = demo_env()
 PROJECT = ENV["COMPOSE_PROJECT_NAME"]
-SHOP = f"https://localhost:{ENV['SHOP_PORT']}"
+SHOP = f"https://localhost:{ENV['PUBLIC_PORT']}"
 IDENTITY = "http://127.0.0.1:8101"
 STREAMS = 6
 COMPOSE = [*os.environ["COMPOSE"].split(), "--env-file", ".docker/demo.env"]

@@ -105,7 +105,7 @@ def test_a_gateway_starts_with_its_environment(name: str, tmp_path: Path) -> Non
     assert orders["SHOP_GATEWAY_ISSUER"] == read.public_url, "services expect what the gateways sign"
     assert read.host == "0.0.0.0" and read.limits.replicas == len(GATEWAYS)
     assert read.oidc is not None and read.issuers[0].issuer == read.oidc.issuer
-    assert read.public_url == f"https://localhost:{compose.demo_env()['SHOP_PORT']}"
+    assert read.public_url == f"https://localhost:{compose.demo_env()['PUBLIC_PORT']}"
     publishers = {re.match(r"events:(\w+):\{p\}$", key)[1] for key in read.live.stream_keys}  # type: ignore[index]
     assert publishers <= set(MODULES)
     identity = compose.environment(SERVICES["identity"])
