@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from zlib import crc32
 
 import pytest
 from bff_service import (
@@ -36,6 +37,7 @@ from bff_service import (
     stream_of,
     use,
 )
+from bff_service.outbox import DELIVERY_SECONDS, LEASE_SECONDS
 from fastapi import APIRouter, FastAPI, Response
 from flit_core import buildapi
 from openapi_spec_validator import validate
@@ -319,6 +321,63 @@ async def test_a_message_that_could_not_be_delivered_holds_the_later_ones_of_its
     assert not await outbox.drain_once(database, deliveries)
     async with database.read() as db:
         assert await outbox.waiting(db) == set()
+    await database.close()
+
+
+async def test_a_message_that_is_never_taken_holds_up_its_own_partition_alone(tmp_path: Path) -> None:
+    class Picky(Deliveries):
+        async def deliver(self, message: Message) -> None:
+            if message.key == "poison":
+                raise DeliveryFailed("never")
+            await super().deliver(message)
+
+    ((outbox, database),) = replicas(tmp_path, 1)
+    await database.create_tables()
+    others = [f"key-{number}" for number in range(40)]
+    for key in ("poison", *others):
+        await written(outbox, database, key, 1)
+    deliveries = Picky()
+    for _ in range(2):
+        with pytest.raises(DeliveryFailed):
+            await outbox.drain_once(database, deliveries)
+    beside = {key for key in others if crc32(key.encode()) % 16 != crc32(b"poison") % 16}
+    assert {key for key, _ in deliveries.found} == beside and len(beside) > 30
+    await database.close()
+
+
+async def test_nothing_is_delivered_under_a_lease_that_was_long_in_coming(tmp_path: Path) -> None:
+    now = 1000.0
+
+    def commit_takes_long() -> None:
+        nonlocal now
+        now += 6.0
+
+    ((outbox, database),) = replicas(tmp_path, 1, clock=lambda: now)
+    await database.create_tables()
+    await written(outbox, database, "a", 1)
+    database.after_commit(commit_takes_long)
+    deliveries = Deliveries()
+    assert not await outbox.drain_once(database, deliveries)
+    assert deliveries.found == []
+    await database.close()
+
+
+async def test_a_delivery_that_hangs_is_cancelled_before_its_lease_is_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Hanging(Deliveries):
+        async def deliver(self, message: Message) -> None:
+            await asyncio.Event().wait()
+
+    assert LEASE_SECONDS / 2 + DELIVERY_SECONDS < LEASE_SECONDS
+    monkeypatch.setattr("bff_service.outbox.DELIVERY_SECONDS", 0.01)
+    ((outbox, database),) = replicas(tmp_path, 1)
+    await database.create_tables()
+    await written(outbox, database, "a", 1)
+    with pytest.raises(TimeoutError):
+        await outbox.drain_once(database, Hanging())
+    assert await outbox.drain_once(database, deliveries := Deliveries())
+    assert deliveries.found == [("a", "a:1")]
     await database.close()
 
 

@@ -50,6 +50,7 @@ from bff_service.database import Database
 _log = logging.getLogger(__name__)
 PARTITIONS = 16
 LEASE_SECONDS = 10.0
+DELIVERY_SECONDS = 3.0
 _BATCH = 100
 _EVERY = 1.0
 _FIRST_PAUSE = 0.1
@@ -72,7 +73,7 @@ class Delivery(Protocol):
     """The way out of an outbox."""
 
     async def deliver(self, message: Message) -> None:
-        """Hand the message over within 3 s; raise DeliveryFailed where that failed."""
+        """Hand the message over; raise DeliveryFailed where that failed. It is cancelled after 3 s."""
 
 
 class Outbox:
@@ -115,6 +116,7 @@ class Outbox:
         self._longest_pause = longest_pause
         self._clock = clock
         self._wake = asyncio.Event()
+        self._first = 0
 
     async def add(self, db: AsyncConnection, message: Message) -> None:
         """Write the message in the caller's transaction."""
@@ -148,13 +150,20 @@ class Outbox:
                     await self._wake.wait()
 
     async def drain_once(self, database: Database, delivery: Delivery) -> bool:
-        """One turn over the partitions with messages that no other process holds; whether anything was delivered."""
+        """One turn over the partitions with messages that no other process holds; whether anything was delivered.
+
+        Raises what the delivery of a message failed of. The next turn begins behind its partition: a message that is
+        never taken holds up its own partition alone.
+        """
         async with database.read() as db:
             found = (await db.execute(select(self._messages.c.partition).distinct())).scalars().all()
         delivered = False
-        for partition in sorted(found):
+        for partition in sorted(found, key=lambda one: (one - self._first) % PARTITIONS):
+            self._first = partition + 1
+            # What is begun in the first half of a lease ends within it: a delivery has 3 s.
+            until = self._clock() + self._lease / 2
             if await self._claim(database, partition):
-                delivered |= await self._drain_partition(database, delivery, partition)
+                delivered |= await self._drain_partition(database, delivery, partition, until)
         return delivered
 
     async def _claim(self, database: Database, partition: int) -> bool:
@@ -175,20 +184,21 @@ class Outbox:
             return False  # another process took it at the same time
         return True
 
-    async def _drain_partition(self, database: Database, delivery: Delivery, partition: int) -> bool:
+    async def _drain_partition(
+        self, database: Database, delivery: Delivery, partition: int, until: float
+    ) -> bool:
         messages, leases = self._messages, self._leases
-        # What is begun before half of the lease ends within it: a delivery has 3 s.
-        end = time.monotonic() + self._lease / 2
         delivered: list[int] = []
         try:
             oldest = select(messages).where(messages.c.partition == partition)
             async with database.read() as db:
                 rows = (await db.execute(oldest.order_by(messages.c.number).limit(_BATCH))).all()
             for row in rows:
-                await delivery.deliver(Message(row.id, row.key, row.body))
-                delivered.append(row.number)
-                if time.monotonic() > end:
+                if self._clock() > until:
                     break
+                async with asyncio.timeout(DELIVERY_SECONDS):
+                    await delivery.deliver(Message(row.id, row.key, row.body))
+                delivered.append(row.number)
         finally:
             # A crash before this commit delivers them again.
             async with asyncio.timeout(self._lease / 2), database.write() as db:
