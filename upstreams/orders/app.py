@@ -110,6 +110,7 @@ def build(settings: OrdersSettings) -> FastAPI:
         prepare=launch,
         tasks=[
             lambda: outbox.drain(database, publisher),
+            engine.keep_pruned,
             *([recovery.renew, recovery.recover] if settings.recovers_orphans else []),
         ],
         # The engine first: what its sagas meet after that is forgotten, and happens again at the next start.

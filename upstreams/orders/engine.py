@@ -12,6 +12,7 @@ import itertools
 import logging
 import sqlite3
 from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,6 +28,8 @@ from upstreams.orders.settings import OrdersSettings
 APPLICATION_VERSION = "orders-1"
 _WORKFLOW = "order"
 _PAGE = 1000
+_SWEEP_SECONDS = 3600.0
+_log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -144,13 +147,31 @@ class SagaEngine:
         """The sagas under way at other executors than this one, by executor id; `EngineAway` when it does not say."""
         found: dict[str, list[str]] = {}
         for page in itertools.count():
-            sagas = await self._pending(page)
+            sagas = await self._listed("PENDING", app_version=APPLICATION_VERSION, offset=page * _PAGE)
             for saga in sagas:
                 if saga.executor_id is not None and saga.executor_id != self._settings.executor_id:
                     found.setdefault(saga.executor_id, []).append(saga.workflow_id)
             if len(sagas) < _PAGE:
                 break
         return found
+
+    async def keep_pruned(self) -> None:
+        """Delete the records of runs that ended longer ago than the settings say, now and then each hour, so that the
+        engine's database stays bounded; for a task. Runs that failed are kept: their records say why."""
+        kept = self._settings.saga_retention_seconds
+        while True:
+            try:
+                await self._prune(datetime.now(UTC) - timedelta(seconds=kept))
+            except (EngineAway, sqlalchemy.exc.SQLAlchemyError, OSError, TimeoutError) as away:
+                _log.warning("old sagas could not be deleted", extra={"reason": repr(away)})
+            await asyncio.sleep(min(_SWEEP_SECONDS, kept))
+
+    async def _prune(self, before: datetime) -> None:
+        while ended := await self._listed("SUCCESS", completed_before=before.isoformat()):
+            try:
+                await DBOS.delete_workflows_async([run.workflow_id for run in ended])
+            except error.DBOSException as failed:
+                raise EngineAway("old sagas could not be deleted") from failed
 
     async def adopt(self, order_ids: list[str]) -> None:
         """Queue the sagas for whichever process takes them first."""
@@ -160,16 +181,15 @@ class SagaEngine:
             except error.DBOSException as failed:
                 raise EngineAway("sagas could not be adopted") from failed
 
-    async def _pending(self, page: int) -> list[WorkflowStatus]:
+    async def _listed(self, status: str, **which: Any) -> list[WorkflowStatus]:  # DBOS' own names and types
         try:
             return await DBOS.list_workflows_async(
-                status="PENDING",
+                status=status,
                 name=_WORKFLOW,
-                app_version=APPLICATION_VERSION,
                 load_input=False,
                 load_output=False,
                 limit=_PAGE,
-                offset=page * _PAGE,
+                **which,
             )
         except error.DBOSException as failed:
             raise EngineAway("sagas could not be listed") from failed

@@ -63,6 +63,11 @@ class OrdersSettings(ShopSettings):
         None,
         description="finish the sagas of dead orders processes; None: when the engine's database is a server",
     )
+    saga_retention_seconds: float = Field(
+        7 * 86_400.0,
+        gt=0,
+        description="how long the engine's records of an ended saga are kept; the order itself stays",
+    )
     lease_seconds: float = Field(
         3.0, ge=0.3, le=60, description="without a sign of life for so long, a process may be dead"
     )
