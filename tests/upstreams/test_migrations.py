@@ -1,11 +1,8 @@
-"""The revisions of each service: what they make is what the code declares, on SQLite and on PostgreSQL; and databases
-from before there were revisions are taken over with all that is in them."""
+"""The schema of each service, on SQLite and on PostgreSQL: a new database is what the code declares, an older one gets
+the revisions that it lacks, and one that no revision made is refused."""
 
 from __future__ import annotations
 
-import contextlib
-import json
-import sqlite3
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -14,32 +11,45 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from bff_service import Database
 from fastapi import FastAPI
-from sqlalchemy import Connection
+from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, text
 
-from tests.upstreams.conftest import Issuer, Serve, until
+from tests.conftest import ROOT
 from tests.upstreams.postgres import Postgres, postgres, postgres_session
-from tests.upstreams.test_inventory import events
-from upstreams.inventory.app import build as build_inventory
 from upstreams.kit import ShopSettings
-from upstreams.kit.migrate import migrate
+from upstreams.kit.migrate import UnknownSchema, migrate
 
 __all__ = ["postgres", "postgres_session"]
 
 SERVICES = ("catalog", "inventory", "notifications", "orders", "payments", "shipping")
+LATER = """
+import sqlalchemy as sa
+from alembic import op
+
+revision = "{service}_2"
+down_revision = "{service}_1"
 
 
-def built(service: str, **values: Any) -> tuple[FastAPI, Database]:
-    """The service's application, not started, and its database with the tables that its code declares."""
+def upgrade() -> None:
+    op.add_column("{table}", sa.Column("later", sa.String(10)))
+"""
+
+
+def versions(service: str) -> Path:
+    return ROOT / "upstreams" / service / "versions"
+
+
+def declared(service: str, **values: Any) -> Database:
+    """The service's database with the tables that its code declares; nothing is made yet."""
     build: Callable[[ShopSettings], FastAPI] = import_module(f"upstreams.{service}.app").build
     found = vars(import_module(f"upstreams.{service}.settings")).values()
     (settings,) = [
         one for one in found if isinstance(one, type) and one.__name__ == f"{service.title()}Settings"
     ]
-    app = build(settings(**values))
-    database: Database = app.state.service.database
-    return app, database
+    database: Database = build(settings(**values)).state.service.database
+    return database
 
 
 def differences(link: Connection, database: Database) -> list[Any]:
@@ -47,50 +57,71 @@ def differences(link: Connection, database: Database) -> list[Any]:
     return list(compare_metadata(context, database.metadata))
 
 
-async def made_and_compared(service: str, **values: Any) -> list[Any]:
-    _, database = built(service, **values)
+async def revision(database: Database) -> str:
+    async with database.read() as db:
+        return str((await db.execute(text("SELECT version_num FROM alembic_version"))).scalar_one())
+
+
+async def made_and_migrated(service: str, folder: Path, **values: Any) -> None:
+    """Makes the database, and gives it a later revision that its code does not have yet."""
+    database = declared(service, **values)
     try:
-        await migrate(database, service)
+        await migrate(database, versions(service))
         # A second time changes nothing.
-        await migrate(database, service)
+        await migrate(database, versions(service))
         async with database.read() as db:
-            return await db.run_sync(differences, database)
+            assert await db.run_sync(differences, database) == []
+        newest = ScriptDirectory(str(ROOT), version_locations=[str(versions(service))]).get_current_head()
+        assert await revision(database) == newest
+
+        table = min(database.metadata.tables)
+        for file in versions(service).glob("*.py"):
+            (folder / file.name).write_text(file.read_text())
+        (folder / "later.py").write_text(LATER.format(service=service, table=table))
+        await migrate(database, folder)
+        assert await revision(database) == f"{service}_2"
+        async with database.read() as db:
+            ((kind, _, changed, column),) = await db.run_sync(differences, database)
+        assert (kind, changed, column.name) == ("remove_column", table, "later")
     finally:
         await database.close()
 
 
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """For a copy of a service's revisions."""
+    made = tmp_path / "versions"
+    made.mkdir()
+    return made
+
+
 @pytest.mark.parametrize("service", SERVICES)
-async def test_the_revisions_make_what_the_code_declares(service: str, tmp_path: Path) -> None:
-    assert await made_and_compared(service, data_dir=tmp_path) == []
+async def test_a_new_database_is_what_the_code_declares_and_gets_later_revisions(
+    service: str, tmp_path: Path, folder: Path
+) -> None:
+    await made_and_migrated(service, folder, data_dir=tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("service", SERVICES)
-async def test_the_revisions_make_it_on_postgresql_too(service: str, postgres: Postgres) -> None:
-    assert await made_and_compared(service, database_url=postgres.url()) == []
-
-
-async def test_an_inventory_from_before_the_revisions_keeps_its_stock_and_tells_what_waited(
-    serve: Serve, issuer: Issuer, tmp_path: Path, redis_url: str
+async def test_a_new_database_on_postgresql_gets_later_revisions_too(
+    service: str, postgres: Postgres, folder: Path
 ) -> None:
-    event = {"id": "mug-01:7", "subject": "mug-01", "type": "shop.stock.value", "data": {"version": 7}}
-    with contextlib.closing(sqlite3.connect(tmp_path / "inventory.db")) as old, old:
-        old.execute("CREATE TABLE levels (sku VARCHAR(64) PRIMARY KEY, available INTEGER, version INTEGER)")
-        old.execute("INSERT INTO levels VALUES ('mug-01', 33, 7)")
-        old.execute(
-            "CREATE TABLE outbox (id INTEGER PRIMARY KEY AUTOINCREMENT, subject VARCHAR(255), "
-            "partition_key VARCHAR(512), body BLOB)"
-        )
-        row = ("mug-01", "mug-01", json.dumps(event).encode())
-        old.execute("INSERT INTO outbox (subject, partition_key, body) VALUES (?, ?, ?)", row)
-    inventory = await serve(build_inventory, redis_url=redis_url)
-    assert (await inventory.get("/stock/mug-01")).json() == {"sku": "mug-01", "available": 33, "version": 7}
-    assert (await inventory.get("/stock/pen-01")).json()["available"] == 50
+    await made_and_migrated(service, folder, database_url=postgres.url())
 
-    async def told() -> bool:
-        return event in await events(redis_url, "mug-01")
 
-    await until(told)
-    with contextlib.closing(sqlite3.connect(tmp_path / "inventory.db")) as new:
-        tables = {name for (name,) in new.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    assert "outbox" not in tables and "alembic_version" in tables
+async def test_a_database_that_no_revision_made_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    url = f"sqlite+aiosqlite:///{tmp_path / 'inventory.db'}"
+    old = MetaData()
+    Table("levels", old, Column("sku", String(64), primary_key=True), Column("available", Integer))
+    before = Database(url, old)
+    await before.create_tables()
+    after = declared("inventory", data_dir=tmp_path)
+    try:
+        with pytest.raises(UnknownSchema, match=r"no revision \(levels\).*make clean"):
+            await migrate(after, versions("inventory"))
+        async with before.read() as db:
+            assert await db.run_sync(differences, before) == []
+    finally:
+        await before.close()
+        await after.close()

@@ -200,22 +200,3 @@ def _engine_says(world: World, order_id: str) -> str:
             "SELECT status FROM workflow_status WHERE workflow_uuid = ?", (order_id,)
         ).fetchone()
     return str(found[0])
-
-
-def test_a_database_from_before_the_operator_api_is_migrated_at_the_next_start(world: World) -> None:
-    order_id = world.order_id()
-    world.ended(order_id)
-    world.stop("orders")
-    with contextlib.closing(sqlite3.connect(world.folder / "orders" / "orders.db")) as book, book:
-        for table, columns in (
-            ("orders", ("next_try_at", "last_error", "given_up", "run", "step_since")),
-            ("history", ("next_try_at", "last_error", "note")),
-        ):
-            for column in columns:
-                book.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
-        # It is older than the revisions, too.
-        for table in ("alembic_version", "outbox_messages", "outbox_leases"):
-            book.execute(f"DROP TABLE {table}")
-    world.start("orders")
-    assert world.order(order_id)["status"] == "COMPLETED"
-    assert world.ended(world.order_id())["status"] == "COMPLETED"

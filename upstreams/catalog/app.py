@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-from bff_service import NOT_FOUND, Database, IdempotencyKeys, Outbox, Reading, Text, refusals
+from bff_service import NOT_FOUND, Database, Outbox, Reading, Text, refusals
 from fastapi import FastAPI, Query, Request, Response
 from pydantic import BaseModel, Field
 from sqlalchemy import Column, Integer, MetaData, String, Table, insert, select, update
@@ -78,7 +78,6 @@ def build(settings: CatalogSettings) -> FastAPI:
     """The catalog service on its own database, seeded once; edited and told of where its settings say so."""
     metadata = MetaData()
     table = _products(metadata)
-    keys = IdempotencyKeys(metadata)
     outbox = Outbox(metadata, longest_pause=LONGEST_PAUSE)
     database = Database(settings.own_database_url, metadata)
     webhook: Webhook | None = None
@@ -111,7 +110,6 @@ def build(settings: CatalogSettings) -> FastAPI:
     app = shop_service(
         settings,
         database,
-        keys,
         prepare=seed,
         tasks=[] if webhook is None else [lambda: outbox.drain(database, webhook)],
         closing=[] if webhook is None else [webhook.close],

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
 
 import httpx
 from bff_service import (
@@ -29,6 +30,8 @@ from upstreams.kit.migrate import migrate
 from upstreams.kit.settings import ShopSettings
 from upstreams.kit.switches import RequestFaults, fault_routes
 
+SERVICES = Path(__file__).parents[1]
+
 
 def verifier_of(settings: ShopSettings, client: httpx.AsyncClient) -> TokenVerifier:
     """Takes identity's access tokens; where a gateway is known people come with its internal tokens alone."""
@@ -47,7 +50,7 @@ def verifier_of(settings: ShopSettings, client: httpx.AsyncClient) -> TokenVerif
 def shop_service(
     settings: ShopSettings,
     database: Database,
-    keys: IdempotencyKeys,
+    keys: IdempotencyKeys | None = None,
     *,
     summary: str = "",
     migrations: Callable[[], Awaitable[None]] | None = None,
@@ -61,10 +64,10 @@ def shop_service(
 ) -> FastAPI:
     """The application, without endpoints of its own yet.
 
-    migrations: makes the tables; None: the revisions in the service's folder. prepare: runs after the migrations and
-    before the first request, in one replica at a time. tasks: run for the application's life. closing: called at its
-    end, the last one first. faults: those that `/faults` plans; None: the application's own.
-    planned_refusals: by `METHOD /path`, what a planned refusal answers.
+    keys: of a service with idempotent endpoints. migrations: makes the tables; None: the revisions in the service's
+    folder. prepare: runs after the migrations and before the first request, in one replica at a time. tasks: run for
+    the application's life. closing: called at its end, the last one first. faults: those that `/faults` plans; None:
+    the application's own. planned_refusals: by `METHOD /path`, what a planned refusal answers.
     """
     name = settings.service
     client = http_client(timeout=2.0, connections=4)
@@ -76,10 +79,13 @@ def shop_service(
             for close in (database.close, client.aclose, *closing):
                 stack.push_async_callback(close)
             async with database.alone():
-                await (migrate(database, name) if migrations is None else migrations())
+                await (
+                    migrate(database, SERVICES / name / "versions") if migrations is None else migrations()
+                )
                 if prepare is not None:
                     await prepare()
-            await stack.enter_async_context(running(lambda: keys.keep_pruned(database), *tasks))
+            prune = [] if keys is None else [lambda: keys.keep_pruned(database)]
+            await stack.enter_async_context(running(*prune, *tasks))
             yield
 
     app = FastAPI(

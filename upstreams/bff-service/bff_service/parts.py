@@ -36,8 +36,8 @@ class Parts:
     """What the dependencies of this package find at `app.state.service`."""
 
     database: Database
-    keys: IdempotencyKeys
     verifier: TokenVerifier
+    keys: IdempotencyKeys | None = None
     before_effect: Callable[[Request], None] | None = None
 
 
@@ -45,15 +45,16 @@ def use(
     app: FastAPI,
     *,
     database: Database,
-    keys: IdempotencyKeys,
     verifier: TokenVerifier,
+    keys: IdempotencyKeys | None = None,
     before_effect: Callable[[Request], None] | None = None,
 ) -> None:
     """Give the application this package's dependencies, problems, request context, and the table of keys.
 
+    keys: of a service with idempotent endpoints.
     before_effect: called in each effect's transaction before the effect; it may raise a Problem.
     """
-    app.state.service = Parts(database, keys, verifier, before_effect)
+    app.state.service = Parts(database, verifier, keys, before_effect)
     answer_with_problems(app)
     app.add_middleware(RequestContext)
 
