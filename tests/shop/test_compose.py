@@ -136,8 +136,7 @@ def test_every_health_path_is_served(tmp_path: Path) -> None:
         assert (script, int(port), path) == ("/app/probe.py", port_of(name), "/readyz")
         built = importlib.import_module(f"{module}.app")
         settings = settings_of(module)(data_dir=tmp_path)
-        app = built.Identity(settings).app()._app if name == "identity" else built.build(settings)
-        assert path in {route.path for route in app.routes if isinstance(route, Route)}
+        assert path in {route.path for route in built.build(settings).routes if isinstance(route, Route)}
     for name in GATEWAYS:
         assert SERVICES[name]["healthcheck"]["test"][3:] == ["/app/probe.py", "8000", "/livez"]
     assert "/livez" in RESERVED and "/readyz" in RESERVED

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import jwt
+from bff_service import Database
 
 from bff.edge import settings as settings_file
 from bff.edge.app.build import build
@@ -18,6 +19,7 @@ from bff.edge.app.extensions import Extensions
 from tests.unit.edge.access.issuing import sign
 from tests.wire.matrix import CALLERS, Example, routes, wrongs
 from upstreams.identity.keys import Keys
+from upstreams.identity.models import Base
 from upstreams.identity.store import Store
 from web.shop.gateway import shop as declared
 
@@ -27,10 +29,7 @@ from .system import BrowserSession, Shop, basket, key
 class Issuer:
     """Makes tokens as the identity service does, and as it never would."""
 
-    def __init__(self, shop: Shop) -> None:
-        store = Store(f"sqlite:///{shop.world.folder}/identity/identity.db")
-        keys = Keys(store)
-        store.close()
+    def __init__(self, shop: Shop, keys: Keys) -> None:
         self._kid = keys.kid
         private: Any = next(iter(keys.private.keys)).as_dict(private=True)
         self._key: Any = jwt.algorithms.ECAlgorithm.from_jwk(json.dumps(private))
@@ -43,8 +42,16 @@ class Issuer:
         return {"authorization": f"Bearer {sign(self._key, good, kid=self._kid)}"}
 
 
-def callers(shop: Shop) -> Mapping[str, Mapping[str, str]]:
-    issuer, now = Issuer(shop), int(time.time())
+async def keys_of_identity(shop: Shop) -> Keys:
+    database = Database(f"sqlite+aiosqlite:///{shop.world.folder}/identity/identity.db", Base.metadata)
+    keys, store = Keys(), Store(database)
+    await store.run(lambda: keys.load(store))
+    await database.close()
+    return keys
+
+
+async def callers(shop: Shop) -> Mapping[str, Mapping[str, str]]:
+    issuer, now = Issuer(shop, await keys_of_identity(shop)), int(time.time())
     with BrowserSession(shop) as here, BrowserSession(shop) as there:
         assert here.sign_in("ada").status_code == there.sign_in("ada").status_code == 200
         session, ended = (
@@ -65,7 +72,7 @@ def callers(shop: Shop) -> Mapping[str, Mapping[str, str]]:
 
 
 async def test_every_route_of_the_shop_answers_each_caller_as_declared(shop: Shop) -> None:
-    who = callers(shop)
+    who = await callers(shop)
     assert tuple(who) == CALLERS
     async with shop.api("ada") as client:
         placed = await client.post("/api/orders", json=basket(), headers={"idempotency-key": f'"{key()}"'})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,7 +24,8 @@ from tests.upstreams.test_notifications import done, event_of, publish
 from tests.upstreams.world import Flow, sign_in, variables
 from upstreams.catalog.app import build as build_catalog
 from upstreams.catalog.seed import PRODUCTS
-from upstreams.identity.store import SignIn, Store
+from upstreams.identity.models import AuthorizationCode, Base, SignIn, digest
+from upstreams.identity.store import Store
 from upstreams.inventory.app import SEED
 from upstreams.inventory.app import build as build_inventory
 from upstreams.notifications.app import build as build_notifications
@@ -306,27 +306,40 @@ async def test_two_consumers_on_one_database_handle_each_event_once(
     assert (await told(pair[1], issuer, number=20))["unread"] == 10
 
 
-def test_a_replica_that_reads_a_code_locks_it_until_it_is_used(postgres: Postgres) -> None:
-    stores = [Store(postgres.url("identity")) for _ in range(2)]
+async def test_a_replica_that_reads_a_code_locks_it_until_it_is_used(postgres: Postgres) -> None:
+    databases = [Database(postgres.url("identity"), Base.metadata) for _ in range(2)]
+    first, second = (Store(database) for database in databases)
+    sign_in = SignIn(sid="sid", client_id="bff", sub="ada", scope="openid", auth_time=1, expires=2**40)
+    kept = AuthorizationCode(
+        digest=digest("code"), sign_in=sign_in, redirect_uri="http://x/", code_challenge="c", expires=2**40
+    )
+
+    def use() -> None:
+        found = first.find(AuthorizationCode, "code")
+        assert found is not None
+        found.used = True
+
     try:
-        stores[0].add_sign_in(SignIn("sid", "bff", "ada", "openid", None, 1), expires=2**40)
-        stores[0].add_code("code", "sid", redirect_uri="http://x/", challenge="c", expires=2**40)
-        with ThreadPoolExecutor(1) as pool, psycopg.connect(postgres.address("identity")) as watch:
-            with stores[0].transaction():
-                row = stores[0].code("code")
-                assert row is not None
-                other = pool.submit(stores[1].code, "code")
-                end = time.monotonic() + 60
-                while not other.done() and not _someone_waits(watch):
-                    assert time.monotonic() < end
-                    time.sleep(0.01)
-                stores[0].use_code(row.digest)
-            late = other.result(10)
+        await databases[0].create_tables()
+        await first.run(lambda: first.add(sign_in, kept))
+        with psycopg.connect(postgres.address("identity")) as watch:
+
+            async def waits() -> bool:
+                return other.done() or _someone_waits(watch)
+
+            async with asyncio.TaskGroup() as group:
+                async with databases[0].write() as db:
+                    assert await first.inside(db, lambda: first.find(AuthorizationCode, "code")) is not None
+                    other = group.create_task(second.run(lambda: second.find(AuthorizationCode, "code")))
+                    await until(waits)
+                    assert not other.done()
+                    await first.inside(db, use)
+                late = await other
         assert late is not None
         assert late.used
     finally:
-        for store in stores:
-            store.close()
+        for database in databases:
+            await database.close()
 
 
 def _someone_waits(watch: psycopg.Connection[Any]) -> bool:

@@ -1,28 +1,8 @@
-"""`python -m upstreams.identity`: serve identity on SHOP_HOST and SHOP_PORT (8101) until SIGTERM."""
+"""`python -m upstreams.identity` serves identity on port 8101."""
 
-from __future__ import annotations
-
-import uvicorn
-from bff_service import configure_logs
-
-from . import Identity, IdentitySettings
-
-
-def main() -> None:
-    settings = IdentitySettings()
-    configure_logs("identity", settings.log_level)
-    uvicorn.run(
-        Identity(settings).app(),
-        host=settings.host,
-        port=settings.own_port if settings.port is None else settings.port,
-        loop="uvloop",
-        http="httptools",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=2,
-    )
-
+from upstreams.identity.app import build
+from upstreams.identity.settings import IdentitySettings
+from upstreams.kit import run
 
 if __name__ == "__main__":
-    main()
+    run(build, IdentitySettings())

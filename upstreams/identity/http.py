@@ -1,36 +1,32 @@
-"""HTTP for identity: forms in, pages and the core's answers out.
+"""HTTP for identity: forms in, pages out, and how both are described.
 
-Promises bounded bodies, problem details (RFC 9457) for whatever is not a page or an OAuth answer, and pages that
-run no script and cannot be framed. Refuses forms of any other encoding than urlencoded and bodies over 16 KiB.
+Promises bounded bodies, and pages that run no script and cannot be framed. Refuses forms of any other encoding than
+urlencoded and bodies over 16 KiB.
 """
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from bff_service import Problem
-from bff_service.problems import instance_of
-from starlette.exceptions import HTTPException
-from starlette.requests import Request as HttpRequest
+from fastapi import Request
 from starlette.responses import HTMLResponse, Response
 
 from . import page
-from .exchange import Answer
+from .exchange import NO_STORE
 
 MAX_BODY = 16 * 1024
-NO_STORE = {"Cache-Control": "no-store"}
 
 
-async def read_form(request: HttpRequest) -> list[tuple[str, str]]:
+async def read_form(request: Request) -> list[tuple[str, str]]:
     """The fields of a urlencoded body, in order; a problem when it is none or too long."""
     kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if kind != "application/x-www-form-urlencoded":
         raise Problem(415, "unsupported-media-type", "A urlencoded form is expected.")
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY:
-            raise Problem(413, "too-large", f"At most {MAX_BODY} bytes are read.")
+    body = await request.body()
+    if len(body) > MAX_BODY:
+        raise Problem(413, "too-large", f"At most {MAX_BODY} bytes are read.")
     try:
         text = body.decode("ascii")
         return parse_qsl(text, keep_blank_values=True, max_num_fields=50, errors="strict")
@@ -63,26 +59,22 @@ def error_page(title: str, detail: str, status: int = 400) -> Response:
     return show(page.problem(title=title, detail=detail), status)
 
 
-def sent(answer: Answer) -> Response:
-    """The core's answer on the wire; never stored by caches."""
-    headers = {**answer.headers, **NO_STORE}
-    if answer.location is not None:
-        headers["Referrer-Policy"] = "no-referrer"
-    return Response(answer.body, answer.status, headers)
+# OAuth's endpoints check their input as its RFCs have it, not as FastAPI does: so they read it themselves and only say
+# here what it is.
 
 
-async def http_problem(request: HttpRequest, error: Exception) -> Response:
-    """404, 405 and their like."""
-    if not isinstance(error, HTTPException):
-        raise error
-    codes = {404: "not-found", 405: "method-not-allowed"}
-    code = codes.get(error.status_code, "refused")
-    headers = dict(error.headers or {})
-    return Problem(error.status_code, code, error.detail, headers=headers).response(instance_of(request))
+def query_of(**fields: str) -> dict[str, Any]:
+    """An `openapi_extra`: the parameters of a query with their descriptions."""
+    return {
+        "parameters": [
+            {"name": name, "in": "query", "description": why, "schema": {"type": "string"}}
+            for name, why in fields.items()
+        ]
+    }
 
 
-async def problem(request: HttpRequest, error: Exception) -> Response:
-    """A refusal of ours."""
-    if not isinstance(error, Problem):
-        raise error
-    return error.response(instance_of(request))
+def form_of(*fields: str) -> dict[str, Any]:
+    """An `openapi_extra`: the fields of a urlencoded body."""
+    schema = {"type": "object", "properties": {name: {"type": "string"} for name in fields}}
+    content = {"application/x-www-form-urlencoded": {"schema": schema}}
+    return {"requestBody": {"required": True, "content": content}}

@@ -21,13 +21,17 @@ ALGORITHM = "ES256"
 
 
 class Keys:
-    """The key pair and the secret that binds forms to browsers."""
+    """The key pair and the secret that binds forms to browsers; there after `load`."""
 
-    def __init__(self, store: Store) -> None:
+    private: KeySet
+    form_secret: bytes
+
+    def load(self, store: Store) -> None:
+        """Read them, or make them; for work inside the store."""
         kept = store.secret("signing-key", _new_key)
         self._key = ECKey.import_key(json.loads(kept))
-        self.form_secret = bytes.fromhex(store.secret("form-secret", lambda: secrets.token_hex(32)))
         self.private = KeySet([self._key])
+        self.form_secret = bytes.fromhex(store.secret("form-secret", lambda: secrets.token_hex(32)))
 
     @property
     def kid(self) -> str:

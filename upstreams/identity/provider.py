@@ -3,8 +3,8 @@
 Promises the code flow with PKCE S256 (OpenID Connect Core 3.1, RFC 7636), client credentials, refresh tokens
 that rotate, access tokens as RFC 9068 `at+jwt`, and `iss` in every authorization response (RFC 9207). Refuses
 plain or missing PKCE, a code or refresh token used twice (which also ends everything issued from it, RFC 9700
-section 4.14), and redirect addresses that are not registered to the letter. Blocking: run calls in a thread,
-each inside `store.transaction()`.
+section 4.14), and redirect addresses that are not registered to the letter. What reads or writes the store is called
+inside `store.run`.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ from authlib.oidc.core import OpenIDCode, OpenIDToken
 from authlib.oidc.rpinitiated import EndSessionEndpoint
 from joserfc.jwk import KeySet
 
-from .exchange import Answer, Code, Consent, Refresh, Request, WebRequest, consent_of
+from .exchange import Answer, Request
 from .keys import ALGORITHM, Keys
+from .models import AuthorizationCode, RefreshToken, SignIn, digest
 from .people import Client
 from .settings import IdentitySettings
-from .store import SignIn, Store
+from .store import Store
 
 # Authlib is untyped: its base classes and hooks are Any for mypy, hence the `misc` ignores below.
 
@@ -36,44 +37,36 @@ class _CodeGrant(grants.AuthorizationCodeGrant):  # type: ignore[misc]
 
     def save_authorization_code(self, code: str, request: Request) -> None:
         store, settings = self.server.store, self.server.settings
-        consent: Consent = request.user
-        data = request.payload.data
-        now = store.now()
-        sign_in = SignIn(
-            sid=consent.sid,
-            client_id=request.client.client_id,
-            sub=consent.person.sub,
-            scope=request.scope,
-            nonce=data.get("nonce"),
-            auth_time=now,
-        )
-        lifetime = settings.code_seconds + settings.access_token_seconds
-        store.add_sign_in(sign_in, expires=now + lifetime)
-        store.add_code(
-            code,
-            consent.sid,
+        data, now = request.payload.data, store.now()
+        sign_in: SignIn = request.user
+        sign_in.client_id = request.client.client_id
+        sign_in.scope, sign_in.nonce = request.scope, data.get("nonce")
+        sign_in.expires = now + settings.code_seconds + settings.access_token_seconds
+        kept = AuthorizationCode(
+            digest=digest(code),
+            sign_in=sign_in,
             redirect_uri=data["redirect_uri"],
-            challenge=data["code_challenge"],
+            code_challenge=data["code_challenge"],
             expires=now + settings.code_seconds,
         )
+        store.sweep()
+        store.add(sign_in, kept)
 
-    def query_authorization_code(self, code: str, client: Client) -> Code | None:
+    def query_authorization_code(self, code: str, client: Client) -> AuthorizationCode | None:
         store = self.server.store
-        row = store.code(code)
-        if row is None or row.sign_in.client_id != client.client_id:
+        found = store.find(AuthorizationCode, code)
+        if found is None or found.sign_in.client_id != client.client_id:
             return None
-        if row.used:
-            store.end(row.sign_in.sid)
+        if found.used:
+            found.sign_in.ended = True
             return None
-        if row.sign_in.ended or row.expires < store.now():
-            return None
-        return Code(row)
+        return None if found.sign_in.ended or found.expires < store.now() else found
 
-    def delete_authorization_code(self, authorization_code: Code) -> None:
-        self.server.store.use_code(authorization_code.row.digest)
+    def delete_authorization_code(self, authorization_code: AuthorizationCode) -> None:
+        authorization_code.used = True
 
-    def authenticate_user(self, authorization_code: Code) -> Consent | None:
-        return consent_of(authorization_code.row.sign_in)
+    def authenticate_user(self, authorization_code: AuthorizationCode) -> SignIn:
+        return authorization_code.sign_in
 
 
 class _RefreshGrant(grants.RefreshTokenGrant):  # type: ignore[misc]
@@ -81,22 +74,20 @@ class _RefreshGrant(grants.RefreshTokenGrant):  # type: ignore[misc]
     TOKEN_ENDPOINT_AUTH_METHODS = ("client_secret_basic", "client_secret_post")
     INCLUDE_NEW_REFRESH_TOKEN = True
 
-    def authenticate_refresh_token(self, refresh_token: str) -> Refresh | None:
+    def authenticate_refresh_token(self, refresh_token: str) -> RefreshToken | None:
         store = self.server.store
-        row = store.refresh(refresh_token)
-        if row is None:
+        found = store.find(RefreshToken, refresh_token)
+        if found is None:
             return None
-        if row.used and row.sign_in.client_id == self.request.client.client_id:
-            store.end(row.sign_in.sid)
-        if row.used or row.sign_in.ended or row.expires < store.now():
-            return None
-        return Refresh(row)
+        if found.used and found.check_client(self.request.client):
+            found.sign_in.ended = True
+        return None if found.used or found.sign_in.ended or found.expires < store.now() else found
 
-    def authenticate_user(self, refresh_token: Refresh) -> Consent | None:
-        return consent_of(refresh_token.row.sign_in)
+    def authenticate_user(self, refresh_token: RefreshToken) -> SignIn:
+        return refresh_token.sign_in
 
-    def revoke_old_credential(self, refresh_token: Refresh) -> None:
-        self.server.store.use_refresh(refresh_token.row.digest)
+    def revoke_old_credential(self, refresh_token: RefreshToken) -> None:
+        refresh_token.used = True
 
 
 class _ClientGrant(grants.ClientCredentialsGrant):  # type: ignore[misc]
@@ -127,9 +118,9 @@ class _IdToken(OpenIDToken):  # type: ignore[misc]
     def get_client_claims(self, client: Client) -> dict[str, Any]:
         return {"iss": self._settings.issuer, "aud": client.client_id}
 
-    def generate_user_info(self, user: Consent, scope: str) -> dict[str, Any]:
+    def generate_user_info(self, user: SignIn, scope: str) -> dict[str, Any]:
         return {
-            "sub": user.person.sub,
+            "sub": user.sub,
             "name": user.person.name,
             "sid": user.sid,
             "auth_time": user.auth_time,
@@ -158,11 +149,11 @@ class _AccessTokens(JWTBearerTokenGenerator):  # type: ignore[misc]
     def get_jwks(self) -> KeySet:
         return self._keys.private
 
-    def get_audiences(self, client: Client, user: Consent | None, scope: str) -> str:
+    def get_audiences(self, client: Client, user: SignIn | None, scope: str) -> str:
         return self._settings.audience
 
     def get_extra_claims(
-        self, client: Client, grant_type: str, user: Consent | None, scope: str
+        self, client: Client, grant_type: str, user: SignIn | None, scope: str
     ) -> dict[str, Any]:
         return {} if user is None else {"name": user.person.name, "sid": user.sid}
 
@@ -218,16 +209,19 @@ class Provider(AuthorizationServer):  # type: ignore[misc]
 
     def save_token(self, token: dict[str, Any], request: Request) -> None:
         if refresh := token.get("refresh_token"):
-            consent: Consent = request.user
+            sign_in: SignIn = request.user
             expires = self.store.now() + self.settings.refresh_token_seconds
-            self.store.add_refresh(refresh, consent.sid, scope=token["scope"], expires=expires)
-            self.store.prolong(consent.sid, expires)
+            scope = token["scope"]
+            self.store.add(
+                RefreshToken(digest=digest(refresh), sign_in=sign_in, scope=scope, expires=expires)
+            )
+            sign_in.expires = max(sign_in.expires, expires)
 
     def send_signal(self, name: str, *args: object, **kwargs: object) -> None:
         """The core tells of what it did; nobody here listens."""
 
-    def create_oauth2_request(self, request: WebRequest | Request) -> Request:
-        return request if isinstance(request, Request) else Request(request)
+    def create_oauth2_request(self, request: Request) -> Request:
+        return request
 
     def handle_response(
         self, status: int, body: str | dict[str, Any], headers: Sequence[tuple[str, str]]

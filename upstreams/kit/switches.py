@@ -5,13 +5,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 
-from bff_service import Problem, Refusal
+from bff_service import Refusal
 from bff_service.problems import INVALID, pointed
 from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from upstreams.kit.faults import FaultPlan, Faults, FaultState
 from upstreams.kit.loopback import loopback_only
@@ -75,32 +74,3 @@ class RequestFaults:
         refusal = getattr(request.state, "refusal", None)
         if refusal is not None:
             raise refusal.problem()
-
-
-class Faulty:
-    """`app` behind a plan of faults: it is struck before it is asked, or when its effect is done and its answer is
-    about to leave. It has no business refusal, so a plan that only refuses passes it by."""
-
-    def __init__(self, app: ASGIApp, faults: Faults) -> None:
-        self._app = app
-        self._faults = faults
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        spared = scope["type"] != "http" or scope["path"] in SPARED
-        path = "" if spared else scope["path"]
-        plan = None if spared else self._faults.strike(scope["method"], path, path, refusable=False)
-        if plan is None:
-            await self._app(scope, receive, send)
-            return
-        try:
-            await self._faults.before(plan)
-        except Problem as problem:
-            await problem.response()(scope, receive, send)
-            return
-
-        async def held(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                await self._faults.after(plan)
-            await send(message)
-
-        await self._app(scope, receive, held)
