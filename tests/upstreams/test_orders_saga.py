@@ -23,6 +23,8 @@ POLICY = Policy(
     retry_cap_seconds=4.0,
     attention_attempts=3,
     attention_seconds=900.0,
+    attention_cap_seconds=4.0,
+    attempts_per_run=1000,
 )
 
 
@@ -338,7 +340,7 @@ class Poisoned(Memory):
 
 
 @pytest.mark.parametrize("error", [Broken(), KeyError("state"), Killed()])
-@pytest.mark.parametrize("name", ["tell-2", "charge-1", "cancelled-charge-1", "ship-1", "tell-4"])
+@pytest.mark.parametrize("name", ["record-2", "charge-1", "cancelled-charge-1", "ship-1", "record-4"])
 async def test_an_impossible_state_stops_the_saga_and_undoes_nothing(name: str, error: BaseException) -> None:
     world = World()
     with pytest.raises(type(error)):

@@ -243,7 +243,6 @@ class SagaExecution:
             last_error=last_error,
             note=note,
         )
-        # The name in the records of sagas under way; it does not follow the method's.
         await self._engine.step(
-            f"tell-{self._version}", self._activities.record_status, self._order, change, self._run
+            f"record-{self._version}", self._activities.record_status, self._order, change, self._run
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from typing import NotRequired, TypedDict
+from typing import TypedDict
 
 
 class Policy(TypedDict):
@@ -19,7 +19,6 @@ class Policy(TypedDict):
     attention_attempts, attention_seconds: a compensation that fails more often, or for longer, needs attention.
     attention_cap_seconds: the longest pause from then on. attempts_per_run: after so many, a new run of the saga goes
     on.
-    Orders from before there were these two have no longer pauses, and one run.
     """
 
     forward_seconds: float
@@ -27,8 +26,8 @@ class Policy(TypedDict):
     retry_cap_seconds: float
     attention_attempts: int
     attention_seconds: float
-    attention_cap_seconds: NotRequired[float]
-    attempts_per_run: NotRequired[int]
+    attention_cap_seconds: float
+    attempts_per_run: int
 
 
 def pause_before(attempt: int, policy: Policy, *, seed: str, attention: bool = False) -> float:
@@ -36,7 +35,7 @@ def pause_before(attempt: int, policy: Policy, *, seed: str, attention: bool = F
     jitter, so that orders that failed together do not come back together."""
     cap = policy["retry_cap_seconds"]
     if attention:
-        cap = max(cap, policy.get("attention_cap_seconds", cap))
+        cap = max(cap, policy["attention_cap_seconds"])
     full = min(cap, policy["retry_first_seconds"] * 2 ** min(attempt - 2, 30))
     jitter = random.Random(f"{seed}:{attempt}").uniform(0.5, 1.0)  # noqa: S311 - no secret
     return float(full * jitter)
@@ -75,8 +74,7 @@ class Attempts:
 
     def ends_run(self, first: int) -> bool:
         """Whether a run that began with attempt `first` has had its share of attempts."""
-        most = self.policy.get("attempts_per_run")
-        return most is not None and self.number - first >= most
+        return self.number - first >= self.policy["attempts_per_run"]
 
     def pause(self, *, attention: bool = False) -> float:
         """Seconds before the attempt under way."""
