@@ -30,6 +30,7 @@ from bff_service import (
     Outbox,
     Owner,
     Refusal,
+    RequestKey,
     StreamPublisher,
     gateway_verifier,
     http_client,
@@ -424,7 +425,7 @@ async def test_keys_are_pruned_while_the_service_runs(tmp_path: Path) -> None:
 
     async def claimed(key: str) -> None:
         async with database.write() as db:
-            await keys.claim(db, "ada", key, "f")
+            await keys.claim(db, RequestKey("ada", key, "f"))
 
     async def kept() -> list[str]:
         async with database.read() as db:

@@ -58,21 +58,14 @@ class Stock:
             wanted = wanted.where(self._levels.c.sku.in_(chosen))
         if lock:
             wanted = wanted.with_for_update()
-        return [
-            Level(sku=row.sku, available=row.available, version=row.version)
-            for row in await db.execute(wanted)
-        ]
+        return [Level.model_validate(row, from_attributes=True) for row in await db.execute(wanted)]
 
     async def reservation(
         self, db: AsyncConnection, order_id: str, *, lock: bool = False
     ) -> Reservation | None:
         wanted = select(self._reservations).where(self._reservations.c.order_id == order_id)
         row = (await db.execute(wanted.with_for_update() if lock else wanted)).first()
-        if row is None:
-            return None
-        return Reservation.model_validate(
-            {"order_id": row.order_id, "status": row.status, "lines": row.lines}
-        )
+        return None if row is None else Reservation.model_validate(row, from_attributes=True)
 
     async def reserve(self, db: AsyncConnection, asked: NewReservation) -> list[Level]:
         """Take the lines from the stock; the changed levels, none when it was done before.

@@ -7,7 +7,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from bff_service import Database, Problem, redis_client
+from bff_service import Database, Refusal, redis_client
 from redis.exceptions import RedisError
 from sqlalchemy import Boolean, Column, DateTime, MetaData, String, Table, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -20,10 +20,7 @@ KEEP = timedelta(days=30)
 _ID = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
 
 
-def _away() -> Problem:
-    return Problem(
-        503, "redis-unavailable", "The dead letters are out of reach.", headers={"Retry-After": "1"}
-    )
+REDIS_AWAY = Refusal(503, "redis-unavailable", "The dead letters are out of reach.", retry_after=1)
 
 
 class DeadLetterQueue:
@@ -46,7 +43,7 @@ class DeadLetterQueue:
             # Those replayed but not yet removed are there, too, and are left out: so many more are asked for.
             entries: Any = await self._redis.xrevrange(DEAD, count=PAGE + len(gone))
         except (RedisError, OSError, TimeoutError):
-            raise _away() from None
+            raise REDIS_AWAY.problem() from None
         return [_letter(entry, fields) for entry, fields in entries if entry.decode() not in gone][:PAGE]
 
     async def body(self, letter_id: str) -> bytes | None:
@@ -56,7 +53,7 @@ class DeadLetterQueue:
         try:
             entries: Any = await self._redis.xrange(DEAD, letter_id, letter_id)
         except (RedisError, OSError, TimeoutError):
-            raise _away() from None
+            raise REDIS_AWAY.problem() from None
         return entries[0][1].get(b"event", b"") if entries else None
 
     async def replayed(self, db: AsyncConnection, letter_id: str) -> bool:

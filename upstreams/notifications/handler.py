@@ -3,24 +3,15 @@ may be repeated at any point. Refuses an event it cannot understand as poison, f
 
 from __future__ import annotations
 
-import asyncio
-import logging
-from collections.abc import Awaitable, Callable
-
-from bff_service import Database, Outbox, TraceContext, is_away, set_trace
+from bff_service import Database, Outbox, TraceContext, set_trace
 from bff_service.problems import pointed
 from pydantic import ValidationError
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from upstreams.kit.faults import FaultPlan, Faults
 from upstreams.notifications.inbox import Inbox, bell_event
 from upstreams.notifications.models import ORDER_STATUS, AnyEvent, StatusEvent
 from upstreams.notifications.texts import wording_of
-
-_log = logging.getLogger(__name__)
-_ATTEMPTS = 3
-_LONGEST = 2.0
 
 
 class PoisonError(Exception):
@@ -63,7 +54,8 @@ class EventHandler:
             return
         set_trace(TraceContext.continued({"traceparent": event.traceparent or ""}))
         plan = await self._before(event)
-        await self._until_there(lambda: self._taken(event))
+        # A database away is not the event's failure: it spends no delivery.
+        await self._database.transact_patiently(lambda db: self._take(db, event))
         if self._faults is not None and plan is not None:
             await self._faults.after(plan)
 
@@ -84,17 +76,6 @@ class EventHandler:
                 raise RefusedError("this failure was asked for at /faults")
         return plan
 
-    async def _taken(self, event: StatusEvent) -> None:
-        for _ in range(_ATTEMPTS - 1):
-            try:
-                async with self._database.write() as db:
-                    return await self._take(db, event)
-            except IntegrityError:
-                # Another process wrote the same row at once: now it is there to be found.
-                continue
-        async with self._database.write() as db:
-            await self._take(db, event)
-
     async def _take(self, db: AsyncConnection, event: StatusEvent) -> None:
         wording = wording_of(event)
         if wording is None:
@@ -102,16 +83,3 @@ class EventHandler:
         bell = await self._inbox.take(db, event, wording)
         if bell is not None:
             await self._outbox.add(db, bell_event(bell, event.traceparent).message())
-
-    async def _until_there(self, body: Callable[[], Awaitable[None]]) -> None:
-        wait = 0.05
-        while True:
-            try:
-                return await body()
-            except Exception as error:
-                # A database away is not the event's failure: it spends no delivery.
-                if not is_away(error):
-                    raise
-                _log.warning("waiting for the database", extra={"reason": repr(error)})
-            await asyncio.sleep(wait)
-            wait = min(wait * 2, _LONGEST)

@@ -125,11 +125,7 @@ class Inbox:
             if number is None:
                 raise UNKNOWN_CURSOR.problem()
             wanted = wanted.where(table.c.number < number)
-        names = Notification.model_fields
-        return [
-            Notification.model_validate({name: getattr(row, name) for name in names})
-            for row in await db.execute(wanted)
-        ]
+        return [Notification.model_validate(row, from_attributes=True) for row in await db.execute(wanted)]
 
     async def unread(self, db: AsyncConnection, owner: str) -> int:
         table = self._notifications

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import time
 import uuid
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import httpx
 from bff_service import (
     NOT_FOUND,
+    Caller,
     Database,
     IdempotencyKeys,
     Mutation,
@@ -30,6 +31,7 @@ from bff_service.callers import OWNER_MISMATCH
 from bff_service.idempotency import REUSED
 from fastapi import FastAPI, Query, Request, Response
 from sqlalchemy import MetaData
+from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from upstreams.kit import shop_service
@@ -159,16 +161,19 @@ def build(settings: OrdersSettings) -> FastAPI:
         response.headers["Location"] = f"/orders/{order_id}"
         return status_of(row)
 
+    async def order_of(db: AsyncConnection, id: str, person: Caller) -> Row[Any]:
+        row = await orders.row(db, id)
+        if row is None or row.owner != person.id:
+            raise NOT_FOUND.problem("There is no such order.")
+        return row
+
     @app.get("/orders", summary="My orders, newest first")
     async def listed(person: Person, query: Annotated[OrdersQuery, Query()], db: Reading) -> OrderList:
         return OrderList(orders=await orders.of_owner(db, person.id, query.since_hours))
 
     @app.get("/orders/{id}", responses=refusals(NOT_FOUND), summary="One of my orders with its history")
     async def one(id: OrderId, person: Person, db: Reading) -> OrderDetail:
-        row = await orders.row(db, id)
-        if row is None or row.owner != person.id:
-            raise NOT_FOUND.problem("There is no such order.")
-        return await orders.detail(db, row)
+        return await orders.detail(db, await order_of(db, id, person))
 
     @app.get(
         "/orders/{id}/history",
@@ -178,9 +183,7 @@ def build(settings: OrdersSettings) -> FastAPI:
     async def history(
         id: OrderId, person: Person, query: Annotated[HistoryQuery, Query()], db: Reading
     ) -> History:
-        row = await orders.row(db, id)
-        if row is None or row.owner != person.id:
-            raise NOT_FOUND.problem("There is no such order.")
+        row = await order_of(db, id, person)
         found = await orders.history_after(db, id, query.after, query.limit + 1)
         page = found[: query.limit]
         following = page[-1].version if len(found) > query.limit else None
@@ -195,9 +198,7 @@ def build(settings: OrdersSettings) -> FastAPI:
     )
     async def cancel(id: OrderId, person: Person, once: Once) -> Response:
         async def effect(db: AsyncConnection) -> OrderStatus:
-            row = await orders.row(db, id)
-            if row is None or row.owner != person.id:
-                raise NOT_FOUND.problem("There is no such order.")
+            row = await order_of(db, id, person)
             if not await orders.ask_to_cancel(db, id):
                 raise TOO_LATE.problem()
             await engine.wake(id, row.run, FORWARD)

@@ -3,10 +3,11 @@ else with 422."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
-from bff_service import Text
-from pydantic import BaseModel, Field
+from bff_service import Text, rfc3339
+from pydantic import BaseModel, BeforeValidator, Field
 
 Sku = Annotated[Text, Field(min_length=1, max_length=64)]
 OrderId = Annotated[Text, Field(min_length=1, max_length=64)]
@@ -17,6 +18,15 @@ Step = Literal["reserve", "charge", "ship", "cancel-shipment", "refund", "releas
 
 ENDED: frozenset[Status] = frozenset({"COMPLETED", "COMPENSATED", "REJECTED"})
 COMPENSATING: frozenset[Status] = frozenset({"COMPENSATING", "NEEDS_ATTENTION"})
+
+
+def told_time(seconds: float) -> str:
+    """A time as events and answers show it."""
+    return rfc3339(datetime.fromtimestamp(seconds, UTC))
+
+
+Time = Annotated[str, BeforeValidator(lambda at: told_time(at) if isinstance(at, int | float) else at)]
+"""RFC 3339 in UTC; the database has seconds since the epoch."""
 
 
 class CartLine(BaseModel):
@@ -53,7 +63,7 @@ class OrderContent(BaseModel):
 class OrderData(OrderContent):
     """The content, and while something is tried again: when (RFC 3339) and why (such as `payments-unavailable`)."""
 
-    next_try_at: str | None = None
+    next_try_at: Time | None = None
     last_error: str | None = None
 
 
@@ -68,7 +78,7 @@ class OrderStatus(BaseModel):
     version: int
     reason: str | None
     mutation: str | None
-    at: str
+    at: Time
     data: OrderData
 
 
@@ -78,8 +88,8 @@ class HistoryEntry(BaseModel):
     step: Step | None
     attempt: int
     reason: str | None
-    at: str
-    next_try_at: str | None = None
+    at: Time
+    next_try_at: Time | None = None
     last_error: str | None = None
     note: str | None = Field(default=None, description="an operator's words")
 
@@ -135,8 +145,8 @@ class StuckOrder(BaseModel):
     step: Step | None
     attempt: int
     reason: str | None
-    since: str
-    next_try_at: str | None
+    since: Time
+    next_try_at: Time | None
     last_error: str | None
 
 

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from upstreams.orders.engine import SagaEngine
 from upstreams.orders.execution import BACKWARD, FORWARD
 from upstreams.orders.models import COMPENSATING, GiveUp, OrderId, OrderStatus, StuckOrder, StuckOrders
-from upstreams.orders.repository import OrderRepository, input_of, rfc3339, status_of, told_time
+from upstreams.orders.repository import OrderRepository, input_of, status_of
 
 ENDED: Final = Refusal(409, "already-ended", "This order has ended.")
 NOT_COMPENSATING: Final = Refusal(
@@ -48,7 +48,9 @@ def add_operator_api(
     )
     async def stuck(db: Reading) -> StuckOrders:
         found = await orders.stuck(db, attention_seconds)
-        return StuckOrders(stuck=[_stuck(row, since) for row, since in found])
+        return StuckOrders(
+            stuck=[StuckOrder.model_validate({**row._mapping, "since": since}) for row, since in found]
+        )
 
     @app.post(
         "/operations/{id}/retry",
@@ -87,17 +89,3 @@ def add_operator_api(
             return status_of(row)
 
         return await once(effect)
-
-
-def _stuck(row: Row[Any], since: float) -> StuckOrder:
-    return StuckOrder(
-        id=row.id,
-        owner=row.owner,
-        status=row.status,
-        step=row.step,
-        attempt=row.attempt,
-        reason=row.reason,
-        since=rfc3339(since),
-        next_try_at=told_time(row.next_try_at),
-        last_error=row.last_error,
-    )

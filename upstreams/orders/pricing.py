@@ -7,14 +7,20 @@ from __future__ import annotations
 import asyncio
 
 import httpx
-from bff_service import Problem, Refusal
+from bff_service import Refusal
 from pydantic import BaseModel, Field, ValidationError
 
 from upstreams.orders.models import NewOrder, OrderContent, OrderLine
 
 UNKNOWN_PRODUCT = Refusal(422, "unknown-product", "The catalog does not have this product.")
 PRICE_CHANGED = Refusal(409, "price-changed", "A price has changed since you were shown it.")
-CATALOG_UNAVAILABLE = Refusal(503, "catalog-unavailable", "The catalog does not answer.")
+CATALOG_UNAVAILABLE = Refusal(
+    503,
+    "catalog-unavailable",
+    "The catalog does not answer.",
+    retry_after=1,
+    owner={"service": "catalog", "team": "Catalog", "contact": "#catalog"},
+)
 
 
 class _Product(BaseModel):
@@ -74,10 +80,4 @@ async def _products(catalog: httpx.AsyncClient, skus: set[str], seconds: float) 
             answer.raise_for_status()
         return _Products.model_validate_json(answer.content).products
     except (httpx.HTTPError, OSError, TimeoutError, ValidationError):
-        raise Problem(
-            CATALOG_UNAVAILABLE.status,
-            CATALOG_UNAVAILABLE.code,
-            CATALOG_UNAVAILABLE.detail,
-            headers={"Retry-After": "1"},
-            owner={"service": "catalog", "team": "Catalog", "contact": "#catalog"},
-        ) from None
+        raise CATALOG_UNAVAILABLE.problem() from None

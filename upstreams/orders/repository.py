@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -35,22 +34,12 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from upstreams.orders.execution import GIVEN_UP
-from upstreams.orders.models import COMPENSATING, ENDED, HistoryEntry, OrderData, OrderDetail, OrderStatus
+from upstreams.orders.models import COMPENSATING, ENDED, HistoryEntry, OrderDetail, OrderStatus
 from upstreams.orders.saga import Change, Order
 
 MOST_LISTED = 100
 # Of an order's history the first and the last so many entries are kept: a compensation may fail for months.
 KEPT_FIRST, KEPT_LAST = 50, 50
-
-
-def rfc3339(seconds: float) -> str:
-    """Milliseconds in UTC, as events and answers show times."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def told_time(seconds: float | None) -> str | None:
-    """The same for a time that may not be there."""
-    return None if seconds is None else rfc3339(seconds)
 
 
 class OrderRepository:
@@ -65,20 +54,20 @@ class OrderRepository:
             Column("owner", String(512), nullable=False),
             Column("fingerprint", String(64), nullable=False),
             Column("input", Text, nullable=False),
-            Column("status", String(20), nullable=False),
+            Column("status", String(20), nullable=False, default="PENDING"),
             Column("step", String(20)),
-            Column("attempt", Integer, nullable=False),
-            Column("version", Integer, nullable=False),
+            Column("attempt", Integer, nullable=False, default=1),
+            Column("version", Integer, nullable=False, default=0),
             Column("reason", String(64)),
             Column("at", Float, nullable=False),
             Column("created", Float, nullable=False),
-            Column("ended", Boolean, nullable=False),
-            Column("cancel_asked", Boolean, nullable=False),
-            Column("cancel_closed", Boolean, nullable=False),
+            Column("ended", Boolean, nullable=False, default=False),
+            Column("cancel_asked", Boolean, nullable=False, default=False),
+            Column("cancel_closed", Boolean, nullable=False, default=False),
             Column("next_try_at", Float),
             Column("last_error", String(64)),
             Column("given_up", Text),
-            Column("run", Integer, nullable=False, server_default="1"),
+            Column("run", Integer, nullable=False, default=1),
             Column("step_since", Float),
             Index("orders_by_owner", "owner", "created"),
         )
@@ -110,14 +99,8 @@ class OrderRepository:
                         owner=order["owner"],
                         fingerprint=order["fingerprint"],
                         input=json.dumps(order),
-                        status="PENDING",
-                        attempt=1,
-                        version=0,
                         at=order["created"],
                         created=order["created"],
-                        ended=False,
-                        cancel_asked=False,
-                        cancel_closed=False,
                     )
                 )
         except IntegrityError:
@@ -233,20 +216,7 @@ class OrderRepository:
             .order_by(history.c.version)
             .limit(limit)
         )
-        return [
-            HistoryEntry(
-                version=one.version,
-                status=one.status,
-                step=one.step,
-                attempt=one.attempt,
-                reason=one.reason,
-                at=rfc3339(one.at),
-                next_try_at=told_time(one.next_try_at),
-                last_error=one.last_error,
-                note=one.note,
-            )
-            for one in found
-        ]
+        return [HistoryEntry.model_validate(row, from_attributes=True) for row in found]
 
     async def stuck(self, db: AsyncConnection, seconds: float) -> list[tuple[Row[Any], float]]:
         """Orders that need attention or had no news for so long, and since when they are at their step.
@@ -285,14 +255,5 @@ def input_of(row: Row[Any]) -> Order:
 def status_of(row: Row[Any]) -> OrderStatus:
     """The row as customers see it."""
     order = input_of(row)
-    return OrderStatus(
-        id=row.id,
-        status=row.status,
-        step=row.step,
-        attempt=row.attempt,
-        version=row.version,
-        reason=row.reason,
-        mutation=order["mutation"],
-        at=rfc3339(row.at),
-        data=OrderData(**order["data"], next_try_at=told_time(row.next_try_at), last_error=row.last_error),
-    )
+    data = {**order["data"], "next_try_at": row.next_try_at, "last_error": row.last_error}
+    return OrderStatus.model_validate({**row._mapping, "mutation": order["mutation"], "data": data})

@@ -84,7 +84,7 @@ class Charges:
         row = await self._row(db, order_id)
         if row is None or row.charge_id is None or (owner is not None and row.owner != owner):
             return None
-        return _charge(row)
+        return Charge.model_validate(row, from_attributes=True)
 
     async def all(self, db: AsyncConnection) -> list[Charge]:
         """Every charge, refunded or not, at most 10,000."""
@@ -92,18 +92,8 @@ class Charges:
         wanted = (
             select(table).where(table.c.charge_id.is_not(None)).order_by(table.c.order_id).limit(MOST_LISTED)
         )
-        return [_charge(row) for row in await db.execute(wanted)]
+        return [Charge.model_validate(row, from_attributes=True) for row in await db.execute(wanted)]
 
     async def _row(self, db: AsyncConnection, order_id: str, *, lock: bool = False) -> Row[Any] | None:
         wanted = select(self._charges).where(self._charges.c.order_id == order_id)
         return (await db.execute(wanted.with_for_update() if lock else wanted)).first()
-
-
-def _charge(row: Row[Any]) -> Charge:
-    return Charge(
-        order_id=row.order_id,
-        charge_id=row.charge_id,
-        status=row.status,
-        amount_cents=row.amount_cents,
-        currency=row.currency,
-    )

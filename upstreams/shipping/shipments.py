@@ -83,7 +83,7 @@ class Shipments:
         row = await self._row(db, order_id)
         if row is None or row.shipment_id is None or (owner is not None and row.owner != owner):
             return None
-        return _shipment(row)
+        return Shipment.model_validate(row, from_attributes=True)
 
     async def all(self, db: AsyncConnection) -> list[Shipment]:
         """Every shipment, cancelled or not, at most 10,000."""
@@ -94,13 +94,8 @@ class Shipments:
             .order_by(table.c.order_id)
             .limit(MOST_LISTED)
         )
-        return [_shipment(row) for row in await db.execute(wanted)]
+        return [Shipment.model_validate(row, from_attributes=True) for row in await db.execute(wanted)]
 
     async def _row(self, db: AsyncConnection, order_id: str, *, lock: bool = False) -> Row[Any] | None:
         wanted = select(self._shipments).where(self._shipments.c.order_id == order_id)
         return (await db.execute(wanted.with_for_update() if lock else wanted)).first()
-
-
-def _shipment(row: Row[Any]) -> Shipment:
-    values = {name: getattr(row, name) for name in Shipment.model_fields}
-    return Shipment.model_validate(values)

@@ -6,9 +6,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+import logging
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import MetaData, event, text
 from sqlalchemy.engine import Connection, make_url
@@ -16,10 +18,15 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingErr
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
+_log = logging.getLogger(__name__)
 _IMMEDIATE = "immediate"
 # Any number will do, if it is the same in every replica: "shop" in ASCII.
 _START_LOCK = 0x73686F70
 _START_PAUSE = 0.05
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0
+_ATTEMPTS = 3
+
+T = TypeVar("T")
 
 
 def is_away(error: BaseException) -> bool:
@@ -109,6 +116,37 @@ class Database:
                 yield db
         for call in self._committed:
             call()
+
+    async def transact(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        """Do the work in a write transaction. Where it loses a race for a row (IntegrityError) it is done again, three
+        times in all: on a server two transactions may insert one row, and the later one now finds it."""
+        for _ in range(_ATTEMPTS - 1):
+            try:
+                async with self.write() as db:
+                    return await work(db)
+            except IntegrityError:
+                continue
+        async with self.write() as db:
+            return await work(db)
+
+    async def transact_patiently(
+        self,
+        work: Callable[[AsyncConnection], Awaitable[T]],
+        *,
+        passes: Callable[[BaseException], bool] = is_away,
+    ) -> T:
+        """The same for work that nobody waits for: it is done again after each error that passes, with pauses that grow
+        from 0.05 s to 2 s. passes: whether an error does; a database that is away."""
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                return await self.transact(work)
+            except Exception as error:
+                if not passes(error):
+                    raise
+                _log.warning("waiting for the database", extra={"reason": repr(error)})
+            await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - jitter
+            pause = min(pause * 2, _LONGEST_PAUSE)
 
     @contextlib.asynccontextmanager
     async def alone(self) -> AsyncIterator[None]:

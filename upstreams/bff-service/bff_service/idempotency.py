@@ -23,12 +23,14 @@ from fastapi import Depends, Header
 from pydantic import BaseModel
 from sqlalchemy import (
     Column,
+    ColumnElement,
     DateTime,
     Integer,
     LargeBinary,
     MetaData,
     String,
     Table,
+    and_,
     delete,
     insert,
     select,
@@ -46,10 +48,10 @@ from bff_service.problems import KEY_MISSING, Problem, Refusal, instance_of
 _log = logging.getLogger(__name__)
 KEEP = timedelta(days=7)
 PRUNE_SECONDS = 3600.0
-ATTEMPTS = 3
 MALFORMED = Refusal(
     400, "idempotency-key-malformed", "The Idempotency-Key is not a string of 1 to 255 characters."
 )
+IN_FLIGHT = Refusal(409, "idempotency-key-in-flight", "Try again.", retry_after=1)
 REUSED = Refusal(422, "idempotency-key-reused", "This Idempotency-Key came before with another payload.")
 
 # RFC 8941, section 3.3.3: printable ASCII in quotes, only the quote and the backslash escaped.
@@ -85,13 +87,12 @@ def fingerprint_of(method: str, target: str, body: bytes) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
-    """An answer given before."""
+class RequestKey:
+    """What makes a request one of its kind: its caller's id, its key, and what the key stands for."""
 
-    status: int
-    media_type: str
-    location: str | None
-    body: bytes
+    caller: str
+    key: str
+    fingerprint: str
 
 
 class IdempotencyKeys:
@@ -114,53 +115,46 @@ class IdempotencyKeys:
             Column("at", DateTime(timezone=True), nullable=False, index=True),
         )
 
-    async def claim(self, db: AsyncConnection, caller: str, key: str, fingerprint: str) -> Stored | None:
+    async def claim(self, db: AsyncConnection, key: RequestKey) -> Response | None:
         """None when the key is new, and now this transaction's; the stored answer when it is not.
 
         On a server database a concurrent duplicate waits in the insert until the first one commits.
         Raises the `idempotency-key-reused` problem (422) for another payload.
         """
-        found = await self._find(db, caller, key, fingerprint)
+        found = await self._find(db, key)
         if found is not None:
             return found
+        row = {"caller": key.caller, "key": key.key, "fingerprint": key.fingerprint, "at": self._clock()}
         try:
             async with db.begin_nested():
-                await db.execute(
-                    insert(self._table).values(
-                        caller=caller, key=key, fingerprint=fingerprint, at=self._clock()
-                    )
-                )
+                await db.execute(insert(self._table).values(row))
         except IntegrityError:
-            found = await self._find(db, caller, key, fingerprint)
+            found = await self._find(db, key)
             if found is None:
-                raise Problem(
-                    409, "idempotency-key-in-flight", "Try again.", headers={"Retry-After": "1"}
-                ) from None
-            return found
-        return None
+                raise IN_FLIGHT.problem() from None
+        return found
 
-    async def _find(self, db: AsyncConnection, caller: str, key: str, fingerprint: str) -> Stored | None:
-        table = self._table
-        row = (await db.execute(select(table).where(table.c.caller == caller, table.c.key == key))).first()
+    async def _find(self, db: AsyncConnection, key: RequestKey) -> Response | None:
+        row = (await db.execute(select(self._table).where(self._is(key)))).first()
         if row is None:
             return None
-        if row.fingerprint != fingerprint:
+        if row.fingerprint != key.fingerprint:
             raise REUSED.problem()
-        return Stored(row.status, row.media_type, row.location, row.body)
+        headers = {"Idempotency-Replayed": "true"} | ({"Location": row.location} if row.location else {})
+        return Response(row.body, row.status, headers, row.media_type)
 
-    async def settle(self, db: AsyncConnection, caller: str, key: str, answer: Stored) -> None:
+    async def settle(self, db: AsyncConnection, key: RequestKey, answer: Response) -> None:
         """Keep the answer for the claimed key."""
-        table = self._table
-        await db.execute(
-            update(table)
-            .where(table.c.caller == caller, table.c.key == key)
-            .values(
-                status=answer.status,
-                media_type=answer.media_type,
-                location=answer.location,
-                body=answer.body,
-            )
-        )
+        kept = {
+            "status": answer.status_code,
+            "media_type": answer.media_type or "application/json",
+            "location": answer.headers.get("location"),
+            "body": bytes(answer.body),
+        }
+        await db.execute(update(self._table).where(self._is(key)).values(kept))
+
+    def _is(self, key: RequestKey) -> ColumnElement[bool]:
+        return and_(self._table.c.caller == key.caller, self._table.c.key == key.key)
 
     async def prune(self, db: AsyncConnection) -> int:
         """Drop the keys older than a week; answers how many."""
@@ -176,15 +170,6 @@ class IdempotencyKeys:
             except (SQLAlchemyError, OSError, TimeoutError) as error:
                 _log.warning("idempotency keys could not be pruned", extra={"reason": repr(error)})
             await asyncio.sleep(every)
-
-
-@dataclass(frozen=True, slots=True)
-class RequestKey:
-    """What makes a request one of its kind: its caller's id, its key, and what the key stands for."""
-
-    caller: str
-    key: str
-    fingerprint: str
 
 
 async def _request_key(
@@ -211,6 +196,8 @@ class IdempotentRequest:
         self._request = request
         self._key = key
         parts = request.app.state.service
+        if parts.keys is None:
+            raise RuntimeError("an idempotent endpoint needs `use(keys=…)`")
         self._database: Database = parts.database
         self._keys: IdempotencyKeys = parts.keys
         self._before_effect: Callable[[Request], None] | None = parts.before_effect
@@ -222,20 +209,11 @@ class IdempotentRequest:
         effect wrote and is stored like any answer; any other exception leaves nothing. An effect that loses a race
         for a row (IntegrityError) is tried again, three times in all.
         """
-        for _ in range(ATTEMPTS - 1):
-            try:
-                return await self._carry_out(effect)
-            except IntegrityError:
-                # On a server database two first requests for one thing may race: the loser now finds the winner's.
-                continue
-        return await self._carry_out(effect)
 
-    async def _carry_out(self, effect: Effect) -> Response:
-        caller, key = self._key.caller, self._key.key
-        async with self._database.write() as db:
-            stored = await self._keys.claim(db, caller, key, self._key.fingerprint)
+        async def work(db: AsyncConnection) -> Response:
+            stored = await self._keys.claim(db, self._key)
             if stored is not None:
-                return _replayed(stored)
+                return stored
             try:
                 # A refusal undoes what the effect wrote, and nothing else: it is stored like any answer.
                 async with db.begin_nested():
@@ -246,14 +224,10 @@ class IdempotentRequest:
                 if not problem.final:
                     raise
                 response = problem.response(instance_of(self._request))
-            answer = Stored(
-                response.status_code,
-                response.media_type or "application/json",
-                response.headers.get("location"),
-                bytes(response.body),
-            )
-            await self._keys.settle(db, caller, key, answer)
-        return response
+            await self._keys.settle(db, self._key, response)
+            return response
+
+        return await self._database.transact(work)
 
     def _response(self, result: BaseModel | Response) -> Response:
         if isinstance(result, Response):
@@ -272,10 +246,3 @@ async def _once(request: Request, key: RequestKeyed) -> IdempotentRequest:
 
 Once = Annotated[IdempotentRequest, Depends(_once)]
 """The dependency of an idempotent endpoint: `return await once(effect)`."""
-
-
-def _replayed(stored: Stored) -> Response:
-    headers = {"Idempotency-Replayed": "true"}
-    if stored.location:
-        headers["Location"] = stored.location
-    return Response(stored.body, stored.status, headers, stored.media_type)

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 from jwt.algorithms import OKPAlgorithm
 
-from bff_service.problems import Problem
+from bff_service.problems import Refusal
 from bff_service.tokens import MAX_KEYS, Caller, KeySet, TokenVerifier, unauthorized, verified
 
 LIFETIME = 60
@@ -21,6 +21,8 @@ class GatewayKeys(KeySet):
     """The gateway's Ed25519 keys by `kid`, from its JWK set at `url`; asked for again after a minute, so that a key
     withdrawn there is not believed for longer."""
 
+    _away = Refusal(503, "gateway-unavailable", "The gateway's keys cannot be had.", retry_after=1)
+
     def __init__(self, client: httpx.AsyncClient, url: str, **options: Any) -> None:
         super().__init__(client, url, **{"fresh": _FRESH, **options})
         self._url = url
@@ -30,11 +32,6 @@ class GatewayKeys(KeySet):
         return {
             str(entry["kid"]): OKPAlgorithm.from_jwk(entry) for entry in found[:MAX_KEYS] if _usable(entry)
         }
-
-    def _away(self) -> Problem:
-        return Problem(
-            503, "gateway-unavailable", "The gateway's keys cannot be had.", headers={"Retry-After": "1"}
-        )
 
 
 def _usable(entry: dict[str, Any]) -> bool:

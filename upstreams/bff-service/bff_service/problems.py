@@ -90,16 +90,22 @@ class Problem(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A way an endpoint may say no, declared with it; `raise CARD_DECLINED.problem()` does say it."""
+    """A way an endpoint may say no, declared with it; `raise CARD_DECLINED.problem()` does say it.
+
+    retry_after: seconds until it is worth another try. owner: whose failure it is, where it is another service's.
+    """
 
     status: int
     code: str
     detail: str
     final: bool = False
+    retry_after: int | None = None
+    owner: Mapping[str, str] | None = None
 
     def problem(self, detail: str | None = None, errors: Sequence[tuple[str, str]] = ()) -> Problem:
         """This refusal as a problem, with this occurrence's own detail and pointed errors."""
-        return Problem(self.status, self.code, detail or self.detail, final=self.final, errors=errors)
+        headers = {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
+        return Problem(self.status, self.code, detail or self.detail, self.final, errors, self.owner, headers)
 
 
 NOT_FOUND = Refusal(404, "not-found", "There is no such thing here.")

@@ -16,7 +16,7 @@ import httpx
 import jwt
 from jwt.algorithms import ECAlgorithm
 
-from bff_service.problems import Problem
+from bff_service.problems import Problem, Refusal
 
 _log = logging.getLogger(__name__)
 _MAX_TOKEN_BYTES = 8192
@@ -66,6 +66,8 @@ class KeySet:
     an unknown `kid` causes a fetch at most every `gap` seconds (5). Raises 503 only while no key was ever seen.
     """
 
+    _away = Refusal(503, "identity-unavailable", "The identity service does not answer.", retry_after=1)
+
     def __init__(
         self,
         client: httpx.AsyncClient,
@@ -100,16 +102,8 @@ class KeySet:
                 self._tried = now
                 await self._load()
         if not self._keys:
-            raise self._away()
+            raise self._away.problem()
         return self._keys.get(kid)
-
-    def _away(self) -> Problem:
-        return Problem(
-            503,
-            "identity-unavailable",
-            "The identity service does not answer.",
-            headers={"Retry-After": "1"},
-        )
 
     async def _load(self) -> None:
         try:
