@@ -286,10 +286,17 @@ def test_an_unknown_purpose_is_an_error_that_lists_the_known_ones(machine: Machi
     "target", ["demo", "check", "test", "test-slow", "bench", "openapi", "format", "lock", "audit", "up"]
 )
 def test_every_target_that_sets_something_up_runs_the_preflight_first(machine: Machine, target: str) -> None:
-    for folder in (".requirements", "web/client", "tests/wire/oidc", "tests/api/openapi"):
+    for folder in (
+        ".requirements",
+        "upstreams/bff-service",
+        "web/client",
+        "tests/wire/oidc",
+        "tests/api/openapi",
+    ):
         (machine.folder / "project" / folder).mkdir(parents=True)
     for name in (
         "pyproject.toml",
+        "upstreams/bff-service/pyproject.toml",
         "web/client/package-lock.json",
         "tests/wire/oidc/package-lock.json",
         "tests/api/openapi/package-lock.json",
