@@ -3,6 +3,11 @@ the revisions that it lacks, and one that no revision made is refused."""
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -16,8 +21,9 @@ from bff_service import Database
 from fastapi import FastAPI
 from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, text
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, free_port
 from tests.upstreams.postgres import Postgres, postgres, postgres_session
+from tests.upstreams.world import variables
 from upstreams.kit import ShopSettings
 from upstreams.kit.migrate import UnknownSchema, migrate
 
@@ -125,3 +131,13 @@ async def test_a_database_that_no_revision_made_is_refused_and_left_as_it_is(tmp
     finally:
         await before.close()
         await after.close()
+
+
+def test_a_service_that_cannot_start_logs_why(tmp_path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(tmp_path / "inventory.db")) as old:
+        old.execute("CREATE TABLE levels (sku TEXT)")
+    env = {**os.environ, **variables({"DATA_DIR": str(tmp_path), "PORT": str(free_port())})}
+    command = [sys.executable, "-m", "upstreams.inventory"]
+    run = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60)
+    assert run.returncode != 0
+    assert "no revision (levels)" in run.stdout

@@ -4,6 +4,7 @@ and faults on demand. The endpoints are each service's own. Refuses to know any 
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from upstreams.kit.migrate import migrate
 from upstreams.kit.settings import ShopSettings
 from upstreams.kit.switches import RequestFaults, fault_routes
 
+_log = logging.getLogger(__name__)
 SERVICES = Path(__file__).parents[1]
 
 
@@ -78,12 +80,18 @@ def shop_service(
         async with contextlib.AsyncExitStack() as stack:
             for close in (database.close, client.aclose, *closing):
                 stack.push_async_callback(close)
-            async with database.alone():
-                await (
-                    migrate(database, SERVICES / name / "versions") if migrations is None else migrations()
-                )
-                if prepare is not None:
-                    await prepare()
+            try:
+                async with database.alone():
+                    if migrations is None:
+                        await migrate(database, SERVICES / name / "versions")
+                    else:
+                        await migrations()
+                    if prepare is not None:
+                        await prepare()
+            except Exception:
+                # The server logs it, too, but its line ends before the reason.
+                _log.exception("the service does not start")
+                raise
             prune = [] if keys is None else [lambda: keys.keep_pruned(database)]
             await stack.enter_async_context(running(*prune, *tasks))
             yield
