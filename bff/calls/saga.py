@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -10,6 +10,8 @@ Status = Literal[
     "PENDING", "RUNNING", "COMPENSATING", "COMPLETED", "COMPENSATED", "REJECTED", "NEEDS_ATTENTION"
 ]
 STATUSES: tuple[Status, ...] = get_args(Status)
+MAX_MUTATIONS = 32
+"""Size limit of the list of commands in one event."""
 ENDED: frozenset[Status] = frozenset({"COMPLETED", "COMPENSATED", "REJECTED"})
 
 
@@ -22,6 +24,8 @@ class SagaStatus(BaseModel):
     attempt   the number of tries of this step, from 1
     reason    a stable code when something was refused or compensated, otherwise None
     mutation  the Idempotency-Key of the command that started it, None when no command did
+    mutations the Idempotency-Keys of later commands that this status contains, for example of a cancellation; at
+              most 32
     at        RFC 3339 time of the change
     """
 
@@ -35,5 +39,6 @@ class SagaStatus(BaseModel):
     version: int = Field(default=0, ge=0)
     reason: str | None = None
     mutation: str | None = None
+    mutations: list[Annotated[str, Field(max_length=255)]] = Field(default=[], max_length=MAX_MUTATIONS)
     at: str
     data: Any = None

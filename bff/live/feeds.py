@@ -30,7 +30,8 @@ class _ValueFeed:
         self.streams: dict[Stream, None] = {}
 
     def publish(self, value: Value) -> None:
-        if value.version > self.version:
+        # The same version is published again when further commands that it contains become known.
+        if value.version > self.version or (value.version == self.version and value.payload != self.payload):
             self.version, payload = value.version, value.payload
             self.payload = payload
             name = self.name

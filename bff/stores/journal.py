@@ -52,7 +52,19 @@ STATE_BYTES = 7_000_000
 """Size limit of one snapshot: 100 sagas of 64 KiB, the largest event, and what the gateway adds to each."""
 ENTRY_BYTES = 4 * 1024 * 1024
 """Size limit of one entry. An event is smaller; a saga that a service restores may be larger."""
-_FIELDS = ("id", "type", "status", "step", "attempt", "version", "reason", "mutation", "at", "data")
+_FIELDS = (
+    "id",
+    "type",
+    "status",
+    "step",
+    "attempt",
+    "version",
+    "reason",
+    "mutation",
+    "mutations",
+    "at",
+    "data",
+)
 
 
 class Keys(NamedTuple):

@@ -1,8 +1,12 @@
 """Values: named data of which only the newest version counts, the same for everybody who may see it. No history.
 
-Key (after the prefix of keys.py): `{value:<name>}`, hash: version, payload; TTL 7 days from the last change. Each
-change is published to the channel `{value:<name>}:channel`, in the same slot, as `<version> <payload>`. The payload is
-one line of JSON, `{name, version, data, at}`.
+Key (after the prefix of keys.py): `{value:<name>}`, hash: version, payload, mutations; TTL 7 days from the last change.
+Each change is published to the channel `{value:<name>}:channel`, in the same slot, as `<version> <payload>`. The
+payload is one line of JSON, `{name, version, data, at}`, and `mutations` at its end where the service names them.
+
+`mutations` has the newest 32 commands that the version contains, including those of earlier versions, so that a reader
+that misses a version still finds its commands. Of a version that is not newer than the stored one only the commands
+that are not stored yet are used: they are added, and the stored version is published again.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..calls.codec import encode
+from ..calls.saga import MAX_MUTATIONS
 from .keys import redis_key
 from .redis.client import RedisClient, raise_refusals, store_errors
 
@@ -20,6 +25,8 @@ TTL = 7 * 86_400
 _NAME = re.compile(r"[A-Za-z0-9._/-]{1,200}")
 VALUE_BYTES = 4 * 1024 * 1024
 """Size limit of a payload. An event is smaller; a value that a service loads may be larger."""
+_MUTATIONS = b',"mutations":['
+_NAMED = re.compile(rb'(?:"[0-9a-f-]{36}"(?:,"[0-9a-f-]{36}")*)?\]\}')
 _HIGHEST = 2**53 - 1  # what Lua's numbers hold exactly
 
 
@@ -48,6 +55,19 @@ def unpack_value(frame: bytes) -> Value | None:
     return Value(int(version), payload) if version.isdigit() else None
 
 
+def _joined(payload: bytes, mutations: bytes | None) -> bytes:
+    """A payload as it is published. mutations: as they are stored, UUIDs in quotes; None: none were named."""
+    return payload if mutations is None else b"%b%b%b]}" % (payload[:-1], _MUTATIONS, mutations)
+
+
+def _split(payload: bytes) -> tuple[bytes, list[str] | None]:
+    """A published payload without its mutations, and these."""
+    line, found, mutations = payload.rpartition(_MUTATIONS)
+    if not found or not _NAMED.fullmatch(mutations):
+        return payload, None
+    return line + b"}", [one.strip('"') for one in mutations[:-2].decode().split(",") if one]
+
+
 class Values:
     """Every method raises StoreUnavailable when Redis is away, and ValueError for a name, version or size that is not
     allowed."""
@@ -56,9 +76,12 @@ class Values:
         self._redis = redis
         self._put = redis.script("value_put")
 
-    async def put(self, name: str, version: int, data: Any, at: str) -> bool:
+    async def put(
+        self, name: str, version: int, data: Any, at: str, mutations: Sequence[str] | None = None
+    ) -> bool:
         """Store and publish this version unless the same or a higher one is stored. Returns whether it was stored.
-        data: a JSON value, or `Raw`, which is JSON already."""
+        data: a JSON value, or `Raw`, which is JSON already. mutations: the commands that this version contains, UUIDs;
+        None: not known."""
         if not valid_name(name):
             raise ValueError("a value's name has at most 200 letters, digits and ._/-")
         if not 0 <= version <= _HIGHEST:
@@ -66,21 +89,25 @@ class Values:
         payload = encode({"name": name, "version": version, "data": data, "at": at})
         if len(payload) > VALUE_BYTES:
             raise ValueError(f"a value takes {len(payload)} bytes; the limit is {VALUE_BYTES}")
-        return await self.put_payload(name, Value(version, payload))
+        return await self._store(name, version, payload, mutations)
 
     async def put_payload(self, name: str, value: Value) -> bool:
         """As `put`, for a value as it was published. Used to write back a value that Redis lost."""
-        args: list[str | bytes | int] = [value.version, value.payload, TTL]
-        args += [value_channel(name), self._redis.publish_command]
+        payload, mutations = _split(value.payload)
+        return await self._store(name, value.version, payload, mutations)
+
+    async def _store(self, name: str, version: int, payload: bytes, mutations: Sequence[str] | None) -> bool:
+        args: list[str | bytes | int] = [version, payload, TTL, value_channel(name)]
+        args += [self._redis.publish_command, MAX_MUTATIONS, int(mutations is not None), *(mutations or ())]
         return bool(await self._put([redis_key(f"value:{name}")], args))
 
     async def get(self, names: Sequence[str]) -> dict[str, Value]:
         """Read the values of these names, in one round trip. Names without a value are left out."""
-        asked = [("HMGET", redis_key(f"value:{name}"), "version", "payload") for name in names]
+        asked = [("HMGET", redis_key(f"value:{name}"), "version", "payload", "mutations") for name in names]
         with store_errors("values"):
             answers = raise_refusals(await self._redis.batch(asked))
         return {
-            name: Value(int(version), payload)
-            for name, (version, payload) in zip(names, answers, strict=True)
+            name: Value(int(version), _joined(payload, mutations))
+            for name, (version, payload, mutations) in zip(names, answers, strict=True)
             if version is not None
         }

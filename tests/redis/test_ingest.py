@@ -113,7 +113,7 @@ async def test_a_status_event_becomes_the_contracts_saga_entry(redis: RedisClien
                 "attempt": 1,
                 "version": 1,
             },
-            **{"reason": None, "mutation": "k1", "at": AT, "data": {"total_cents": 5}},
+            **{"reason": None, "mutation": "k1", "mutations": [], "at": AT, "data": {"total_cents": 5}},
             "traceparent": "00-" + "a" * 32 + "-" + "b" * 16 + "-01",
         }
     ]
@@ -128,6 +128,24 @@ async def test_a_value_event_becomes_the_value_with_only_declared_fields(redis: 
         **{"name": "stock/mug-01", "version": 4, "at": AT},
         "data": {"sku": "mug-01", "available": 7},
     }
+
+
+async def test_an_event_names_its_commands_and_only_random_uuids_are_passed_on(
+    redis: RedisClient,
+) -> None:
+    name = "0c9f3f0e-58a6-4d0c-9a53-6c1e3b8a4f11"
+    event = json.loads(stock("mug-01", 4))
+    event["data"]["mutations"] = [
+        name,
+        "the order of ada@example.org",
+        "0c9f3f0e-58a6-1d0c-9a53-6c1e3b8a4f11",
+    ]
+    async with ingester(redis):
+        await publish(redis, json.dumps(event), status("o1", 1, mutations=["k2"]), status("o2", 1))
+        await read_all(redis)
+    value = (await Values(redis).get(["stock/mug-01"]))["stock/mug-01"]
+    assert json.loads(value.payload)["mutations"] == [name]
+    assert [row["mutations"] for row in await saga_entries(redis)] == [[], ["k2"]]
 
 
 @pytest.mark.parametrize(

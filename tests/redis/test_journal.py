@@ -56,6 +56,7 @@ def test_an_entry_is_exactly_the_contracts_fields_on_one_line() -> None:
             "version",
             "reason",
             "mutation",
+            "mutations",
             "at",
             "data",
             "traceparent",

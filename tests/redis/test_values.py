@@ -1,12 +1,13 @@
 import asyncio
 import json
+import uuid
 from collections.abc import AsyncIterator
 
 import pytest
 
 from bff.stores.keys import redis_key
 from bff.stores.redis.client import RedisClient
-from bff.stores.values import Values, unpack_value, value_channel
+from bff.stores.values import Value, Values, unpack_value, value_channel
 
 AT = "2026-03-01T10:00:00Z"
 
@@ -43,6 +44,69 @@ async def test_a_change_is_published_and_the_key_expires(redis: RedisClient) -> 
     assert message is not None
     assert unpack_value(message["data"]) == (await values.get(["stock/a"]))["stock/a"]
     assert 0 < await redis.call("TTL", redis_key("value:stock/a")) <= 7 * 86_400
+
+
+def mutations_of(value: Value) -> list[str] | None:
+    named: list[str] | None = json.loads(value.payload).get("mutations")
+    return named
+
+
+ONE, TWO, THREE = (str(uuid.UUID(int=number, version=4)) for number in (1, 2, 3))
+
+
+async def test_a_version_names_its_commands_and_those_of_the_versions_before_it(redis: RedisClient) -> None:
+    values = Values(redis)
+    await values.put("stock/a", 1, 9, AT)
+    assert mutations_of((await values.get(["stock/a"]))["stock/a"]) is None, "nobody has named any"
+    await values.put("stock/a", 2, 8, AT, [ONE])
+    await values.put("stock/a", 3, 7, AT, [])
+    await values.put("stock/a", 4, 6, AT, [TWO])
+    (value,) = (await values.get(["stock/a"])).values()
+    assert json.loads(value.payload) == {
+        "name": "stock/a", "version": 4, "data": 6, "at": AT, "mutations": [ONE, TWO],
+    }  # fmt: skip
+
+
+async def test_the_commands_of_a_version_that_was_stored_before_its_event_are_published_later(
+    redis: RedisClient,
+) -> None:
+    values = Values(redis)
+    await values.put("stock/a", 2, 8, AT)  # as its service answered when it was asked
+    async with redis.dedicated(timeout=5) as subscriber, subscriber.pubsub() as pubsub:
+        await pubsub.subscribe(value_channel("stock/a"))
+        assert await pubsub.get_message(timeout=2)
+        assert not await values.put("stock/a", 1, 9, AT, [ONE])
+        assert not await values.put("stock/a", 2, 8, AT, [TWO])
+        assert not await values.put("stock/a", 2, 8, AT, [TWO]), "a repeat tells nothing"
+        told = [await pubsub.get_message(timeout=2) for _ in range(2)]
+        assert await pubsub.get_message(timeout=0.1) is None
+    read = [unpack_value(one["data"]) for one in told if one is not None]
+    assert [(one.version, mutations_of(one)) for one in read if one is not None] == [
+        (2, [ONE]),
+        (2, [ONE, TWO]),
+    ]
+
+
+async def test_only_the_newest_32_commands_are_kept(redis: RedisClient) -> None:
+    values = Values(redis)
+    names = [str(uuid.UUID(int=number, version=4)) for number in range(40)]
+    for version, name in enumerate(names):
+        await values.put("stock/a", version, version, AT, [name])
+    assert mutations_of((await values.get(["stock/a"]))["stock/a"]) == names[-32:]
+
+
+@pytest.mark.parametrize("mutations", [None, [], [ONE], [ONE, TWO]])
+async def test_a_value_that_redis_lost_is_written_back_with_its_commands(
+    redis: RedisClient, mutations: list[str] | None
+) -> None:
+    values = Values(redis)
+    await values.put("stock/a", 3, {"note": ',"mutations":[]}'}, AT, mutations)
+    (before,) = (await values.get(["stock/a"])).values()
+    await redis.call("DEL", redis_key("value:stock/a"))
+    assert await values.put_payload("stock/a", before)
+    assert (await values.get(["stock/a"]))["stock/a"] == before
+    await values.put("stock/a", 4, 4, AT, [THREE])
+    assert mutations_of((await values.get(["stock/a"]))["stock/a"]) == [*(mutations or []), THREE]
 
 
 @pytest.mark.parametrize("name", ["", "a" * 201, "a b", "a}b", "ü", "a\n"])

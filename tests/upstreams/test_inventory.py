@@ -162,7 +162,10 @@ async def test_each_change_of_stock_is_an_event_in_order(
     inventory = await serve(build, redis_url=redis_url)
     token = issuer.saga_token()
     for n in range(5):
-        await inventory.post("/reservations", reservation_of(f"order-{n}", mug=1), token=token)
+        headers = {"BFF-Mutation": f"click-{n}"} if n else {}
+        await inventory.post(
+            "/reservations", reservation_of(f"order-{n}", mug=1), token=token, headers=headers
+        )
     await inventory.post("/reservations/order-0/release", token=token)
 
     async def all_there() -> list[dict[str, Any]] | None:
@@ -172,6 +175,8 @@ async def test_each_change_of_stock_is_an_event_in_order(
     found = await until(all_there)
     assert [event["sequence"] for event in found] == [str(version) for version in range(1, 8)]
     assert [event["data"]["data"]["available"] for event in found] == [40, 39, 38, 37, 36, 35, 36]
+    clicks = [event["data"]["mutations"] for event in found]
+    assert clicks == [[], [], ["click-1"], ["click-2"], ["click-3"], ["click-4"], []]
     last = found[-1]
     assert {name: last[name] for name in ("specversion", "type", "source", "id", "subject")} == {
         "specversion": "1.0",

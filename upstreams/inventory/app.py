@@ -11,6 +11,7 @@ from bff_service import (
     Event,
     EventSource,
     IdempotencyKeys,
+    Mutation,
     Once,
     Outbox,
     Reading,
@@ -52,14 +53,15 @@ EVENTS: Final = EventSource("inventory", domain="shop")
 SAGA: Final = Depends(RequireScope("saga"))
 
 
-def level_event(level: Level) -> Event:
-    """The level as the event of the value `stock/<sku>`, in the trace of whoever changed it."""
+def level_event(level: Level, mutation: str | None = None) -> Event:
+    """The level as the event of the value `stock/<sku>`, in the trace of whoever changed it by this command."""
     trace = current_trace()
     return EVENTS.value(
         "stock",
         level.sku,
         version=level.version,
         data=level.model_dump(),
+        mutation=mutation,
         traceparent=trace.traceparent if trace else None,
     )
 
@@ -73,9 +75,9 @@ def build(settings: InventorySettings) -> FastAPI:
     database = Database(settings.own_database_url, metadata)
     publisher = StreamPublisher(settings.redis_url, "inventory")
 
-    async def tell(db: AsyncConnection, changed: list[Level]) -> None:
+    async def tell(db: AsyncConnection, changed: list[Level], mutation: str | None = None) -> None:
         for level in changed:
-            await outbox.add(db, level_event(level).message())
+            await outbox.add(db, level_event(level, mutation).message())
 
     async def seed() -> None:
         async with database.write() as db:
@@ -114,9 +116,9 @@ def build(settings: InventorySettings) -> FastAPI:
         dependencies=[SAGA],
         summary="Reserve all lines of an order, or none",
     )
-    async def reserve(asked: NewReservation, once: Once) -> Response:
+    async def reserve(asked: NewReservation, once: Once, mutation: Mutation) -> Response:
         async def effect(db: AsyncConnection) -> Reserved:
-            await tell(db, await stock.reserve(db, asked))
+            await tell(db, await stock.reserve(db, asked), mutation)
             return Reserved(order_id=asked.order_id)
 
         return await once(effect)
@@ -127,9 +129,9 @@ def build(settings: InventorySettings) -> FastAPI:
         dependencies=[SAGA],
         summary="Give an order's lines back",
     )
-    async def release(order_id: OrderId, once: Once) -> Response:
+    async def release(order_id: OrderId, once: Once, mutation: Mutation) -> Response:
         async def effect(db: AsyncConnection) -> Released:
-            await tell(db, await stock.release(db, order_id))
+            await tell(db, await stock.release(db, order_id), mutation)
             return Released(order_id=order_id)
 
         return await once(effect)

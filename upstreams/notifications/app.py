@@ -9,6 +9,7 @@ from bff_service import (
     NOT_FOUND,
     Database,
     IdempotencyKeys,
+    Mutation,
     Once,
     Outbox,
     Person,
@@ -90,12 +91,14 @@ def build(settings: NotificationsSettings) -> FastAPI:
         return Notifications(notifications=page, unread=await inbox.unread(db, person.id))
 
     @app.post("/notifications/read", response_model=Unread, summary="Mark some or all of mine as read")
-    async def read(asked: ReadNow, person: Person, request: Request, once: Once) -> Response:
+    async def read(
+        asked: ReadNow, person: Person, mutation: Mutation, request: Request, once: Once
+    ) -> Response:
         async def effect(db: AsyncConnection) -> Unread:
             bell = await inbox.mark_read(db, person.id, asked.ids)
             if bell is not None:
                 trace: TraceContext = request.state.trace
-                await outbox.add(db, bell_event(bell, trace.traceparent).message())
+                await outbox.add(db, bell_event(bell, trace.traceparent, mutation).message())
             return Unread(unread=await inbox.unread(db, person.id))
 
         return await once(effect)

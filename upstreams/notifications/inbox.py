@@ -46,13 +46,14 @@ def bell_name(owner: str) -> str:
     return hashlib.sha256(owner.encode()).hexdigest()[:32]
 
 
-def bell_event(bell: Bell, traceparent: str | None = None) -> Event:
-    """The bell as the event of the value `bell/<name>`."""
+def bell_event(bell: Bell, traceparent: str | None = None, mutation: str | None = None) -> Event:
+    """The bell as the event of the value `bell/<name>`. mutation: the command that changed it."""
     return _EVENTS.value(
         "bell",
         bell_name(bell.owner),
         version=bell.version,
         data={"unread": bell.unread, "version": bell.version},
+        mutation=mutation,
         traceparent=traceparent,
     )
 

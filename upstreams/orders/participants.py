@@ -122,7 +122,12 @@ class Participants:
         answer = await self._clients[asked.service].post(
             asked.path.replace("{id}", order["id"]),
             json=asked.body(order),
-            headers={"Idempotency-Key": f'"{order["id"]}:{action}"', **await self._token.headers()},
+            headers={
+                "Idempotency-Key": f'"{order["id"]}:{action}"',
+                # What changes because of it names the click, so that the customer's page knows its own change.
+                **({"BFF-Mutation": order["mutation"]} if order["mutation"] else {}),
+                **await self._token.headers(),
+            },
         )
         if answer.is_success:
             return None

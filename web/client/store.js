@@ -17,12 +17,21 @@ import { parseCursor } from './cursor.js';
  * @property {number} version  -1 for a saga that only this browser has so far.
  * @property {string | null} reason
  * @property {string | null} mutation  The Idempotency-Key of the command that started it.
+ * @property {string[]} [mutations]  The Idempotency-Keys of further commands that this status contains.
  * @property {string} at  RFC 3339.
  * @property {any} data   The domain's own part.
  * @property {'sending' | 'accepted' | 'unknown'} [pending]  Present while this row comes from this browser, not from the server.
  */
 
-/** @typedef {{name: string, version: number, data: any, at: string}} Value */
+/**
+ * @typedef {object} Value
+ * @property {string} name
+ * @property {number} version
+ * @property {any} data
+ * @property {string} at  RFC 3339.
+ * @property {string[]} [mutations]  The newest commands that this version contains, by Idempotency-Key; absent where its
+ *   service names none.
+ */
 
 /** @typedef {{sagas: ReadonlyMap<string, Saga>, values: ReadonlyMap<string, Value>}} State */
 

@@ -138,6 +138,11 @@ def _value(declared: ValueType, model: Schema) -> Schema:
             "version": {"type": "integer"},
             "data": model,
             "at": {"type": ["string", "null"]},
+            "mutations": {
+                "type": "array",
+                "items": {"type": "string", "format": "uuid"},
+                "description": "The newest commands that this version contains; absent where the service names none.",
+            },
         },
     }
 

@@ -65,8 +65,8 @@ class EventDispatcher:
                 if await self._journal.append(owner, entry) == "held" and len(self._due) < _MAX_OWNERS:
                     due = asyncio.get_running_loop().time() + self._journal.gap
                     self._due.setdefault(owner, due)
-            case ValueEvent(name, version, data, at):
-                await self._values.put(name, version, data, at)
+            case ValueEvent(name, version, data, at, mutations):
+                await self._values.put(name, version, data, at, mutations)
             case ChangedEvent(tags, owner):
                 if self._invalidate is not None:
                     await self._invalidate(tags, owner)

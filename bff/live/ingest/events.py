@@ -18,11 +18,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ...calls import BffError, Raw, SagaStatus
 from ...calls.codec import Codec, codec_of, parsed
 from ...calls.codec.json_text import BOM, without_lone_surrogates
+from ...calls.saga import MAX_MUTATIONS
 from ...stores.journal import Entry
 from ...stores.values import valid_name
 
 MAX_BODY = 65_536
 _TYPE = re.compile(r"(?:[A-Za-z0-9-]+\.)+([a-z][a-z0-9-]*)\.(status|value|changed)")
+_RANDOM_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
@@ -51,6 +53,7 @@ class _ValueData(BaseModel):
     version: int = Field(ge=0, le=2**53 - 1)
     at: str = Field(min_length=1, max_length=64)
     data: Any
+    mutations: list[str] | None = Field(default=None, max_length=MAX_MUTATIONS)
 
 
 class _Owned(BaseModel):
@@ -67,12 +70,15 @@ class SagaEvent:
 
 @dataclass(frozen=True, slots=True)
 class ValueEvent:
-    """A new version of the value `name`."""
+    """A new version of the value `name`. mutations: the commands that this version contains and the one before did not;
+    None: the service does not say. Everyone who may read the value reads them, so only random UUIDs (RFC 9562, version
+    4) are passed on."""
 
     name: str
     version: int
     data: Raw
     at: str
+    mutations: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +152,9 @@ class Registry:
         if not valid_name(full):
             raise BadEvent("subject: a value's name has at most 200 letters, digits and ._/-")
         codec = self._values[name]
-        return ValueEvent(full, value.version, Raw(codec.encode(codec.of(data["data"]))), value.at)
+        named = value.mutations
+        mutations = None if named is None else tuple(one for one in named if _RANDOM_UUID.fullmatch(one))
+        return ValueEvent(full, value.version, Raw(codec.encode(codec.of(data["data"]))), value.at, mutations)
 
 
 class _ChangedData(BaseModel):

@@ -1,10 +1,35 @@
--- KEYS 1: the value. ARGV 1: version, 2: payload, 3: ttl seconds, 4: channel, 5: publish
--- command. Returns 1 when this version is newer than the stored one.
-local known = redis.call('HGET', KEYS[1], 'version')
-if known and tonumber(known) >= tonumber(ARGV[1]) then
+-- KEYS 1: the value. ARGV 1: version, 2: payload without mutations, 3: ttl seconds, 4: channel,
+-- 5: publish command, 6: most mutations kept, 7: 1 where the service names mutations, 8 and on:
+-- the mutations. Returns 1 when this version is newer than the stored one. A version that is not
+-- newer only adds its mutations: the stored version contains its commands, too.
+local stored = redis.call('HMGET', KEYS[1], 'version', 'payload', 'mutations')
+local newer = not stored[1] or tonumber(stored[1]) < tonumber(ARGV[1])
+local mutations = stored[3]
+local more = false
+if ARGV[7] == '1' then
+  local kept = {}
+  for one in string.gmatch(mutations or '', '[^,]+') do
+    kept[#kept + 1] = one
+  end
+  for at = 8, #ARGV do
+    local one = '"' .. ARGV[at] .. '"'
+    if not string.find(mutations or '', one, 1, true) then
+      kept[#kept + 1] = one
+      more = true
+    end
+  end
+  mutations = table.concat(kept, ',', math.max(1, #kept - tonumber(ARGV[6]) + 1))
+end
+if not newer and not more then
   return 0
 end
-redis.call('HSET', KEYS[1], 'version', ARGV[1], 'payload', ARGV[2])
+local version = newer and ARGV[1] or stored[1]
+local payload = newer and ARGV[2] or stored[2]
+redis.call('HSET', KEYS[1], 'version', version, 'payload', payload)
+if mutations then
+  redis.call('HSET', KEYS[1], 'mutations', mutations)
+  payload = string.sub(payload, 1, -2) .. ',"mutations":[' .. mutations .. ']}'
+end
 redis.call('EXPIRE', KEYS[1], ARGV[3])
-redis.call(ARGV[5], ARGV[4], ARGV[1] .. ' ' .. ARGV[2])
-return 1
+redis.call(ARGV[5], ARGV[4], version .. ' ' .. payload)
+return newer and 1 or 0

@@ -7,7 +7,7 @@ outbox does), and waits at most a few seconds.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -86,15 +86,18 @@ class EventSource:
         attempt: int = 1,
         reason: str | None = None,
         mutation: str | None = None,
+        mutations: Sequence[str] = (),
         data: Mapping[str, Any] | None = None,
         at: datetime | None = None,
         traceparent: str | None = None,
     ) -> Event:
         """Where a saga is. `version` counts its events from 1; `owner` is `<iss>|<sub>`; `status` one of PENDING,
-        RUNNING, COMPENSATING, COMPLETED, COMPENSATED, REJECTED and NEEDS_ATTENTION."""
+        RUNNING, COMPENSATING, COMPLETED, COMPENSATED, REJECTED and NEEDS_ATTENTION. `mutations` are the commands after
+        the first one that this status contains, a cancellation for one (at most 32)."""
         at = at or datetime.now(UTC)
         told: dict[str, Any] = {"status": status, "step": step, "attempt": attempt}
         told |= {"reason": reason, "owner": owner, "mutation": mutation}
+        told |= {"mutations": list(mutations)}
         told |= {"at": rfc3339(at), "data": dict(data or {})}
         kind = f"{self.domain}.{saga}.status"
         return Event(kind, f"/services/{self.service}", id, version, owner, told, at, traceparent)
@@ -106,12 +109,15 @@ class EventSource:
         *,
         version: int,
         data: Mapping[str, Any],
+        mutation: str | None = None,
         at: datetime | None = None,
         traceparent: str | None = None,
     ) -> Event:
-        """The value `<name>/<key>` as it is now; `version` counts its changes from 1."""
+        """The value `<name>/<key>` as it is now; `version` counts its changes from 1. `mutation` is the command that
+        made this version (`BFF-Mutation`), so that the page of whoever asked for it knows its own change."""
         at = at or datetime.now(UTC)
         told = {"version": version, "at": rfc3339(at), "data": dict(data)}
+        told |= {"mutations": [mutation] if mutation else []}
         kind = f"{self.domain}.{name}.value"
         return Event(kind, f"/services/{self.service}", key, version, key, told, at, traceparent)
 

@@ -51,6 +51,10 @@ export type Saga = {
      */
     mutation: string | null;
     /**
+     * The Idempotency-Keys of further commands that this status contains.
+     */
+    mutations?: string[] | undefined;
+    /**
      * RFC 3339.
      */
     at: string;
@@ -67,7 +71,15 @@ export type Value = {
     name: string;
     version: number;
     data: any;
+    /**
+     * RFC 3339.
+     */
     at: string;
+    /**
+     * The newest commands that this version contains, by Idempotency-Key; absent where its
+     * service names none.
+     */
+    mutations?: string[] | undefined;
 };
 export type State = {
     sagas: ReadonlyMap<string, Saga>;

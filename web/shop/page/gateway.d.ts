@@ -600,6 +600,11 @@ export interface components {
              */
             mutation: string | null;
             /**
+             * Mutations
+             * @default []
+             */
+            mutations: string[];
+            /**
              * Reason
              * @default null
              */
@@ -664,6 +669,11 @@ export interface components {
              * @default null
              */
             mutation: string | null;
+            /**
+             * Mutations
+             * @default []
+             */
+            mutations: string[];
             /**
              * Reason
              * @default null
@@ -971,12 +981,16 @@ export interface components {
         "value.bell": {
             at?: string | null;
             data: components["schemas"]["Bell"];
+            /** @description The newest commands that this version contains; absent where the service names none. */
+            mutations?: string[];
             name: string;
             version: number;
         };
         "value.stock": {
             at?: string | null;
             data: components["schemas"]["Stock"];
+            /** @description The newest commands that this version contains; absent where the service names none. */
+            mutations?: string[];
             name: string;
             version: number;
         };
