@@ -46,8 +46,10 @@ export function createBench({ storage = null, ...mutations } = {}) {
     snapshot: (cursor, sagas = [], values = [], type = 'snapshot') =>
       push({ type, id: cursor, data: { cursor, sagas, values } }),
     saga: (id, data) => push({ type: 'saga', id, data }),
-    value: (name, version, data) => push({ type: 'value', id: '', data: { name, version, data, at: '' } }),
-    /** The n-th request, once it was made. */
+    /** mutations: those that this version contains; none: the service does not say. */
+    value: (name, version, data, mutations) =>
+      push({ type: 'value', id: '', data: { name, version, data, at: '', ...(mutations && { mutations }) } }),
+    /** The n-th request, once it is there. */
     async request(n = 0) {
       const deadline = Date.now() + 5000;
       while (requests.length <= n) {

@@ -46,8 +46,9 @@ function fail(what) {
 }
 
 /**
- * @param {{fate: string, answer: 'ok' | '4xx' | 'timeout' | 'lost', seldom: string[]}} scenario  answer: timeout is lost before
- *   the server accepted it, lost is lost afterwards. seldom: what happens once, at a step that the schedule chooses.
+ * @param {{fate: string, answer: 'ok' | '4xx' | 'timeout' | 'lost', named: boolean, seldom: string[]}} scenario  answer: timeout
+ *   is lost before the server took it, lost is lost after. named: values name the mutations that they contain. seldom: what
+ *   happens once, at a moment of the schedule's choice.
  * @param {(options: number) => number} choose
  * @param {ReturnType<typeof stopTime>} time
  */
@@ -63,7 +64,13 @@ export async function run(scenario, choose, time) {
     steps: null,
     mutation: '',
   };
-  const stock = () => ({ name: KEY, version: server.version, data: { left: server.left }, at: '' });
+  const stock = () => ({
+    name: KEY,
+    version: server.version,
+    data: { left: server.left },
+    at: '',
+    ...(scenario.named && { mutations: server.version > 5 ? [server.mutation] : [] }),
+  });
   const feed = []; // values, from their service to the gateway
   let known = stock(); // the newest that the gateway has
   const wire = []; // from the gateway to the hub
@@ -337,14 +344,16 @@ export async function run(scenario, choose, time) {
 
 export const SCENARIOS = Object.keys(FATES).flatMap((fate) =>
   ['ok', '4xx', 'timeout', 'lost'].flatMap((answer) =>
-    [
-      [],
-      ['duplicate'],
-      ['reset'],
-      ['new epoch'],
-      ['reload'],
-      ['duplicate', 'reload'],
-      ['reset', 'reload'],
-    ].map((seldom) => ({ fate, answer, seldom })),
+    [true, false].flatMap((named) =>
+      [
+        [],
+        ['duplicate'],
+        ['reset'],
+        ['new epoch'],
+        ['reload'],
+        ['duplicate', 'reload'],
+        ['reset', 'reload'],
+      ].map((seldom) => ({ fate, answer, named, seldom })),
+    ),
   ),
 );

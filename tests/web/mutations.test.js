@@ -293,22 +293,22 @@ test('reverting one operation leaves later events and the other operations', asy
   const bench = ready();
   const first = place(bench, 1);
   place(bench, 2);
-  bench.value(KEY, 6, { left: 100 }); // the stock was filled; the first click's own version has passed
-  assert.equal(bench.client.value(KEY).get().data.left, 98);
+  bench.value(KEY, 6, { left: 100 }, []); // somebody filled the shelf: it holds neither click
+  assert.equal(bench.client.value(KEY).get().data.left, 97);
   (await bench.request(0)).resolve(problem(400, 'bad'));
   await first.outcome;
   assert.equal(bench.client.value(KEY).get().data.left, 98);
   assert.equal(bench.client.sagas().get().length, 1);
 });
 
-test('two quick clicks expect two versions: the first that arrives does not settle both', () => {
+test('of two quick clicks the version that holds the first settles only that one', () => {
   const bench = ready();
   const left = record(bench.client.value(KEY));
   const first = place(bench, 1);
-  place(bench, 1);
+  const second = place(bench, 1);
   bench.saga('e-1', event(first.id, 1, 'RUNNING', 'reserve'));
-  bench.value(KEY, 6, { left: 9 });
-  bench.value(KEY, 7, { left: 8 });
+  bench.value(KEY, 6, { left: 9 }, [first.id]);
+  bench.value(KEY, 7, { left: 8 }, [first.id, second.id]);
   assert.deepEqual(distinct(left.map((value) => value.data.left)), [10, 9, 8]);
 });
 
@@ -320,7 +320,7 @@ test('a click does not wait for the version of an earlier click that was refused
   await turn();
   await turn();
   bench.saga('e-1', event(second.id, 1, 'RUNNING', 'reserve'));
-  bench.value(KEY, 6, { left: 9 });
+  bench.value(KEY, 6, { left: 9 }, [second.id]);
   assert.equal(bench.client.value(KEY).get().data.left, 9);
 });
 
@@ -328,16 +328,51 @@ test('when two of three clicks are refused, the third waits for the one version 
   const bench = ready();
   place(bench, 1);
   place(bench, 1);
-  place(bench, 1);
+  const third = place(bench, 1);
   for (const at of [1, 0]) (await bench.request(at)).resolve(problem(422, 'no'));
   await turn();
   await turn();
   assert.equal(bench.client.value(KEY).get().data.left, 9);
-  bench.value(KEY, 6, { left: 9 });
+  bench.value(KEY, 6, { left: 9 }, [third.id]);
   assert.equal(bench.client.value(KEY).get().data.left, 9);
 });
 
-test('after the event a network error or a refusal of the request changes nothing', async () => {
+test('a version by somebody else does not end what was clicked, one that skips its own version does', () => {
+  const bench = ready();
+  const left = record(bench.client.value(KEY));
+  const { id } = place(bench);
+  bench.value(KEY, 6, { left: 7 }, ['another']); // three went to somebody else
+  bench.value(KEY, 8, { left: 5 }, ['another', id, 'a third']); // version 7, with ours, was never told
+  assert.deepEqual(distinct(left.map((value) => value.data.left)), [10, 9, 6, 5]);
+});
+
+test('the same version, told again with more of its commands, ends what was clicked', () => {
+  const bench = ready();
+  const left = record(bench.client.value(KEY));
+  const { id } = place(bench);
+  bench.value(KEY, 6, { left: 9 }, []);
+  bench.value(KEY, 6, { left: 9 }, [id]);
+  assert.deepEqual(distinct(left.map((value) => value.data.left)), [10, 9, 8, 9]);
+});
+
+test('a change of an existing row ends with the event that names it, whatever the version', async () => {
+  const bench = ready();
+  bench.saga('e-1', event('m0', 2, 'RUNNING', 'charge'));
+  const operation = bench.client.mutate({
+    request: { url: '/cancel' },
+    apply: (draft) => draft.saga({ id: ORDER, type: 'order', reason: 'cancelling' }),
+    until: () => false,
+  });
+  (await bench.request()).resolve(answer(operation.id, 'e-1', ORDER, 2));
+  await operation.accepted;
+  bench.saga('e-2', event('m0', 3, 'RUNNING', 'charge'));
+  assert.equal(bench.client.saga(ORDER).get().reason, 'cancelling', 'another step, not the answer to it');
+  bench.saga('e-3', { ...event('m0', 4, 'COMPENSATING', 'refund', 'cancelled'), mutations: [operation.id] });
+  assert.equal(bench.client.saga(ORDER).get().reason, 'cancelled');
+  assert.equal(bench.client.saga(ORDER).get().pending, undefined);
+});
+
+test('after the event a network error or a refusal of the request means nothing', async () => {
   for (const end of [
     (request) => request.reject(new TypeError('network')),
     (request) => request.resolve(problem(500, 'oops')),

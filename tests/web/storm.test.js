@@ -34,9 +34,15 @@ const FATES = {
 async function storm(seed) {
   const roll = dice(seed);
   const bench = createBench({ random: () => 0, linger: 0.6 });
-  const server = { epoch: 1, journal: [], sagas: new Map(), left: START, version: 5, plans: [] };
+  const server = { epoch: 1, journal: [], sagas: new Map(), left: START, version: 5, plans: [], held: [] };
   const reader = { offset: 0 };
-  const value = () => ({ name: KEY, version: server.version, data: { left: server.left }, at: '' });
+  const value = () => ({
+    name: KEY,
+    version: server.version,
+    data: { left: server.left },
+    at: '',
+    mutations: [...server.held],
+  });
   const send = (type) => {
     reader.offset = server.journal.length;
     bench.snapshot(`${server.epoch}-${reader.offset}`, [...server.sagas.values()], [value()], type);
@@ -75,7 +81,8 @@ async function storm(seed) {
     if (taken !== 0) {
       server.left -= taken;
       server.version += 1;
-      bench.value(KEY, server.version, { left: server.left });
+      server.held.push(plan.mutation);
+      bench.value(KEY, server.version, { left: server.left }, [...server.held]);
     }
   }
   function deliver() {

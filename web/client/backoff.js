@@ -8,6 +8,21 @@
 const LONGEST_WAIT = 300; // seconds
 
 /**
+ * @param {object} after
+ * @param {number} after.failures  In a row, this one included.
+ * @param {number | null} after.asked  Seconds that we are asked to wait; null: nobody asks.
+ * @param {number} after.base  Seconds; the first wait is shorter than that.
+ * @param {number} after.cap  Seconds; every wait that nobody asked for is shorter.
+ * @param {() => number} random
+ * @returns {number} Milliseconds.
+ */
+export function pause({ failures, asked, base, cap }, random) {
+  const jitter = random() * Math.min(cap, base * 2 ** (failures - 1));
+  const seconds = asked === null ? jitter : failures > 1 ? Math.max(asked, jitter) : asked;
+  return Math.min(seconds, LONGEST_WAIT) * 1000;
+}
+
+/**
  * @param {() => number} random
  * @param {number} cap  Seconds; every wait that the server did not request is shorter.
  */
@@ -22,11 +37,9 @@ export function createBackoff(random, cap) {
      * @returns {Promise<void>}
      */
     wait(asked, base) {
-      const jitter = random() * Math.min(cap, base * 2 ** failures);
-      const seconds = asked === null ? jitter : failures ? Math.max(asked, jitter) : asked;
       failures += 1;
       return new Promise((resolve) => {
-        const timer = setTimeout(resolve, Math.min(seconds, LONGEST_WAIT) * 1000);
+        const timer = setTimeout(resolve, pause({ failures, asked, base, cap }, random));
         ring = () => {
           clearTimeout(timer);
           resolve();

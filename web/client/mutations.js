@@ -1,20 +1,21 @@
 /**
- * Optimistic mutations. A mutation is shown at once, is sent under its own id until its outcome is known, and is
- * settled by the journal or by its answer, whichever comes first. For every listener the change of the base and the
- * end of the operation are one step. It refuses more than `MOST_PENDING` at a time.
+ * Optimistic mutations. A mutation shows at once, is asked for under its own id until somebody knows its fate, and is
+ * settled by the journal or by its answer, whichever comes first. What it does next is decided by `step` of operation.js;
+ * here its effects are carried out. It promises that the base advancing and the operation giving way are one step for every
+ * listener, and refuses more than `MOST_PENDING` at a time.
  */
-import { createBackoff } from './backoff.js';
+import { pause } from './backoff.js';
 import { parseCursor } from './cursor.js';
 import { sheltered } from './faults.js';
-import { announce } from './observable.js';
-import { createRecord, isOpen, settle } from './operation.js';
+import { announce, createCell } from './observable.js';
+import { createOperation, isPending, isUnanswered, progressOf, step } from './operation.js';
 import { createMemory } from './pending.js';
 import { attemptOnce } from './send.js';
 import { fold } from './view.js';
 
 /** @typedef {import('./operation.js').Definition} Definition */
 /** @typedef {import('./operation.js').Operation} Operation */
-/** @typedef {import('./operation.js').OperationRecord} OperationRecord */
+/** @typedef {import('./operation.js').OperationEvent} OperationEvent */
 
 /**
  * A mutation that can be sent again after a reload, because it is made from its input alone.
@@ -45,109 +46,111 @@ export const MOST_PENDING = 50;
 
 export class TooManyPending extends RangeError {}
 
-/** @param {number} seconds @param {() => void} then */
+/** Seconds; the longest pause between two attempts that nobody asked for. */
+const LONGEST_PAUSE = 10;
+
+/** @param {number} seconds @param {() => void} then @returns {any} */
 const later = (seconds, then) =>
   /** @type {any} a number in browsers, an object in Node, where it must not keep the process alive */ (
     setTimeout(then, seconds * 1000)
   ).unref?.();
 
+/**
+ * An operation under way: its state, and what the world holds of it.
+ * @typedef {object} Entry
+ * @property {import('./operation.js').OperationState} operation
+ * @property {import('./observable.js').Readable<import('./operation.js').Progress> & {set: (progress: import('./operation.js').Progress) => void}} progress
+ * @property {Map<import('./operation.js').Timer, any>} timers
+ * @property {Operation} handle
+ * @property {(acceptance: import('./operation.js').Acceptance) => void} accept
+ * @property {(outcome: import('./operation.js').Outcome) => void} conclude
+ */
+
 /** @param {Host} host */
 export function createMutations(host) {
   const { store, timeout = 15, attempts = 8, base = 0.5, linger = 60, random = Math.random, fetch } = host;
   const { state } = store;
-  /** @type {OperationRecord[]} oldest first */
-  let records = [];
+  /** @type {Entry[]} oldest first */
+  let entries = [];
+  /** @type {{entry: Entry, effect: import('./operation.js').Effect}[]} to be carried out once everybody has been told */
+  const effects = [];
   /** @type {Map<string, Kind<any>>} */
   const kinds = new Map();
   let memory = createMemory(null, '');
   let view = state;
 
-  /** Whether this version of the value is still to come. @param {[name: string, version: number]} expected */
-  const isAhead = ([name, version]) => (state.values.get(name)?.version ?? 0) < version;
+  /** @param {Entry} entry @param {OperationEvent} event */
+  function dispatch(entry, event) {
+    const next = step(entry.operation, event);
+    entry.operation = next.operation;
+    for (const effect of next.effects) effects.push({ entry, effect });
+  }
 
-  /** Settle, drop, fold and notify, in one step. @param {boolean} [replaced] */
+  /** Something happened to one operation. @param {Entry} entry @param {OperationEvent} event */
+  function happened(entry, event) {
+    dispatch(entry, event);
+    commit();
+  }
+
+  /** Settle, drop, fold and tell, in one step. @param {boolean} [replaced]  The state, by a snapshot or reset. */
   function commit(replaced = false) {
     const position = parseCursor(store.cursor());
-    for (const record of records) {
-      if (!record.over) settle(record, state, position, replaced);
-      if (!isOpen(record)) memory.drop(record.id);
+    for (const entry of entries) {
+      dispatch(entry, { type: replaced ? 'snapshot' : 'stream', state, position });
+      if (!isUnanswered(entry.operation)) memory.drop(entry.operation.id);
     }
-    show(records.filter(({ over, expected }) => !over || [...expected].some(isAhead)));
+    show(entries.filter(({ operation }) => isPending(operation)));
   }
 
-  /** @param {OperationRecord[]} left  The operations still to be folded over the base. */
+  /** @param {Entry[]} left  What is still to be folded over the base. */
   function show(left) {
-    const told = records;
-    records = left;
-    view = fold(state, records);
+    const told = entries;
+    entries = left;
+    view = fold(
+      state,
+      entries.map(({ operation }) => operation),
+    );
     announce(host.listeners, undefined);
-    for (const { progress, next } of told) progress.set(next);
+    // Listeners must not see progress before the view that belongs to it.
+    for (const { progress, operation } of told) progress.set(progressOf(operation));
+    for (let one; (one = effects.shift());) run(one.entry, one.effect);
   }
 
-  /**
-   * After its end, its effect on values stays in the fold until the version that holds it has come, or for a while:
-   * values and sagas come from different feeds. A compensated operation made that version, too, and its undo made the
-   * next one; a refused one made none, so its versions are free for later operations.
-   * @param {OperationRecord} record
-   */
-  function onEnd(record) {
-    const { expected, next } = record;
-    if (next.phase === 'confirmed' || next.phase === 'compensated') {
-      // Nothing else shows that the effect of a plain command is there.
-      later(next.sagaId ? linger / 30 : linger, () => {
-        expected.clear();
-        commit();
-      });
-      return;
+  /** @param {Entry} entry @param {import('./operation.js').Effect} effect */
+  function run(entry, effect) {
+    if (effect.type === 'send') void send(entry, effect.first);
+    else if (effect.type === 'accept') entry.accept(effect.acceptance);
+    else if (effect.type === 'wait') wait(entry, effect);
+    else {
+      const { outcome } = effect;
+      entry.accept({ ...outcome, kind: /** @type {any} or it was accepted before */ (outcome.kind) });
+      entry.conclude(outcome);
     }
-    if (next.phase === 'rejected')
-      // A version that has come already was another person's, and this effect comes after it.
-      for (const [name, version] of [...expected].filter(isAhead))
-        for (const { expected: others } of records) {
-          const other = others.get(name) ?? 0;
-          if (other > version) others.set(name, other - 1);
-        }
-    expected.clear();
   }
 
-  /** An answered operation whose event does not come: once the journal is followed, the journal decides. @param {OperationRecord} record */
-  function watchFor(record) {
-    later(linger, () => {
-      if (record.shown) return;
-      if (!host.isLive()) return watchFor(record);
-      if (state.sagas.has(record.next.sagaId ?? '')) record.shown = true;
-      else record.finish('unknown', null);
-      commit();
-    });
+  /** @param {Entry} entry @param {import('./operation.js').Effect & {type: 'wait'}} effect */
+  function wait(entry, effect) {
+    const { timer } = effect;
+    const seconds =
+      timer === 'retry'
+        ? pause({ failures: effect.failures, asked: effect.retryAfter, base, cap: LONGEST_PAUSE }, random) /
+          1000
+        : // Nothing else tells that the effect of a plain command is there.
+          timer === 'values' && entry.operation.sagaId
+          ? linger / 30
+          : linger;
+    clearTimeout(entry.timers.get(timer));
+    const over = () => happened(entry, { type: 'timer', timer, live: host.isLive(), state });
+    // A pause before an attempt keeps a process alive; waiting for what may never come does not.
+    entry.timers.set(timer, timer === 'retry' ? setTimeout(over, seconds * 1000) : later(seconds, over));
   }
 
-  /** @param {OperationRecord} record @param {boolean} first  Whether no earlier attempt can have reached the server. */
-  async function ask(record, first) {
-    const { id: key, request } = record;
-    const backoff = createBackoff(random, 10);
-    record.ring = backoff.ring;
-    for (let left = attempts; isOpen(record); first = false) {
-      const answer = await attemptOnce({ key, request, first, timeout, fetch });
-      if (!isOpen(record)) return; // the journal was first, and it decides
-      if (answer.kind === 'accepted') {
-        const { saga, cursor } = answer;
-        record.answered = saga?.version ?? Infinity;
-        record.cursor = parseCursor(cursor);
-        record.take(saga?.id);
-        if (saga) watchFor(record);
-        else record.finish('confirmed', null); // a plain command: no event follows
-        return commit();
-      }
-      const { kind, problem } = answer;
-      if (kind !== 'again' || (left -= 1) < 1) {
-        const refused = kind === 'rejected';
-        record.finish(refused ? kind : 'unknown', problem.code, problem, !refused);
-        return commit();
-      }
-      record.move({ phase: 'unknown', problem });
-      commit();
-      await backoff.wait(problem.retryAfter, base);
-    }
+  /** @param {Entry} entry @param {boolean} first */
+  async function send(entry, first) {
+    const { id: key, definition } = entry.operation;
+    clearTimeout(entry.timers.get('retry'));
+    const answer = await attemptOnce({ key, request: definition.request, first, timeout, fetch });
+    happened(entry, { type: 'answer', answer, attempts });
   }
 
   /**
@@ -157,40 +160,23 @@ export function createMutations(host) {
    * @returns {Operation}
    */
   function begin(definition, id, at = new Date().toISOString()) {
-    if (records.length >= MOST_PENDING) throw new TooManyPending('too many mutations');
-    const record = createRecord(
-      definition,
-      id ?? host.newId?.() ?? crypto.randomUUID(),
-      at,
-      id ? 'unknown' : 'sending',
-      onEnd,
-    );
-    fold(state, [...records, record], record); // records which versions will hold its effect; exceptions go to the caller
-    records = [...records, record];
+    if (entries.length >= MOST_PENDING) throw new TooManyPending('too many mutations');
+    const operation = createOperation(definition, id ?? host.newId?.() ?? crypto.randomUUID(), at, !!id);
+    /** @type {Map<string, number>} */
+    const awaited = new Map();
+    fold(state, [...entries.map((entry) => entry.operation), operation], awaited); // its errors are the caller's
+    const entry = createEntry({ ...operation, awaited }, happened);
+    entries = [...entries, entry];
+    effects.push({ entry, effect: { type: 'send', first: !id } });
     commit();
-    void ask(record, !id);
-    const { progress, accepted, outcome } = record;
-    return {
-      id: record.id,
-      progress,
-      accepted,
-      outcome,
-      retry() {
-        if (!record.next.gaveUp) return record.ring();
-        record.move({ gaveUp: false });
-        commit();
-        void ask(record, false);
-      },
-      dismiss() {
-        record.finish('unknown', 'dismissed');
-        commit();
-      },
-    };
+    return entry.handle;
   }
 
   /** Send again now: the network or the journal is back. */
   function wake() {
-    for (const { ring } of records) ring();
+    for (const entry of [...entries])
+      if (entry.operation.status === 'waiting')
+        happened(entry, { type: 'timer', timer: 'retry', live: host.isLive(), state });
   }
 
   return {
@@ -223,7 +209,7 @@ export function createMutations(host) {
       const restored = [];
       for (const { id, kind: name, input, at } of memory.entries()) {
         const kind = kinds.get(name);
-        if (kind && !records.some((record) => record.id === id))
+        if (kind && !entries.some(({ operation }) => operation.id === id))
           sheltered(() => restored.push(begin(bind(kind, input), id, at)));
       }
       return restored;
@@ -231,11 +217,42 @@ export function createMutations(host) {
     /** No person is signed in any more. What is stored for a reload stays for the same person. */
     clear() {
       memory = createMemory(null, '');
-      for (const record of records) record.finish('unknown', 'stopped');
-      wake();
+      for (const entry of entries) dispatch(entry, { type: 'stop' });
       show([]);
     },
   };
+}
+
+/**
+ * @param {import('./operation.js').OperationState} operation
+ * @param {(entry: Entry, event: OperationEvent) => void} happened
+ * @returns {Entry}
+ */
+function createEntry(operation, happened) {
+  /** @type {Entry['accept']} */
+  let accept = () => {};
+  /** @type {Entry['conclude']} */
+  let conclude = () => {};
+  const accepted = new Promise((/** @type {Entry['accept']} */ resolve) => (accept = resolve));
+  const outcome = new Promise((/** @type {Entry['conclude']} */ resolve) => (conclude = resolve));
+  const progress = createCell(progressOf(operation));
+  /** @type {Entry} */
+  const entry = {
+    operation,
+    progress,
+    timers: new Map(),
+    accept,
+    conclude,
+    handle: {
+      id: operation.id,
+      progress,
+      accepted,
+      outcome,
+      retry: () => happened(entry, { type: 'retry' }),
+      dismiss: () => happened(entry, { type: 'dismiss' }),
+    },
+  };
+  return entry;
 }
 
 /**

@@ -1,10 +1,11 @@
 /**
- * The state of one mutation, and the pure steps that an answer, the journal and a snapshot make on it. Every promise
- * of it settles and none rejects: a failure is part of the outcome.
+ * One mutation's life as a value, and the pure steps over it: `step(operation, event)` answers the operation after the
+ * event and what is to be done about it, and does nothing by itself. What is meant by each state and event is in
+ * docs/reference/client-states.md, whose table a test prints from this function. Every promise that an operation gives is
+ * settled by one of its effects; none rejects.
  */
 import { reached } from './cursor.js';
-import { createCell } from './observable.js';
-import { ended, findByMutation, OUTCOMES } from './store.js';
+import { contains, ended, findContaining, OUTCOMES } from './store.js';
 
 /** @typedef {import('./store.js').Saga} Saga */
 /** @typedef {import('./store.js').State} State */
@@ -43,115 +44,279 @@ import { ended, findByMutation, OUTCOMES } from './store.js';
  * @typedef {object} Definition
  * @property {(draft: import('./view.js').Draft, input: any) => void} apply
  * @property {import('./send.js').RequestData} request
- * @property {any} [input]  Passed to `apply` and `until`.
- * @property {((state: State, input: any) => boolean) | undefined} [until]  Keep the row until this is true for the server's state, for a mutation
- *   whose effect comes only with a later event than the one its answer names.
+ * @property {any} [input]  Handed to `apply` and `until`.
+ * @property {((state: State, input: any) => boolean) | undefined} [until]  Keep the row until this holds of the server's state, for a mutation whose
+ *   effect shows only in a later event than the one its answer names. An event that names the mutation ends it, too.
  */
+
+/**
+ * sending: the first attempt is under way. waiting: until the next attempt. asking: a further attempt is under way.
+ * gave-up: no more attempts by itself. accepted: the server has it. confirmed, compensated, rejected: as it ended. closed:
+ * it ended without anybody's word: dismissed, stopped, or forgotten by the journal.
+ * @typedef {'sending' | 'waiting' | 'asking' | 'gave-up' | 'accepted' | 'confirmed' | 'compensated' | 'rejected' | 'closed'} OperationStatus
+ */
+
+/**
+ * @typedef {object} OperationState
+ * @property {Definition} definition
+ * @property {string} id
+ * @property {string} at  RFC 3339.
+ * @property {OperationStatus} status
+ * @property {string | null} sagaId
+ * @property {string | null} reason
+ * @property {Problem | null} problem
+ * @property {number} failures  Attempts without an answer that counts, since it was asked for or `retry()`.
+ * @property {{version: number, cursor: import('./cursor.js').Cursor | null} | null} answer  The version and position that its
+ *   answer named.
+ * @property {boolean} echoed  Whether an event that names it was seen, even if later ones of that saga name another.
+ * @property {boolean} rowSettled  Whether the base has its row, or none is to be shown any more.
+ * @property {ReadonlyMap<string, number>} awaited  The values whose effect the base does not hold yet, by name, with the
+ *   version that was known at the click.
+ */
+
+/**
+ * answer: of an attempt. stream: the base has advanced. snapshot: it was replaced. timer: `retry` is the pause before the
+ * next attempt (over, or cut short), `event` the wait for an accepted one's event, `values` that for an ended one's values.
+ * retry, dismiss: the reader asks for it. stop: nobody is here any more.
+ * @typedef {{type: 'answer', answer: import('./send.js').Answer, attempts: number}
+ *   | {type: 'stream' | 'snapshot', state: State, position: import('./cursor.js').Cursor | null}
+ *   | {type: 'timer', timer: Timer, live: boolean, state: State}
+ *   | {type: 'retry'} | {type: 'dismiss'} | {type: 'stop'}} OperationEvent  attempts: the most there may be in a row. live:
+ *   whether the journal is followed.
+ */
+
+/** @typedef {'retry' | 'event' | 'values'} Timer */
+
+/**
+ * @typedef {{type: 'send', first: boolean}
+ *   | {type: 'wait', timer: 'retry', failures: number, retryAfter: number | null}
+ *   | {type: 'wait', timer: 'event' | 'values'}
+ *   | {type: 'accept', acceptance: Acceptance}
+ *   | {type: 'conclude', outcome: Outcome}} Effect  first: no earlier attempt can have reached the server. accept and conclude
+ *   settle the promises, each the first time only.
+ */
+
+/** @typedef {{operation: OperationState, effects: readonly Effect[]}} Step */
+
+/** @type {ReadonlySet<OperationStatus>} */
+const ENDS = new Set(['confirmed', 'compensated', 'rejected', 'closed']);
+/** @type {ReadonlySet<OperationStatus>} */
+const UNANSWERED = new Set(['sending', 'waiting', 'asking', 'gave-up']);
+/** @type {ReadonlyMap<string, number>} */
+const NONE = new Map();
+/** @type {readonly Effect[]} */
+const NOTHING = [];
 
 /**
  * @param {Definition} definition
  * @param {string} id
  * @param {string} at  RFC 3339.
- * @param {'sending' | 'unknown'} phase  unknown: resumed after a reload.
- * @param {(record: any) => void} onEnd  Called once, when nothing more will happen to it.
+ * @param {boolean} restored  Taken up after a reload: an earlier attempt may have reached the server.
+ * @returns {OperationState}
  */
-export function createRecord(definition, id, at, phase, onEnd) {
-  /** @type {(acceptance: Acceptance) => void} */
-  let accept = () => {};
-  /** @type {(outcome: Outcome) => void} */
-  let conclude = () => {};
-  /** @type {Progress} */
-  const initial = { phase, sagaId: null, reason: null, problem: null, gaveUp: false };
+export const createOperation = (definition, id, at, restored) => ({
+  definition,
+  id,
+  at,
+  status: restored ? 'asking' : 'sending',
+  sagaId: null,
+  reason: null,
+  problem: null,
+  failures: 0,
+  answer: null,
+  echoed: false,
+  rowSettled: false,
+  awaited: NONE,
+});
 
-  const record = {
-    ...definition,
-    id,
-    at,
-    /** Whether the base has its row, or no row must be shown any more. */
-    shown: false,
-    /** @type {Map<string, number>} */
-    expected: new Map(),
-    /** The version of its saga in the answer. */
-    answered: Infinity,
-    /** @type {import('./cursor.js').Cursor | null} */
-    cursor: null,
-    /** Whether an event with its id was received, even if later events of that saga have another id. */
-    echoed: false,
-    over: false,
-    /** Ends the wait between two attempts. */
-    ring: () => {},
-    progress: createCell(initial),
-    /** Progress not announced yet: listeners must not receive it before the matching view. */
-    next: initial,
-    /** @type {Promise<Acceptance>} */
-    accepted: new Promise((resolve) => (accept = resolve)),
-    /** @type {Promise<Outcome>} */
-    outcome: new Promise((resolve) => (conclude = resolve)),
+/** Whether nobody knows its fate yet. @param {OperationState} operation */
+export const isUnanswered = ({ status }) => UNANSWERED.has(status);
 
-    /** @param {Partial<Progress>} change */
-    move(change) {
-      record.next = { ...record.next, ...change };
-    },
+/** Whether something of it is still to be shown, or to come. @param {OperationState} operation */
+export const isPending = ({ status, awaited }) => !ENDS.has(status) || awaited.size > 0;
 
-    /**
-     * The server is known to have it: what happens to the request no longer matters.
-     * @param {string | undefined} [id]
-     */
-    take(id) {
-      const sagaId = id ?? record.next.sagaId;
-      record.next = { ...initial, phase: 'accepted', sagaId };
-      accept({ kind: 'accepted', sagaId, problem: null });
-    },
+/** @param {OperationState} operation @returns {Progress} */
+export const progressOf = ({ status, sagaId, reason, problem }) => ({
+  phase: ['waiting', 'asking', 'gave-up', 'closed'].includes(status)
+    ? 'unknown'
+    : /** @type {Phase} all others are named alike */ (status),
+  sagaId,
+  reason,
+  problem,
+  gaveUp: status === 'gave-up',
+});
 
-    /**
-     * Settle the promises, and end the operation, unless only the attempts end: then the journal may still settle it.
-     * @param {Outcome['kind']} kind
-     * @param {string | null} reason
-     * @param {Problem | null} [problem]
-     * @param {boolean} [gaveUp]
-     */
-    finish(kind, reason, problem = null, gaveUp = false) {
-      if (record.over) return;
-      record.move({ phase: kind, reason, problem, gaveUp });
-      const { sagaId } = record.next;
-      const outcome = { kind: /** @type {any} or it was accepted before */ (kind), sagaId, reason, problem };
-      accept(outcome);
-      conclude(outcome);
-      if (gaveUp) return;
-      record.over = record.shown = true;
-      onEnd(record);
-    },
-  };
-  return record;
+/** @param {OperationState} operation @param {OperationEvent} event @returns {Step} */
+export function step(operation, event) {
+  const { status } = operation;
+  switch (event.type) {
+    case 'answer':
+      return status === 'sending' || status === 'asking'
+        ? onAnswer(operation, event.answer, event.attempts)
+        : stay(operation);
+    case 'stream':
+    case 'snapshot':
+      return onBase(operation, event.state, event.position, event.type === 'snapshot');
+    case 'timer':
+      return onTimer(operation, event);
+    case 'retry':
+      if (status === 'waiting') return ask(operation);
+      return status === 'gave-up' ? ask({ ...operation, failures: 0 }) : stay(operation);
+    case 'dismiss':
+      return end(operation, 'closed', { reason: 'dismissed' });
+    case 'stop':
+      return ENDS.has(status)
+        ? stay({ ...operation, awaited: NONE })
+        : end(operation, 'closed', { reason: 'stopped' });
+  }
 }
 
-/** @typedef {ReturnType<typeof createRecord>} OperationRecord */
+/** @param {OperationState} operation @returns {Step} */
+const stay = (operation) => ({ operation, effects: NOTHING });
 
-/** Whether its outcome is unknown. @param {OperationRecord} record */
-export const isOpen = ({ over, next }) => !over && next.phase !== 'accepted';
+/** @param {OperationState} operation @returns {Step} */
+const ask = (operation) => ({
+  operation: { ...operation, status: 'asking' },
+  effects: [{ type: 'send', first: false }],
+});
 
 /**
- * Apply what the server's state says about an operation that has not ended.
- * @param {OperationRecord} record
+ * The server has it: nothing that happens to the request matters any more.
+ * @param {OperationState} operation
+ * @param {string | null} sagaId
+ * @returns {Step}
+ */
+const accept = (operation, sagaId) => ({
+  operation: { ...operation, status: 'accepted', sagaId, reason: null, problem: null },
+  effects: [{ type: 'accept', acceptance: { kind: 'accepted', sagaId, problem: null } }],
+});
+
+/**
+ * @param {OperationState} operation
+ * @param {'confirmed' | 'compensated' | 'rejected' | 'closed'} status
+ * @param {{reason?: string | null, problem?: Problem | null}} [why]
+ * @returns {Step}
+ */
+function end(operation, status, { reason = null, problem = null } = {}) {
+  if (ENDS.has(operation.status)) return stay(operation);
+  // A completed one has changed its values, and so has a compensated one: they are shown until the base holds it.
+  const awaited = status === 'confirmed' || status === 'compensated' ? operation.awaited : NONE;
+  const { sagaId } = operation;
+  /** @type {Effect[]} */
+  const effects = [conclude(status === 'closed' ? 'unknown' : status, sagaId, reason, problem)];
+  if (awaited.size > 0) effects.push({ type: 'wait', timer: 'values' });
+  return { operation: { ...operation, status, reason, problem, awaited, rowSettled: true }, effects };
+}
+
+/**
+ * @param {Outcome['kind']} kind
+ * @param {string | null} sagaId
+ * @param {string | null} reason
+ * @param {Problem | null} problem
+ * @returns {Effect}
+ */
+const conclude = (kind, sagaId, reason, problem) => ({
+  type: 'conclude',
+  outcome: { kind, sagaId, reason, problem },
+});
+
+/** One step after another. @param {Step} before @param {(operation: OperationState) => Step} next @returns {Step} */
+function then(before, next) {
+  const after = next(before.operation);
+  return { operation: after.operation, effects: [...before.effects, ...after.effects] };
+}
+
+/**
+ * @param {OperationState} operation
+ * @param {import('./send.js').Answer} answer
+ * @param {number} attempts
+ * @returns {Step}
+ */
+function onAnswer(operation, answer, attempts) {
+  if (answer.kind === 'accepted') {
+    const { saga, cursor } = answer;
+    const named = { ...operation, answer: { version: saga?.version ?? Infinity, cursor } };
+    const accepted = accept(named, saga?.id ?? operation.sagaId);
+    // A plain command: nothing follows.
+    if (!saga) return then(accepted, (one) => end(one, 'confirmed'));
+    return { ...accepted, effects: [...accepted.effects, { type: 'wait', timer: 'event' }] };
+  }
+  const { kind, problem } = answer;
+  if (kind === 'rejected') return end(operation, 'rejected', { reason: problem.code, problem });
+  const failures = operation.failures + 1;
+  if (kind === 'again' && failures < attempts)
+    return {
+      operation: { ...operation, status: 'waiting', failures, problem },
+      effects: [{ type: 'wait', timer: 'retry', failures, retryAfter: problem.retryAfter }],
+    };
+  // Nobody can tell for now; the journal may still settle it.
+  const { sagaId } = operation;
+  return {
+    operation: { ...operation, status: 'gave-up', failures, reason: problem.code, problem },
+    effects: [conclude('unknown', sagaId, problem.code, problem)],
+  };
+}
+
+/** @param {OperationState} operation @param {OperationEvent & {type: 'timer'}} event @returns {Step} */
+function onTimer(operation, { timer, live, state }) {
+  const { status, rowSettled, sagaId } = operation;
+  if (timer === 'retry') return status === 'waiting' ? ask(operation) : stay(operation);
+  if (timer === 'values') return stay(ENDS.has(status) ? { ...operation, awaited: NONE } : operation);
+  if (status !== 'accepted' || rowSettled) return stay(operation);
+  // Only a journal that is followed proves anything by its silence.
+  if (!live) return { operation, effects: [{ type: 'wait', timer: 'event' }] };
+  if (state.sagas.has(sagaId ?? '')) return stay({ ...operation, rowSettled: true });
+  return end(operation, 'closed');
+}
+
+/**
+ * @param {OperationState} operation
  * @param {State} base
  * @param {import('./cursor.js').Cursor | null} position
- * @param {boolean} replaced  The state was just replaced by a snapshot or reset.
+ * @param {boolean} replaced  By a snapshot or reset.
+ * @returns {Step}
  */
-export function settle(record, base, position, replaced) {
-  const { id, answered, cursor, until, input } = record;
-  const taken = base.sagas.get(record.next.sagaId ?? '');
-  const saga = taken?.mutation === id ? taken : (findByMutation(base.sagas, id) ?? taken);
-  if (saga?.mutation === id && !record.echoed) {
-    record.echoed = true;
-    record.take(saga.id);
-  }
+function onBase(operation, base, position, replaced) {
+  const awaited = stillAwaited(operation, base);
+  const settled = awaited === operation.awaited ? operation : { ...operation, awaited };
+  if (ENDS.has(operation.status)) return stay(settled);
 
-  const told = saga && (record.echoed || saga.version >= answered);
-  // After a reset in another epoch the answer's position does not count; the new state is newer.
+  const { id, sagaId, answer, definition } = operation;
+  const answered = base.sagas.get(sagaId ?? '');
+  const saga = answered && contains(answered, id) ? answered : (findContaining(base.sagas, id) ?? answered);
+  const named = saga !== undefined && contains(saga, id);
+  const before = named && !operation.echoed ? accept({ ...settled, echoed: true }, saga.id) : stay(settled);
+  const { echoed } = before.operation;
+
+  const told = saga && (echoed || saga.version >= (answer?.version ?? Infinity));
+  const cursor = answer?.cursor ?? null;
+  // After a reset in another epoch the answer's position means nothing; the new state is the newer word.
   const superseded = replaced && cursor && cursor.epoch !== position?.epoch;
-  if (told || superseded || reached(position, cursor))
-    record.shown ||= !until || !saga || ended(saga) || until(base, input);
-  if (told && ended(saga))
-    record.finish(OUTCOMES[/** @type {keyof typeof OUTCOMES} */ (saga.status)], saga.reason);
-  else if (replaced && record.echoed && !saga) record.finish('unknown', null); // too long ago
+  const current = told || superseded || reached(position, cursor);
+  const { until, input } = definition;
+  const shown = !until || !saga || ended(saga) || saga.mutations?.includes(id) || until(base, input) || false;
+  const rowSettled = operation.rowSettled || (Boolean(current) && shown);
+  return then(before, (one) => {
+    const next = one.rowSettled === rowSettled ? one : { ...one, rowSettled };
+    if (told && ended(saga))
+      return end(next, OUTCOMES[/** @type {keyof typeof OUTCOMES} */ (saga.status)], {
+        reason: saga.reason,
+      });
+    if (replaced && echoed && !saga) return end(next, 'closed'); // too long ago
+    return stay(next);
+  });
+}
+
+/**
+ * Values whose effect is still to come. A service that names its commands says which version holds it; of one that does not
+ * the next version is taken for it.
+ * @param {OperationState} operation
+ * @param {State} base
+ */
+function stillAwaited({ id, awaited }, base) {
+  const left = [...awaited].filter(([name, known]) => {
+    const value = base.values.get(name);
+    return !(value && (value.mutations ? value.mutations.includes(id) : value.version > known));
+  });
+  return left.length === awaited.size ? awaited : new Map(left);
 }

@@ -2,6 +2,7 @@
  * One attempt to send a command to the gateway, and what its answer proves. Only an answer that shows that the
  * command was not carried out counts as refused; silence, 5xx and "still in flight" are unknown.
  */
+import { parseCursor } from './cursor.js';
 import { networkProblem, readProblem } from './problem.js';
 
 /** @typedef {import('./problem.js').Problem} Problem */
@@ -18,8 +19,8 @@ import { networkProblem, readProblem } from './problem.js';
 /** @typedef {{id: string, type: string, status: string, version: number}} SagaRef */
 
 /**
- * again: the outcome is unknown, another attempt may show it. unknown: no further attempt will show it.
- * @typedef {{kind: 'accepted', saga: SagaRef | null, cursor: string | null}
+ * again: nobody can tell, another attempt may. unknown: no more attempts will tell.
+ * @typedef {{kind: 'accepted', saga: SagaRef | null, cursor: import('./cursor.js').Cursor | null}
  *   | {kind: 'rejected' | 'again' | 'unknown', problem: Problem}} Answer
  */
 
@@ -68,7 +69,7 @@ export async function attemptOnce({ key, request, first, timeout, fetch }) {
     }
     const text = await response.text(); // a body cut short throws here, and the outcome is unknown
     const { saga = null, cursor = null } = Object(text && JSON.parse(text));
-    return { kind: 'accepted', saga, cursor };
+    return { kind: 'accepted', saga, cursor: parseCursor(cursor) };
   } catch (error) {
     return { kind: 'again', problem: networkProblem(error) };
   }

@@ -80,13 +80,26 @@ function read(raw, ...names) {
     : null;
 }
 
+/** Whether the second names a command that the first does not. @param {Value} known @param {Value} value */
+const isNews = (known, { mutations }) => mutations?.some((one) => !known.mutations?.includes(one)) ?? false;
+
 /** @param {any} raw @returns {Saga | null} */
 const readSaga = (raw) => read(raw, 'id', 'status');
 
-/** @param {ReadonlyMap<string, Saga>} sagas @param {string} mutation @returns {Saga | undefined} The newest saga of this mutation. */
+/** @param {ReadonlyMap<string, Saga>} sagas @param {string} mutation @returns {Saga | undefined} The newest that it began. */
 export function findByMutation(sagas, mutation) {
   let found;
   for (const saga of sagas.values()) if (saga.mutation === mutation) found = saga;
+  return found;
+}
+
+/** Whether this status contains the mutation, or began with it. @param {Saga} saga @param {string} id */
+export const contains = ({ mutation, mutations }, id) => mutation === id || mutations?.includes(id) === true;
+
+/** @param {ReadonlyMap<string, Saga>} sagas @param {string} id @returns {Saga | undefined} The newest that contains the mutation. */
+export function findContaining(sagas, id) {
+  let found;
+  for (const saga of sagas.values()) if (contains(saga, id)) found = saga;
   return found;
 }
 
@@ -104,8 +117,11 @@ export function createStore() {
     const value = read(raw, 'name');
     if (!value) return 'ignored';
     const known = values.get(value.name);
-    if (!over && known && known.version >= value.version) return 'repeated';
-    values.set(value.name, value);
+    if (over || !known || known.version < value.version) values.set(value.name, value);
+    else if (known.version === value.version && isNews(known, value))
+      // The same version, told again with more of the commands that it contains.
+      values.set(value.name, { ...known, mutations: value.mutations });
+    else return 'repeated';
     return 'applied';
   }
 

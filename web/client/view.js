@@ -1,9 +1,10 @@
 /**
- * What the page shows: `view = fold(pending, base)`. The base is never changed: an operation is reverted by leaving
- * it out and folding again, so nothing that arrived meanwhile is lost. An operation's row is dropped once the
- * server's own row is in the base, and its effect on a value once the version that must hold it has arrived.
+ * What the reader sees: `view = fold(pending, base)`. The base is never written; an operation is taken back by leaving it
+ * out and folding again, so nothing that arrived meanwhile is lost. An operation's row gives way once the server's own is
+ * in the base, and its effect on a value once the base holds it.
  */
 import { sheltered } from './faults.js';
+import { progressOf } from './operation.js';
 import { BLANK } from './store.js';
 
 /** @typedef {import('./store.js').State} State */
@@ -19,66 +20,51 @@ import { BLANK } from './store.js';
  */
 
 /**
- * The part of an operation that the fold reads.
- * @typedef {object} Layer
- * @property {string} id
- * @property {(draft: Draft, input: any) => void} apply
- * @property {any} [input]
- * @property {boolean} shown  Whether the base has its row.
- * @property {import('./operation.js').Progress} next  Its progress, and the server's id for its saga, once known.
- * @property {string} at  When it was requested, RFC 3339.
- * @property {Map<string, number>} expected  For each value it changes, the first version that holds its effect.
- */
-
-/**
  * @param {State} base
- * @param {readonly Layer[]} layers  Oldest first.
- * @param {Layer} [claiming]  The layer whose expected versions are recorded, at its first fold; its exceptions are thrown.
+ * @param {readonly import('./operation.js').OperationState[]} operations  Oldest first.
+ * @param {Map<string, number>} [touched]  For the very first fold of the last one: gets the values that it changes, with the
+ *   version that is known; what it throws is thrown.
  * @returns {State}
  */
-export function fold(base, layers, claiming) {
-  if (layers.length === 0) return base;
+export function fold(base, operations, touched) {
+  if (operations.length === 0) return base;
   const sagas = new Map(base.sagas);
   const values = new Map(base.values);
-  /** @type {Map<string, number>} the first version that no operation expects, by value */
-  const next = new Map();
+  const beginning = touched && operations.at(-1);
 
-  for (const layer of layers) {
-    const { id, expected } = layer;
+  for (const operation of operations) {
+    const { id, at, awaited, definition, rowSettled, sagaId } = operation;
     /** @type {Draft} */
     const draft = {
       id,
       sagas,
       saga(row) {
         const changes = sagas.get(row.id ?? '');
-        if (layer.shown || (row.id && !changes)) return;
-        const key = row.id ?? layer.next.sagaId ?? id;
+        if (rowSettled || (row.id && !changes)) return;
+        const key = row.id ?? sagaId ?? id;
         sagas.set(key, {
           ...BLANK,
           status: 'PENDING',
           version: -1,
           mutation: id,
-          at: layer.at,
+          at,
           ...changes,
           ...row,
           id: key,
-          pending: /** @type {Saga['pending']} an ended operation has no row */ (layer.next.phase),
+          pending: /** @type {Saga['pending']} what is over has no row */ (progressOf(operation).phase),
         });
       },
       value(name, change) {
-        const known = base.values.get(name);
+        const known = values.get(name);
         if (!known) return;
-        // Two clicks on one value expect two versions: the first that arrives must not settle both.
-        if (layer === claiming) expected.set(name, Math.max(known.version + 1, next.get(name) ?? 0));
-        const version = expected.get(name) ?? 0;
-        if (known.version >= version) return;
-        next.set(name, version + 1);
-        values.set(name, { ...known, data: change((values.get(name) ?? known).data) });
+        if (operation === beginning) touched?.set(name, known.version);
+        else if (!awaited.has(name)) return;
+        values.set(name, { ...known, data: change(known.data) });
       },
     };
-    const apply = () => layer.apply(draft, layer.input);
-    if (layer === claiming) apply();
-    else sheltered(apply); // reported, but the other layers and the base are still shown
+    const apply = () => definition.apply(draft, definition.input);
+    if (operation === beginning) apply();
+    else sheltered(apply); // loud, but the other operations and the base are still shown
   }
   return { sagas, values };
 }

@@ -1,4 +1,19 @@
 /**
+ * @param {object} after
+ * @param {number} after.failures  In a row, this one included.
+ * @param {number | null} after.asked  Seconds that we are asked to wait; null: nobody asks.
+ * @param {number} after.base  Seconds; the first wait is shorter than that.
+ * @param {number} after.cap  Seconds; every wait that nobody asked for is shorter.
+ * @param {() => number} random
+ * @returns {number} Milliseconds.
+ */
+export function pause({ failures, asked, base, cap }: {
+    failures: number;
+    asked: number | null;
+    base: number;
+    cap: number;
+}, random: () => number): number;
+/**
  * @param {() => number} random
  * @param {number} cap  Seconds; every wait that the server did not request is shorter.
  */

@@ -1,3 +1,13 @@
+/**
+ * An operation under way: its state, and what the world holds of it.
+ * @typedef {object} Entry
+ * @property {import('./operation.js').OperationState} operation
+ * @property {import('./observable.js').Readable<import('./operation.js').Progress> & {set: (progress: import('./operation.js').Progress) => void}} progress
+ * @property {Map<import('./operation.js').Timer, any>} timers
+ * @property {Operation} handle
+ * @property {(acceptance: import('./operation.js').Acceptance) => void} accept
+ * @property {(outcome: import('./operation.js').Outcome) => void} conclude
+ */
 /** @param {Host} host */
 export function createMutations(host: Host): {
     view: () => import("./store.js").State;
@@ -21,7 +31,7 @@ export function createMutations(host: Host): {
 };
 /** @typedef {import('./operation.js').Definition} Definition */
 /** @typedef {import('./operation.js').Operation} Operation */
-/** @typedef {import('./operation.js').OperationRecord} OperationRecord */
+/** @typedef {import('./operation.js').OperationEvent} OperationEvent */
 /**
  * A mutation that can be sent again after a reload, because it is made from its input alone.
  * @template I
@@ -48,9 +58,22 @@ export function createMutations(host: Host): {
 export const MOST_PENDING: 50;
 export class TooManyPending extends RangeError {
 }
+/**
+ * An operation under way: its state, and what the world holds of it.
+ */
+export type Entry = {
+    operation: import("./operation.js").OperationState;
+    progress: import("./observable.js").Readable<import("./operation.js").Progress> & {
+        set: (progress: import("./operation.js").Progress) => void;
+    };
+    timers: Map<import("./operation.js").Timer, any>;
+    handle: Operation;
+    accept: (acceptance: import("./operation.js").Acceptance) => void;
+    conclude: (outcome: import("./operation.js").Outcome) => void;
+};
 export type Definition = import("./operation.js").Definition;
 export type Operation = import("./operation.js").Operation;
-export type OperationRecord = import("./operation.js").OperationRecord;
+export type OperationEvent = import("./operation.js").OperationEvent;
 /**
  * A mutation that can be sent again after a reload, because it is made from its input alone.
  */

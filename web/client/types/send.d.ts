@@ -42,7 +42,7 @@ export type SagaRef = {
 export type Answer = {
     kind: "accepted";
     saga: SagaRef | null;
-    cursor: string | null;
+    cursor: import("./cursor.js").Cursor | null;
 } | {
     kind: "rejected" | "again" | "unknown";
     problem: Problem;

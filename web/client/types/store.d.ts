@@ -1,5 +1,7 @@
-/** @param {ReadonlyMap<string, Saga>} sagas @param {string} mutation @returns {Saga | undefined} The newest saga of this mutation. */
+/** @param {ReadonlyMap<string, Saga>} sagas @param {string} mutation @returns {Saga | undefined} The newest that it began. */
 export function findByMutation(sagas: ReadonlyMap<string, Saga>, mutation: string): Saga | undefined;
+/** @param {ReadonlyMap<string, Saga>} sagas @param {string} id @returns {Saga | undefined} The newest that contains the mutation. */
+export function findContaining(sagas: ReadonlyMap<string, Saga>, id: string): Saga | undefined;
 export function createStore(): {
     /**
      * @param {import('./connection.js').LiveEvent} event
@@ -34,6 +36,7 @@ export namespace BLANK {
     let at: string;
     let data: null;
 }
+export function contains({ mutation, mutations }: Saga, id: string): boolean;
 export type SagaStatus = "PENDING" | "RUNNING" | "COMPENSATING" | "COMPLETED" | "COMPENSATED" | "REJECTED" | "NEEDS_ATTENTION";
 export type Saga = {
     id: string;

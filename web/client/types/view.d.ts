@@ -9,23 +9,13 @@
  * @property {(name: string, change: (data: any) => any) => void} value  Change a value's data; no effect if the value is not known.
  */
 /**
- * The part of an operation that the fold reads.
- * @typedef {object} Layer
- * @property {string} id
- * @property {(draft: Draft, input: any) => void} apply
- * @property {any} [input]
- * @property {boolean} shown  Whether the base has its row.
- * @property {import('./operation.js').Progress} next  Its progress, and the server's id for its saga, once known.
- * @property {string} at  When it was requested, RFC 3339.
- * @property {Map<string, number>} expected  For each value it changes, the first version that holds its effect.
- */
-/**
  * @param {State} base
- * @param {readonly Layer[]} layers  Oldest first.
- * @param {Layer} [claiming]  The layer whose expected versions are recorded, at its first fold; its exceptions are thrown.
+ * @param {readonly import('./operation.js').OperationState[]} operations  Oldest first.
+ * @param {Map<string, number>} [touched]  For the very first fold of the last one: gets the values that it changes, with the
+ *   version that is known; what it throws is thrown.
  * @returns {State}
  */
-export function fold(base: State, layers: readonly Layer[], claiming?: Layer): State;
+export function fold(base: State, operations: readonly import("./operation.js").OperationState[], touched?: Map<string, number>): State;
 export type State = import("./store.js").State;
 export type Saga = import("./store.js").Saga;
 /**
@@ -47,28 +37,4 @@ export type Draft = {
      * Change a value's data; no effect if the value is not known.
      */
     value: (name: string, change: (data: any) => any) => void;
-};
-/**
- * The part of an operation that the fold reads.
- */
-export type Layer = {
-    id: string;
-    apply: (draft: Draft, input: any) => void;
-    input?: any;
-    /**
-     * Whether the base has its row.
-     */
-    shown: boolean;
-    /**
-     * Its progress, and the server's id for its saga, once known.
-     */
-    next: import("./operation.js").Progress;
-    /**
-     * When it was requested, RFC 3339.
-     */
-    at: string;
-    /**
-     * For each value it changes, the first version that holds its effect.
-     */
-    expected: Map<string, number>;
 };
