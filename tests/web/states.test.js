@@ -94,7 +94,7 @@ function operations() {
 /** An effect as the page has it. */
 function effectName(effect) {
   if (effect.type === 'wait') return `wait (${effect.timer})`;
-  if (effect.type === 'conclude') return `outcome: ${effect.outcome.kind}`;
+  if (effect.type === 'conclude') return `${effect.final ? 'settled' : 'outcome'}: ${effect.outcome.kind}`;
   return effect.type === 'accept' ? 'accepted' : effect.type;
 }
 

@@ -64,6 +64,7 @@ const later = (seconds, then) =>
  * @property {Operation} handle
  * @property {(acceptance: import('./operation.js').Acceptance) => void} accept
  * @property {(outcome: import('./operation.js').Outcome) => void} conclude
+ * @property {(outcome: import('./operation.js').Outcome) => void} settle
  */
 
 /** @param {Host} host */
@@ -125,6 +126,7 @@ export function createMutations(host) {
       const { outcome } = effect;
       entry.accept({ ...outcome, kind: /** @type {any} or it was accepted before */ (outcome.kind) });
       entry.conclude(outcome);
+      if (effect.final) entry.settle(outcome);
     }
   }
 
@@ -235,6 +237,9 @@ function createEntry(operation, happened) {
   let conclude = () => {};
   const accepted = new Promise((/** @type {Entry['accept']} */ resolve) => (accept = resolve));
   const outcome = new Promise((/** @type {Entry['conclude']} */ resolve) => (conclude = resolve));
+  /** @type {Entry['settle']} */
+  let settle = () => {};
+  const settled = new Promise((/** @type {Entry['settle']} */ resolve) => (settle = resolve));
   const progress = createCell(progressOf(operation));
   /** @type {Entry} */
   const entry = {
@@ -243,11 +248,13 @@ function createEntry(operation, happened) {
     timers: new Map(),
     accept,
     conclude,
+    settle,
     handle: {
       id: operation.id,
       progress,
       accepted,
       outcome,
+      settled,
       retry: () => happened(entry, { type: 'retry' }),
       dismiss: () => happened(entry, { type: 'dismiss' }),
     },

@@ -34,9 +34,10 @@ import { contains, ended, findContaining, OUTCOMES } from './store.js';
  * @typedef {object} Operation
  * @property {string} id  Also its Idempotency-Key and the `mutation` that events echo.
  * @property {import('./observable.js').Readable<Progress>} progress
- * @property {Promise<Acceptance>} accepted  Settles when the server is known to have it, or has refused it, or the attempts have ended.
- * @property {Promise<Outcome>} outcome      Settles when nothing more will happen.
- * @property {() => void} retry    Send again now, with the same key.
+ * @property {Promise<Acceptance>} accepted  When the server is known to have it, or to have refused it, or we gave up asking.
+ * @property {Promise<Outcome>} outcome      When nothing more will happen by itself: it ended, or we gave up asking.
+ * @property {Promise<Outcome>} settled      When it ended. After giving up, too: the journal or `retry()` may still settle it.
+ * @property {() => void} retry    Ask again now, with the same key.
  * @property {() => void} dismiss  Stop showing it. It is not cancelled: the server may have it.
  */
 
@@ -92,8 +93,8 @@ import { contains, ended, findContaining, OUTCOMES } from './store.js';
  *   | {type: 'wait', timer: 'retry', failures: number, retryAfter: number | null}
  *   | {type: 'wait', timer: 'event' | 'values'}
  *   | {type: 'accept', acceptance: Acceptance}
- *   | {type: 'conclude', outcome: Outcome}} Effect  first: no earlier attempt can have reached the server. accept and conclude
- *   settle the promises, each the first time only.
+ *   | {type: 'conclude', outcome: Outcome, final: boolean}} Effect  first: no earlier attempt can have reached the server.
+ *   accept and conclude settle the promises, each the first time only. final: it ended; else we only gave up asking.
  */
 
 /** @typedef {{operation: OperationState, effects: readonly Effect[]}} Step */
@@ -203,22 +204,16 @@ function end(operation, status, { reason = null, problem = null } = {}) {
   const awaited = status === 'confirmed' || status === 'compensated' ? operation.awaited : NONE;
   const { sagaId } = operation;
   /** @type {Effect[]} */
-  const effects = [conclude(status === 'closed' ? 'unknown' : status, sagaId, reason, problem)];
+  const effects = [
+    {
+      type: 'conclude',
+      outcome: { kind: status === 'closed' ? 'unknown' : status, sagaId, reason, problem },
+      final: true,
+    },
+  ];
   if (awaited.size > 0) effects.push({ type: 'wait', timer: 'values' });
   return { operation: { ...operation, status, reason, problem, awaited, rowSettled: true }, effects };
 }
-
-/**
- * @param {Outcome['kind']} kind
- * @param {string | null} sagaId
- * @param {string | null} reason
- * @param {Problem | null} problem
- * @returns {Effect}
- */
-const conclude = (kind, sagaId, reason, problem) => ({
-  type: 'conclude',
-  outcome: { kind, sagaId, reason, problem },
-});
 
 /** One step after another. @param {Step} before @param {(operation: OperationState) => Step} next @returns {Step} */
 function then(before, next) {
@@ -253,7 +248,13 @@ function onAnswer(operation, answer, attempts) {
   const { sagaId } = operation;
   return {
     operation: { ...operation, status: 'gave-up', failures, reason: problem.code, problem },
-    effects: [conclude('unknown', sagaId, problem.code, problem)],
+    effects: [
+      {
+        type: 'conclude',
+        outcome: { kind: 'unknown', sagaId, reason: problem.code, problem },
+        final: false,
+      },
+    ],
   };
 }
 

@@ -7,6 +7,7 @@
  * @property {Operation} handle
  * @property {(acceptance: import('./operation.js').Acceptance) => void} accept
  * @property {(outcome: import('./operation.js').Outcome) => void} conclude
+ * @property {(outcome: import('./operation.js').Outcome) => void} settle
  */
 /** @param {Host} host */
 export function createMutations(host: Host): {
@@ -70,6 +71,7 @@ export type Entry = {
     handle: Operation;
     accept: (acceptance: import("./operation.js").Acceptance) => void;
     conclude: (outcome: import("./operation.js").Outcome) => void;
+    settle: (outcome: import("./operation.js").Outcome) => void;
 };
 export type Definition = import("./operation.js").Definition;
 export type Operation = import("./operation.js").Operation;

@@ -50,11 +50,15 @@ export type Operation = {
      */
     accepted: Promise<Acceptance>;
     /**
-     * Settles when nothing more will happen.
+     * When nothing more will happen by itself: it ended, or we gave up asking.
      */
     outcome: Promise<Outcome>;
     /**
-     * Send again now, with the same key.
+     * When it ended. After giving up, too: the journal or `retry()` may still settle it.
+     */
+    settled: Promise<Outcome>;
+    /**
+     * Ask again now, with the same key.
      */
     retry: () => void;
     /**
@@ -144,8 +148,8 @@ export type OperationEvent = {
 };
 export type Timer = "retry" | "event" | "values";
 /**
- * first: no earlier attempt can have reached the server. accept and conclude
- *   settle the promises, each the first time only.
+ * first: no earlier attempt can have reached the server.
+ *   accept and conclude settle the promises, each the first time only. final: it ended; else we only gave up asking.
  */
 export type Effect = {
     type: "send";
@@ -164,6 +168,7 @@ export type Effect = {
 } | {
     type: "conclude";
     outcome: Outcome;
+    final: boolean;
 };
 export type Step = {
     operation: OperationState;

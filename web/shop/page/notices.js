@@ -74,8 +74,9 @@ export function putBack(items, repriced = false) {
  */
 export function follow(operation, items = []) {
   remember(operation);
-  void operation.outcome.then(({ kind, problem }) => {
-    if (kind !== 'rejected' || problem === null) return; // the order's row shows the rest
+  // After we gave up asking, too: a retry may still be refused.
+  void operation.settled.then(({ kind, problem }) => {
+    if (kind !== 'rejected' || problem === null) return; // the order's own row says the rest
     notices = [{ id: operation.id, problem, items }, ...notices].slice(0, 5);
     draw();
     toast(items.length ? `Your order was not placed: ${problem.title}.` : `${problem.title}.`, {

@@ -1,0 +1,34 @@
+/** One test for each fault that a page met: what it did, and what is right. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { createBench, json, memoryStorage, turn } from './bench.js';
+
+const refusal = (status, code) => json(status, { title: code, status, code });
+
+// ---- an operation that gave up
+
+test('an operation that gave up and is refused later says so', async () => {
+  const bench = createBench({ attempts: 1 });
+  bench.snapshot('e-0');
+  const operation = bench.client.mutate({
+    request: { url: '/api/orders' },
+    apply: (draft) => draft.saga({ type: 'order' }),
+  });
+  (await bench.request(0)).reject(new TypeError('network'));
+  assert.equal((await operation.outcome).kind, 'unknown');
+  operation.retry();
+  (await bench.request(1)).resolve(refusal(409, 'sold-out'));
+  const settled = await operation.settled;
+  assert.equal(settled.kind, 'rejected');
+  assert.equal(settled.problem.code, 'sold-out');
+  assert.deepEqual(bench.client.sagas().get(), [], 'its row is gone, and somebody has been told why');
+});
+
+test('an operation that did not give up is settled with its outcome', async () => {
+  const bench = createBench();
+  bench.snapshot('e-0');
+  const operation = bench.client.mutate({ request: { url: '/' }, apply() {} });
+  (await bench.request(0)).resolve(json(200, {}));
+  assert.deepEqual(await operation.settled, await operation.outcome);
+});
