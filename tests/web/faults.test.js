@@ -32,3 +32,21 @@ test('an operation that did not give up is settled with its outcome', async () =
   (await bench.request(0)).resolve(json(200, {}));
   assert.deepEqual(await operation.settled, await operation.outcome);
 });
+
+// ---- how many at a time
+
+test('sagas that the server has accepted do not keep the page from sending more, however many they are', async () => {
+  const bench = createBench();
+  bench.snapshot('e-0');
+  const place = () =>
+    bench.client.mutate({ request: { url: '/' }, apply: (draft) => draft.saga({ type: 'order' }) });
+  for (let at = 0; at < 60; at += 1) {
+    const { id, accepted } = place();
+    (await bench.request(at)).resolve(
+      json(202, { saga: { id: `o${at}`, type: 'order', status: 'PENDING', version: 0 }, cursor: `e-${at}` }),
+    );
+    await accepted;
+    bench.saga(`e-${at + 1}`, { id: `o${at}`, type: 'order', status: 'RUNNING', version: 1, mutation: id });
+  }
+  assert.equal(bench.client.sagas().get().length, 60);
+});

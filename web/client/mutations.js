@@ -2,7 +2,7 @@
  * Optimistic mutations. A mutation shows at once, is asked for under its own id until somebody knows its fate, and is
  * settled by the journal or by its answer, whichever comes first. What it does next is decided by `step` of operation.js;
  * here its effects are carried out. It promises that the base advancing and the operation giving way are one step for every
- * listener, and refuses more than `MOST_PENDING` at a time.
+ * listener, and refuses more than `MOST_PENDING` unanswered ones at a time.
  */
 import { pause } from './backoff.js';
 import { parseCursor } from './cursor.js';
@@ -42,7 +42,10 @@ import { fold } from './view.js';
  * @property {() => number} [random]
  */
 
+/** Mutations whose fate nobody knows. */
 export const MOST_PENDING = 50;
+/** The same with those that the server has accepted and whose saga goes on: as many as sagas are kept. */
+const MOST_FOLLOWED = 1000;
 
 export class TooManyPending extends RangeError {}
 
@@ -162,7 +165,9 @@ export function createMutations(host) {
    * @returns {Operation}
    */
   function begin(definition, id, at = new Date().toISOString()) {
-    if (entries.length >= MOST_PENDING) throw new TooManyPending('too many mutations');
+    const unanswered = entries.filter((entry) => isUnanswered(entry.operation)).length;
+    if (unanswered >= MOST_PENDING || entries.length >= MOST_FOLLOWED)
+      throw new TooManyPending('too many mutations');
     const operation = createOperation(definition, id ?? host.newId?.() ?? crypto.randomUUID(), at, !!id);
     /** @type {Map<string, number>} */
     const awaited = new Map();

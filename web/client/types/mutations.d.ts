@@ -56,6 +56,7 @@ export function createMutations(host: Host): {
  * @property {() => string} [newId]
  * @property {() => number} [random]
  */
+/** Mutations whose fate nobody knows. */
 export const MOST_PENDING: 50;
 export class TooManyPending extends RangeError {
 }
