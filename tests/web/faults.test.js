@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
+import { connectQueries } from '../../web/client/query.js';
 import { createBench, json, memoryStorage, turn } from './bench.js';
 
 const refusal = (status, code) => json(status, { title: code, status, code });
@@ -49,4 +50,26 @@ test('sagas that the server has accepted do not keep the page from sending more,
     bench.saga(`e-${at + 1}`, { id: `o${at}`, type: 'order', status: 'RUNNING', version: 1, mutation: id });
   }
   assert.equal(bench.client.sagas().get().length, 60);
+});
+
+// ---- TanStack Query
+
+test('a step that comes while the page shows a change of its own makes its queries old all the same', async () => {
+  const bench = createBench();
+  bench.snapshot('e-0', [{ id: 'o', type: 'order', status: 'RUNNING', version: 1, mutation: 'm' }]);
+  const invalidated = [];
+  const queries = {
+    setQueryData() {},
+    invalidateQueries: async ({ queryKey }) => invalidated.push(queryKey.join()),
+  };
+  const leave = connectQueries(bench.client, queries, { invalidates: ({ id, version }) => [[id, version]] });
+  const operation = bench.client.mutate({
+    request: { url: '/cancel' },
+    apply: (draft) => draft.saga({ id: 'o', type: 'order', reason: 'cancelling' }),
+  });
+  bench.saga('e-1', { id: 'o', type: 'order', status: 'RUNNING', version: 2, mutation: 'm' });
+  assert.equal(bench.client.saga('o').get().pending, 'sending');
+  operation.dismiss();
+  assert.deepEqual(invalidated, ['o,2']);
+  leave();
 });

@@ -37,9 +37,14 @@ export function connectQueries(client, queries, { values = {}, invalidates = () 
   leaves.push(
     sagas.subscribe((now) => {
       const before = versions;
-      versions = new Map(now.map(({ id, version }) => [id, version]));
+      versions = new Map();
       for (const saga of now) {
-        if (saga.pending || before.get(saga.id) === saga.version) continue;
+        const { id, version } = saga;
+        const known = before.get(id);
+        // Under this browser's own word the server's is not told yet: it stays to be told.
+        if (!saga.pending) versions.set(id, version);
+        else if (known !== undefined) versions.set(id, known);
+        if (saga.pending || known === version) continue;
         for (const queryKey of invalidates(saga)) void queries.invalidateQueries({ queryKey });
       }
     }),
