@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { connectQueries } from '../../web/client/query.js';
+import { createStore } from '../../web/client/store.js';
 import { createBench, json, memoryStorage, turn } from './bench.js';
 
 const refusal = (status, code) => json(status, { title: code, status, code });
@@ -72,4 +73,25 @@ test('a step that comes while the page shows a change of its own makes its queri
   operation.dismiss();
   assert.deepEqual(invalidated, ['o,2']);
   leave();
+});
+
+// ---- the store
+
+const row = (id, version, status = 'RUNNING') => ({ id, type: 'order', status, version });
+const value = (name, version) => ({ name, version, data: { version }, at: '' });
+const state = (cursor, sagas = [], values = []) => ({
+  type: 'snapshot',
+  id: cursor,
+  data: { cursor, sagas, values },
+});
+
+test('a new epoch replaces higher versions, also of a client that had given its position up', () => {
+  const store = createStore();
+  store.apply(state('e-1', [], [value('stock/a', 9), value('stock/b', 9)]));
+  store.forget();
+  store.apply(state('f-1', [], [value('stock/a', 2)]));
+  assert.equal(store.state.values.get('stock/a').version, 2);
+  assert.equal(store.apply({ type: 'value', id: '', data: value('stock/b', 3) }), 'applied', 'told after it');
+  assert.equal(store.state.values.get('stock/b').version, 3);
+  assert.equal(store.apply({ type: 'value', id: '', data: value('stock/b', 2) }), 'repeated');
 });

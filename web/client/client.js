@@ -203,7 +203,7 @@ export function createClient(options = {}) {
      * @param {Iterable<{name: string, version: number, data: any, at?: string}>} values
      */
     observe(values) {
-      for (const value of values) store.apply({ type: 'value', id: '', data: value });
+      for (const value of values) store.learn(value);
       mutations.advanced();
     },
 

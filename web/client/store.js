@@ -110,17 +110,29 @@ export function createStore() {
   const values = new Map();
   /** @type {string | null} */
   let cursor = null;
+  /** The last snapshot's epoch, kept when the position is given up. @type {string | null} */
+  let epoch = null;
+  /** In which epoch each value was learned; null before the first. @type {Map<string, string | null>} */
+  const learnedIn = new Map();
 
-  /** Latest wins. @param {any} raw @param {boolean} [over]  The journal starts over, so a lower version counts, too. @returns {Verdict} */
-  function observe(raw, over) {
+  /**
+   * Latest wins, and what the stream tells in a new epoch wins over what was learned before it, for versions may have gone back.
+   * @param {any} raw
+   * @param {boolean} [learned]  Elsewhere than from the stream: its version alone counts.
+   * @returns {Verdict}
+   */
+  function setValue(raw, learned) {
     /** @type {Value | null} */
     const value = read(raw, 'name');
     if (!value) return 'ignored';
-    const known = values.get(value.name);
-    if (over || !known || known.version < value.version) values.set(value.name, value);
+    const { name } = value;
+    const known = values.get(name);
+    const over = !learned && known !== undefined && learnedIn.get(name) !== epoch;
+    if (over || !known || known.version <= value.version) learnedIn.set(name, epoch);
+    if (over || !known || known.version < value.version) values.set(name, value);
     else if (known.version === value.version && isNews(known, value))
       // The same version, told again with more of the commands that it contains.
-      values.set(value.name, { ...known, mutations: value.mutations });
+      values.set(name, { ...known, mutations: value.mutations });
     else return 'repeated';
     return 'applied';
   }
@@ -141,7 +153,7 @@ export function createStore() {
      * @returns {Verdict}
      */
     apply({ type, data, id }) {
-      if (type === 'value') return observe(data);
+      if (type === 'value') return setValue(data);
       const replaced = type === 'snapshot' || type === 'reset';
       if (!replaced && type !== 'saga') return 'ignored';
       if (!replaced && !id) return cursor === null ? 'ignored' : amend(readSaga(data));
@@ -152,8 +164,11 @@ export function createStore() {
       const read = replaced ? data?.sagas?.map(readSaga) : [readSaga(data)];
       if (!next || !read) return 'gap';
       if (replaced) {
-        for (const value of data.values ?? []) observe(value, last !== null && ahead === Infinity);
-        // For another tab that has just joined; here its sagas are not new.
+        // What was learned before the first epoch is of it.
+        if (epoch === null) for (const name of values.keys()) learnedIn.set(name, next.epoch);
+        epoch = next.epoch;
+        for (const value of data.values ?? []) setValue(value);
+        // For another tab that has just joined; here it says nothing new of sagas.
         if (!ahead) return 'applied';
         sagas.clear();
       } else {
@@ -168,7 +183,9 @@ export function createStore() {
       if (sagas.size > MOST_SAGAS) sagas.delete([...sagas.values()].find(ended)?.id ?? '');
       return 'applied';
     },
-    /** @type {State} The maps are live: read them, do not store them. */
+    /** A value learned elsewhere, from a screen for one. @param {any} value */
+    learn: (value) => setValue(value, true),
+    /** @type {State} Live maps: read them, do not keep them. */
     state: { sagas, values },
     /** The position as the stream's Last-Event-ID, null before the first snapshot. */
     cursor: () => cursor,
@@ -178,7 +195,8 @@ export function createStore() {
     },
     /** Drop everything: another person is signed in now. */
     clear() {
-      cursor = null;
+      cursor = epoch = null;
+      learnedIn.clear();
       sagas.clear();
       values.clear();
     },

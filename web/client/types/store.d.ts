@@ -8,7 +8,9 @@ export function createStore(): {
      * @returns {Verdict}
      */
     apply({ type, data, id }: import("./connection.js").LiveEvent): Verdict;
-    /** @type {State} The maps are live: read them, do not store them. */
+    /** A value learned elsewhere, from a screen for one. @param {any} value */
+    learn: (value: any) => Verdict;
+    /** @type {State} Live maps: read them, do not keep them. */
     state: State;
     /** The position as the stream's Last-Event-ID, null before the first snapshot. */
     cursor: () => string | null;
