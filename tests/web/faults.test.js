@@ -95,3 +95,20 @@ test('a new epoch replaces higher versions, also of a client that had given its 
   assert.equal(store.state.values.get('stock/b').version, 3);
   assert.equal(store.apply({ type: 'value', id: '', data: value('stock/b', 2) }), 'repeated');
 });
+
+test('of values that nobody follows any more only the newest are kept', () => {
+  const store = createStore({ isFollowed: (name) => name === 'stock/0' });
+  for (let at = 0; at < 2000; at += 1) store.apply({ type: 'value', id: '', data: value(`stock/${at}`, 1) });
+  assert.ok(store.state.values.size <= 500, `${store.state.values.size} are kept`);
+  assert.ok(store.state.values.has('stock/0'), 'what is followed stays');
+  assert.ok(store.state.values.has('stock/1999'));
+});
+
+test('sagas are bounded, too where none has ended, and where their events have no position', () => {
+  const store = createStore();
+  store.apply(state('e-0'));
+  for (let at = 1; at <= 1500; at += 1) store.apply({ type: 'saga', id: `e-${at}`, data: row(`o${at}`, 1) });
+  for (let at = 1; at <= 1500; at += 1) store.apply({ type: 'saga', id: '', data: row(`p${at}`, 1) });
+  assert.equal(store.state.sagas.size, 1000);
+  assert.ok(store.state.sagas.has('p1500'));
+});

@@ -40,7 +40,7 @@ export function createClient(options = {}) {
   const { prefix = '' } = options;
   /** The channel on which the tabs of one gateway announce the signed-in person. */
   const here = `bff:here${prefix}`;
-  const store = createStore();
+  const store = createStore({ isFollowed: (name) => wanted().includes(name) });
   /** @type {Set<() => void>} */
   const listeners = new Set();
   /** @type {Set<string[]>} the requested values, by subscriber */

@@ -41,10 +41,13 @@ import { parseCursor } from './cursor.js';
  * @typedef {'replaced' | 'applied' | 'repeated' | 'gap' | 'ignored'} Verdict
  */
 
-/** The store never has more: then the saga that ended longest ago is dropped. */
+/** More are never kept: the one that ended longest ago gives way, or where none has ended the one that is known longest. */
 const MOST_SAGAS = 1000;
 
-/** Most values that can be watched at a time. */
+/** More are never kept: of those that nobody follows the one that was told longest ago gives way. */
+const MOST_KEPT_VALUES = 500;
+
+/** Most values that are watched at a time. */
 export const MOST_VALUES = 50;
 
 /** The outcome of an ended saga for the person who started it. */
@@ -103,7 +106,11 @@ export function findContaining(sagas, id) {
   return found;
 }
 
-export function createStore() {
+/**
+ * @param {object} [options]
+ * @param {(name: string) => boolean} [options.isFollowed]  Whether somebody asks for this value; default nobody.
+ */
+export function createStore({ isFollowed = () => false } = {}) {
   /** @type {Map<string, Saga>} */
   const sagas = new Map();
   /** @type {Map<string, Value>} */
@@ -129,21 +136,37 @@ export function createStore() {
     const known = values.get(name);
     const over = !learned && known !== undefined && learnedIn.get(name) !== epoch;
     if (over || !known || known.version <= value.version) learnedIn.set(name, epoch);
-    if (over || !known || known.version < value.version) values.set(name, value);
-    else if (known.version === value.version && isNews(known, value))
+    if (over || !known || known.version < value.version) {
+      values.delete(name); // the newest stands last
+      values.set(name, value);
+      trimValues();
+    } else if (known.version === value.version && isNews(known, value))
       // The same version, told again with more of the commands that it contains.
       values.set(name, { ...known, mutations: value.mutations });
     else return 'repeated';
     return 'applied';
   }
 
-  /**
-   * An event without a position, sent while the journal is restored: only its version decides.
-   * @param {Saga | null} saga @returns {Verdict}
-   */
+  function trimValues() {
+    if (values.size <= MOST_KEPT_VALUES) return;
+    for (const name of values.keys())
+      if (!isFollowed(name)) {
+        values.delete(name);
+        learnedIn.delete(name);
+        return;
+      }
+  }
+
+  function trimSagas() {
+    if (sagas.size > MOST_SAGAS)
+      sagas.delete(([...sagas.values()].find(ended) ?? sagas.values().next().value)?.id ?? '');
+  }
+
+  /** An event at no position, told while the journal is restored: its version says whether it is news. @param {Saga | null} saga @returns {Verdict} */
   function amend(saga) {
     if (!saga || (sagas.get(saga.id)?.version ?? -1) >= saga.version) return 'repeated';
     sagas.set(saga.id, saga);
+    trimSagas();
     return 'applied';
   }
 
@@ -180,7 +203,7 @@ export function createStore() {
       for (const saga of read.reverse())
         if (saga && (sagas.get(saga.id)?.version ?? -1) < saga.version) sagas.set(saga.id, saga);
       if (replaced) return 'replaced';
-      if (sagas.size > MOST_SAGAS) sagas.delete([...sagas.values()].find(ended)?.id ?? '');
+      trimSagas();
       return 'applied';
     },
     /** A value learned elsewhere, from a screen for one. @param {any} value */

@@ -2,7 +2,13 @@
 export function findByMutation(sagas: ReadonlyMap<string, Saga>, mutation: string): Saga | undefined;
 /** @param {ReadonlyMap<string, Saga>} sagas @param {string} id @returns {Saga | undefined} The newest that contains the mutation. */
 export function findContaining(sagas: ReadonlyMap<string, Saga>, id: string): Saga | undefined;
-export function createStore(): {
+/**
+ * @param {object} [options]
+ * @param {(name: string) => boolean} [options.isFollowed]  Whether somebody asks for this value; default nobody.
+ */
+export function createStore({ isFollowed }?: {
+    isFollowed?: ((name: string) => boolean) | undefined;
+}): {
     /**
      * @param {import('./connection.js').LiveEvent} event
      * @returns {Verdict}
