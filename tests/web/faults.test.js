@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
+import { createClient } from '../../web/client/index.js';
 import { connectQueries } from '../../web/client/query.js';
 import { createStore } from '../../web/client/store.js';
 import { createBench, json, memoryStorage, turn } from './bench.js';
@@ -111,4 +112,34 @@ test('sagas are bounded, too where none has ended, and where their events have n
   for (let at = 1; at <= 1500; at += 1) store.apply({ type: 'saga', id: '', data: row(`p${at}`, 1) });
   assert.equal(store.state.sagas.size, 1000);
   assert.ok(store.state.sagas.has('p1500'));
+});
+
+// ---- where it runs
+
+/** For as long as `play` takes, without this member of `crypto`: a page on plain HTTP has no `randomUUID`. */
+async function withoutRandomUUID(play) {
+  const own = Object.getOwnPropertyDescriptor(Crypto.prototype, 'randomUUID');
+  delete Crypto.prototype.randomUUID;
+  try {
+    assert.equal(crypto.randomUUID, undefined);
+    await play();
+  } finally {
+    Object.defineProperty(Crypto.prototype, 'randomUUID', own);
+  }
+}
+
+test('on a page of plain HTTP the client is made, and its keys are random UUIDs', () =>
+  withoutRandomUUID(async () => {
+    createClient({ url: 'http://192.168.0.10/bff/live', storage: null });
+    const bench = createBench();
+    bench.snapshot('e-0');
+    const { id } = bench.client.mutate({ request: { url: '/' }, apply() {} });
+    assert.match(id, /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+  }));
+
+test('on a server, where there is no page, the client is made and shows that nothing is known', () => {
+  const client = createClient();
+  assert.equal(client.connection.get(), 'stopped');
+  assert.deepEqual(client.sagas().get(), []);
+  client.stop();
 });

@@ -9,6 +9,7 @@ import { parseCursor } from './cursor.js';
 import { sheltered } from './faults.js';
 import { announce, createCell } from './observable.js';
 import { createOperation, isPending, isUnanswered, progressOf, step } from './operation.js';
+import { newId } from './ids.js';
 import { createMemory } from './pending.js';
 import { attemptOnce } from './send.js';
 import { fold } from './view.js';
@@ -168,7 +169,7 @@ export function createMutations(host) {
     const unanswered = entries.filter((entry) => isUnanswered(entry.operation)).length;
     if (unanswered >= MOST_PENDING || entries.length >= MOST_FOLLOWED)
       throw new TooManyPending('too many mutations');
-    const operation = createOperation(definition, id ?? host.newId?.() ?? crypto.randomUUID(), at, !!id);
+    const operation = createOperation(definition, id ?? (host.newId ?? newId)(), at, !!id);
     /** @type {Map<string, number>} */
     const awaited = new Map();
     fold(state, [...entries.map((entry) => entry.operation), operation], awaited); // its errors are the caller's

@@ -4,6 +4,7 @@
  * used: a holder of the stream that hangs is suspected after three heartbeats and left `PATIENCE` later. When the
  * holder ends nothing is lost: the next holder resumes from the position of a tab.
  */
+import { newId } from './ids.js';
 import { createCell } from './observable.js';
 import { attend, isHidden, isOnLine } from './page.js';
 
@@ -31,8 +32,11 @@ export function createSharedStream(options) {
   const fault = createCell(/** @type {import('./connection.js').Fault | null} */ (null));
   /** @type {any} without a page some members are missing */
   const around = globalThis;
-  // A worker has its own address, so relative addresses are resolved against the page.
-  const url = String(new URL(options.url ?? '/bff/live', around.location));
+  // A worker has an address of its own: what is relative is relative to the page. On a server there is no page, and nothing
+  // is followed.
+  const url = around.location
+    ? String(new URL(options.url ?? '/bff/live', around.location))
+    : (options.url ?? '/bff/live');
   const worker = new URL('./worker.js', import.meta.url);
   const name = `${PROTOCOL} ${worker} ${url}`;
   // Functions cannot be sent to a worker.
@@ -43,7 +47,7 @@ export function createSharedStream(options) {
   let owner = null;
   /** @type {string | null} the server's name for the same person, once known */
   let user = null;
-  const id = crypto.randomUUID();
+  const id = newId();
   /** @type {BroadcastChannel | null} to a hub */
   let link = null;
   /** Closes what was opened last: the failure of an earlier one does not count. */
