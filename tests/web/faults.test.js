@@ -143,3 +143,28 @@ test('on a server, where there is no page, the client is made and shows that not
   assert.deepEqual(client.sagas().get(), []);
   client.stop();
 });
+
+// ---- after a reload
+
+test('a mutation that is defined after `start` takes up what a reload interrupted, once', async () => {
+  const storage = memoryStorage();
+  const kind = {
+    request: (input) => ({ url: '/api/orders', body: input }),
+    apply: (draft) => draft.saga({ type: 'order' }),
+  };
+  const before = createBench({ storage });
+  before.client.start({ owner: 'ada' });
+  const operation = before.client.define('place', kind)({ quantity: 3 });
+
+  const after = createBench({ storage });
+  assert.deepEqual(after.client.start({ owner: 'ada' }), []);
+  const heard = [];
+  after.client.onRestored((restored) => heard.push(restored.id));
+  after.client.define('place', kind);
+  assert.deepEqual(heard, [operation.id]);
+  const request = await after.request();
+  assert.equal(request.init.headers['Idempotency-Key'], `"${operation.id}"`);
+  after.client.define('place', kind);
+  await turn();
+  assert.equal(after.requests.length, 1);
+});

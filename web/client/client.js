@@ -220,6 +220,7 @@ export function createClient(options = {}) {
     /** @param {string} name @returns {Readable<Value | undefined>} */
     value: (name) => derive(() => mutations.view().values.get(name), listeners),
 
+    onRestored: mutations.onRestored,
     mutate: mutations.mutate,
     define: mutations.define,
   };

@@ -7,7 +7,7 @@
 import { pause } from './backoff.js';
 import { parseCursor } from './cursor.js';
 import { sheltered } from './faults.js';
-import { announce, createCell } from './observable.js';
+import { announce, createCell, enlist } from './observable.js';
 import { createOperation, isPending, isUnanswered, progressOf, step } from './operation.js';
 import { newId } from './ids.js';
 import { createMemory } from './pending.js';
@@ -81,6 +81,8 @@ export function createMutations(host) {
   const effects = [];
   /** @type {Map<string, Kind<any>>} */
   const kinds = new Map();
+  /** @type {Set<(operation: Operation) => void>} */
+  const restorations = new Set();
   let memory = createMemory(null, '');
   let view = state;
 
@@ -187,8 +189,32 @@ export function createMutations(host) {
         happened(entry, { type: 'timer', timer: 'retry', live: host.isLive(), state });
   }
 
+  /**
+   * Take up what was under way before a reload.
+   * @param {string} [name]  Of this kind alone.
+   * @returns {Operation[]}
+   */
+  function restore(name) {
+    /** @type {Operation[]} */
+    const restored = [];
+    for (const { id, kind: name_, input, at } of [...memory.entries()]) {
+      const kind = kinds.get(name_);
+      const known = entries.some(({ operation }) => operation.id === id);
+      if (kind && !known && name_ === (name ?? name_))
+        sheltered(() => restored.push(begin(bind(kind, input), id, at)));
+    }
+    for (const operation of restored) announce(restorations, operation);
+    return restored;
+  }
+
   return {
     view: () => view,
+    /**
+     * Hear of each operation that is taken up after a reload: at `start`, or when its kind is defined later.
+     * @param {(operation: Operation) => void} listener
+     * @returns {() => void} The way out.
+     */
+    onRestored: (listener) => enlist(restorations, listener),
     /** The store has changed. @param {boolean} [replaced]  By a snapshot or reset. */
     advanced: commit,
     wake,
@@ -203,6 +229,7 @@ export function createMutations(host) {
      */
     define(name, kind) {
       kinds.set(name, kind);
+      restore(name);
       return (input) => {
         const { keep } = memory; // of this person, even if another one is signed in when the request has started
         const operation = begin(bind(kind, input));
@@ -213,14 +240,7 @@ export function createMutations(host) {
     /** A person is signed in: resume their mutations from before a reload. @param {string} owner @returns {Operation[]} */
     restore(owner) {
       memory = createMemory(host.storage, owner);
-      /** @type {Operation[]} */
-      const restored = [];
-      for (const { id, kind: name, input, at } of memory.entries()) {
-        const kind = kinds.get(name);
-        if (kind && !entries.some(({ operation }) => operation.id === id))
-          sheltered(() => restored.push(begin(bind(kind, input), id, at)));
-      }
-      return restored;
+      return restore();
     },
     /** No person is signed in any more. What is stored for a reload stays for the same person. */
     clear() {

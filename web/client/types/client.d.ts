@@ -85,6 +85,7 @@ export function createClient(options?: ClientOptions): {
     sagas: () => Readable<readonly Saga[]>;
     /** @param {string} name @returns {Readable<Value | undefined>} */
     value: (name: string) => Readable<Value | undefined>;
+    onRestored: (listener: (operation: import("./mutations.js").Operation) => void) => () => void;
     mutate: (definition: import("./mutations.js").Definition) => import("./mutations.js").Operation;
     define: <I>(name: string, kind: import("./mutations.js").Kind<I>) => (input: I) => import("./mutations.js").Operation;
 };

@@ -12,6 +12,12 @@
 /** @param {Host} host */
 export function createMutations(host: Host): {
     view: () => import("./store.js").State;
+    /**
+     * Hear of each operation that is taken up after a reload: at `start`, or when its kind is defined later.
+     * @param {(operation: Operation) => void} listener
+     * @returns {() => void} The way out.
+     */
+    onRestored: (listener: (operation: Operation) => void) => () => void;
     /** The store has changed. @param {boolean} [replaced]  By a snapshot or reset. */
     advanced: (replaced?: boolean) => void;
     wake: () => void;
