@@ -4,6 +4,7 @@ import { test } from 'node:test';
 
 import { createClient } from '../../web/client/index.js';
 import { connectQueries } from '../../web/client/query.js';
+import { createStream } from '../../web/client/stream.js';
 import { createStore } from '../../web/client/store.js';
 import { createBench, json, memoryStorage, turn } from './bench.js';
 
@@ -167,4 +168,110 @@ test('a mutation that is defined after `start` takes up what a reload interrupte
   after.client.define('place', kind);
   await turn();
   assert.equal(after.requests.length, 1);
+});
+
+// ---- our own errors are not the network's
+
+/** What is reported as an uncaught error for as long as `play` takes. */
+async function reported(play) {
+  const { queueMicrotask } = globalThis;
+  const said = [];
+  globalThis.queueMicrotask = (report) => {
+    try {
+      report();
+    } catch (error) {
+      said.push(error);
+    }
+  };
+  try {
+    await play();
+  } finally {
+    globalThis.queueMicrotask = queueMicrotask;
+  }
+  return said.map((error) => error.message);
+}
+
+test('a request that cannot be written as JSON is the caller’s error, and leaves nothing behind', () => {
+  const bench = createBench();
+  const body = {};
+  body.itself = body;
+  const place = () =>
+    bench.client.mutate({ request: { url: '/', body }, apply: (draft) => draft.saga({ type: 'order' }) });
+  assert.throws(place, /circular/);
+  assert.deepEqual(bench.client.sagas().get(), []);
+  assert.equal(bench.requests.length, 0);
+});
+
+test('a `fetch` that has a mistake is not asked again and again, and the mistake is reported', async () => {
+  let asked = 0;
+  const fetch = () => {
+    asked += 1;
+    throw new ReferenceError('token is not defined');
+  };
+  const client = createClient({
+    url: 'http://127.0.0.1:1/',
+    storage: null,
+    fetch,
+    mutations: { base: 0.001 },
+  });
+  let outcome;
+  const errors = await reported(async () => {
+    ({ outcome } = client.mutate({ request: { url: '/' }, apply() {} }));
+    outcome = await outcome;
+  });
+  assert.equal(outcome.kind, 'unknown');
+  assert.equal(outcome.problem.code, 'client-error');
+  assert.deepEqual([errors, asked], [['token is not defined'], 1]);
+});
+
+/** A stream of what `answer` gives, and how often it was asked for. */
+function stream(answer, options = {}) {
+  const joins = [];
+  const source = createStream({
+    url: '/bff/live',
+    base: 0.005,
+    cap: 0.3,
+    cursor: () => null,
+    onEvent() {},
+    fetch: async () => (joins.push(performance.now()), answer()),
+    ...options,
+  });
+  return { source, joins };
+}
+
+const sse = (text) =>
+  new Response(new ReadableStream({ start: (to) => to.enqueue(new TextEncoder().encode(text)) }), {
+    headers: { 'content-type': 'text/event-stream' },
+  });
+
+for (const mistake of [new TypeError('a mistake of ours'), new RangeError('a mistake of ours')])
+  test(`a listener that throws a ${mistake.name} costs nobody the stream, and is reported`, async () => {
+    const { source, joins } = stream(() => sse('event: saga\ndata: {}\n\nevent: beat\ndata: {}\n\n'), {
+      onEvent({ type }) {
+        if (type === 'saga') throw mistake;
+        done();
+      },
+    });
+    let done = () => {};
+    const beat = new Promise((resolve) => (done = resolve));
+    const errors = await reported(async () => {
+      source.start();
+      await beat;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    });
+    assert.deepEqual(errors, ['a mistake of ours']);
+    assert.deepEqual([joins.length, source.state.get(), source.fault.get()], [1, 'live', null]);
+    source.stop();
+  });
+
+test('an address where there is no stream says so, and is asked again after the longest pause only', async () => {
+  const { source, joins } = stream(() => new Response('', { status: 404 }), { random: () => 1 });
+  const faults = [];
+  source.fault.subscribe((fault) => faults.push(fault));
+  source.start();
+  const deadline = Date.now() + 60_000;
+  while (joins.length < 3 && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 5));
+  source.stop();
+  assert.equal(faults[0], 'not-found');
+  assert.ok(joins[1] - joins[0] > 250 && joins[2] - joins[1] > 250, `${joins}`);
 });

@@ -60,9 +60,9 @@ test('what is loaded stays small: more than is aimed at is said, more than the l
 
 test('modules that are not imported are not bundled', async () => {
   assert.ok((await weigh("export { ended } from './index.js'")) < 150);
-  assert.ok((await weigh("export { readProblem } from './index.js'")) < 600);
-  assert.ok((await weigh("export { createStream } from './stream.js'")) < 2400);
-  assert.equal(about.sideEffects.join(), './worker.js', 'only the worker has side effects when it is loaded');
+  assert.ok((await weigh("export { readProblem } from './index.js'")) < 700);
+  assert.ok((await weigh("export { createStream } from './stream.js'")) < 3000);
+  assert.equal(about.sideEffects.join(), './worker.js', 'only the worker does something by being loaded');
 });
 
 test('npm packs every module that is exported or imported, each with its types, and nothing else', async () => {

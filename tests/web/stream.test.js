@@ -263,7 +263,7 @@ test('after errors, invalid answers and refused connections the client tries aga
   const page = (response) => response.writeHead(200, { 'content-type': 'text/html' }).end('<p>a proxy</p>');
   const gone = (response) => response.destroy();
   const { requests, url } = await serve(status(500), page, gone, status(404), status(503), open());
-  const { states } = join(url, { base: 0.02, cap: 10, random: () => 1 });
+  const { states } = join(url, { base: 0.02, cap: 1, random: () => 1 });
   await until(() => states.at(-1) === 'live', 'live');
   const gaps = requests.slice(1).map((request, at) => request.at - requests[at].at);
   for (const [at, gap] of gaps.entries()) assert.ok(gap >= 20 * 2 ** at - 5, `gap ${at} of ${gap} ms`);

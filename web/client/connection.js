@@ -5,10 +5,10 @@
  * read it stays stopped until it is started again; `fault` says why, where it was not the end of the session.
  */
 import { createBackoff } from './backoff.js';
-import { orNull } from './faults.js';
+import { orNull, sheltered } from './faults.js';
 import { createCell } from './observable.js';
 import { retryAfterSeconds } from './problem.js';
-import { createParser } from './sse.js';
+import { createParser, EventTooLarge } from './sse.js';
 
 /**
  * connecting: not yet joined. live: joined; a client has this state only once it has data. stale: was live, is
@@ -23,11 +23,11 @@ import { createParser } from './sse.js';
  */
 
 /**
- * What keeps a stream from working, where it is not an outage. no-content: the server answered 204, there is no
- * stream for this person; it is stopped. too-large: an event has more characters than are read (`LARGEST`); it is
- * stopped. redirect: the address redirects endlessly or to a forbidden address; it is tried again after the longest
- * pause.
- * @typedef {'no-content' | 'too-large' | 'redirect'} Fault
+ * What keeps a stream from working, where that is no outage. no-content: the server answered 204, there is no stream for this
+ * person; it is stopped. too-large: an event has more characters than are read (`LARGEST`); it is stopped. redirect: the address
+ * redirects without end or to where the page may not go; it is tried again after the longest pause. not-found: there is no
+ * stream at the address (404, 410); it is tried again after the longest pause.
+ * @typedef {'no-content' | 'too-large' | 'redirect' | 'not-found'} Fault
  */
 
 /**
@@ -139,6 +139,11 @@ export function createConnection(options) {
       if (!ok || !headers.get('content-type')?.startsWith('text/event-stream')) {
         if (status === 400 || status === 403) options.onRefused?.();
         farewell = retryAfterSeconds(headers.get('retry-after'));
+        if (status === 404 || status === 410) {
+          // No outage: the address is wrong, or a deployment lacks it for a while.
+          fault.set('not-found');
+          farewell = Math.max(cap, farewell ?? 0);
+        }
         return;
       }
       // Another person has signed in meanwhile: their data must not be mixed with the existing state.
@@ -167,10 +172,13 @@ export function createConnection(options) {
             type = 'beat';
           }
           if (type === 'beat') data = { ...data, ends };
-          options.onEvent({ type, id, data });
+          // A mistake of the listener's is no outage: it is reported, and the stream goes on.
+          sheltered(() => options.onEvent({ type, id, data }));
         },
       });
       const reader = /** @type {ReadableStream<Uint8Array>} */ (body).getReader();
+      // A `fetch` of somebody's own may not end its answer with the signal.
+      signal.addEventListener('abort', () => void reader.cancel().catch(() => {}));
       while (!signal.aborted) {
         const { done, value } = await reader.read();
         if (done || signal.aborted) return;
@@ -179,8 +187,8 @@ export function createConnection(options) {
         parser.push(value);
       }
     } catch (error) {
-      if (error instanceof RangeError) return stop('too-large');
-      // Network failure, abort or watchdog: all of them mean "join again".
+      if (error instanceof EventTooLarge) return stop('too-large');
+      // Network, abort or watchdog: all of them mean "join again".
       if (unanswered && redirects && !signal.aborted) {
         fault.set('redirect');
         farewell = cap;

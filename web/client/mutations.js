@@ -11,7 +11,7 @@ import { announce, createCell, enlist } from './observable.js';
 import { createOperation, isPending, isUnanswered, progressOf, step } from './operation.js';
 import { newId } from './ids.js';
 import { createMemory } from './pending.js';
-import { attemptOnce } from './send.js';
+import { attemptOnce, written } from './send.js';
 import { fold } from './view.js';
 
 /** @typedef {import('./operation.js').Definition} Definition */
@@ -65,6 +65,7 @@ const later = (seconds, then) =>
  * @property {import('./operation.js').OperationState} operation
  * @property {import('./observable.js').Readable<import('./operation.js').Progress> & {set: (progress: import('./operation.js').Progress) => void}} progress
  * @property {Map<import('./operation.js').Timer, any>} timers
+ * @property {ReturnType<typeof written>} request
  * @property {Operation} handle
  * @property {(acceptance: import('./operation.js').Acceptance) => void} accept
  * @property {(outcome: import('./operation.js').Outcome) => void} conclude
@@ -155,9 +156,9 @@ export function createMutations(host) {
 
   /** @param {Entry} entry @param {boolean} first */
   async function send(entry, first) {
-    const { id: key, definition } = entry.operation;
+    const { request } = entry;
     clearTimeout(entry.timers.get('retry'));
-    const answer = await attemptOnce({ key, request: definition.request, first, timeout, fetch });
+    const answer = await attemptOnce({ key: entry.operation.id, request, first, timeout, fetch });
     happened(entry, { type: 'answer', answer, attempts });
   }
 
@@ -272,6 +273,7 @@ function createEntry(operation, happened) {
     operation,
     progress,
     timers: new Map(),
+    request: written(operation.definition.request),
     accept,
     conclude,
     settle,

@@ -71,8 +71,22 @@ export async function readProblem(response) {
 }
 
 /**
+ * Whether what `fetch`, or reading its answer, threw says that the network failed, and not that somebody made a mistake. A
+ * TypeError may be either (WHATWG Fetch, "network error"); a SyntaxError is a body that was cut short.
+ * @param {unknown} error
+ */
+export const isNetworkError = (error) =>
+  error instanceof TypeError ||
+  error instanceof SyntaxError ||
+  ['TimeoutError', 'AbortError', 'NetworkError'].includes(Object(error).name);
+
+/**
  * @param {unknown} error  What fetch threw.
  * @returns {Problem}
  */
 export const networkProblem = (error) =>
   problem(Object(error).name === 'TimeoutError' && { code: 'timeout', title: 'No answer in time' });
+
+/** @param {unknown} error  A mistake in this page: nobody knows whether anything was sent. @returns {Problem} */
+export const clientProblem = (error) =>
+  problem({ code: 'client-error', title: 'This page has a mistake', detail: `${error}` });

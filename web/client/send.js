@@ -3,7 +3,8 @@
  * command was not carried out counts as refused; silence, 5xx and "still in flight" are unknown.
  */
 import { parseCursor } from './cursor.js';
-import { networkProblem, readProblem } from './problem.js';
+import { sheltered } from './faults.js';
+import { clientProblem, isNetworkError, networkProblem, readProblem } from './problem.js';
 
 /** @typedef {import('./problem.js').Problem} Problem */
 
@@ -24,6 +25,9 @@ import { networkProblem, readProblem } from './problem.js';
  *   | {kind: 'rejected' | 'again' | 'unknown', problem: Problem}} Answer
  */
 
+/** A request whose body is written, once for all attempts. What JSON cannot hold is the caller's error. @param {RequestData} request */
+export const written = (request) => ({ ...request, text: JSON.stringify(request.body ?? {}) });
+
 /**
  * @param {Problem} problem
  * @param {boolean} first  Whether no earlier attempt can have reached the server.
@@ -43,14 +47,14 @@ function classify({ status, code, retryAfter }, first, stored) {
 /**
  * @param {object} attempt
  * @param {string} attempt.key      The mutation's id.
- * @param {RequestData} attempt.request
+ * @param {RequestData & {text: string}} attempt.request  text: its body, as `written` has it.
  * @param {boolean} attempt.first
  * @param {number} attempt.timeout  Seconds.
  * @param {Send} attempt.fetch
  * @returns {Promise<Answer>} Never rejects.
  */
 export async function attemptOnce({ key, request, first, timeout, fetch }) {
-  const { url, method = 'POST', body = {} } = request;
+  const { url, method = 'POST', text: body } = request;
   try {
     const response = await fetch(url, {
       method,
@@ -59,7 +63,7 @@ export async function attemptOnce({ key, request, first, timeout, fetch }) {
         'Idempotency-Key': `"${key}"`, // a structured-field string
         'X-BFF': '1',
       },
-      body: JSON.stringify(body),
+      body,
       signal: AbortSignal.timeout(timeout * 1000),
     });
     if (!response.ok) {
@@ -71,6 +75,10 @@ export async function attemptOnce({ key, request, first, timeout, fetch }) {
     const { saga = null, cursor = null } = Object(text && JSON.parse(text));
     return { kind: 'accepted', saga, cursor: parseCursor(cursor) };
   } catch (error) {
-    return { kind: 'again', problem: networkProblem(error) };
+    if (isNetworkError(error)) return { kind: 'again', problem: networkProblem(error) };
+    sheltered(() => {
+      throw error;
+    });
+    return { kind: 'unknown', problem: clientProblem(error) };
   }
 }

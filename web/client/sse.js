@@ -1,8 +1,11 @@
 /**
- * An event-stream parser over byte chunks (WHATWG HTML, 9.2.6 "Interpreting an event stream"). It handles the whole
- * grammar however the bytes are split: CR, LF and CRLF, a byte order mark, many data lines, comments, ids, retry,
- * partial characters. Its memory is bounded: one event larger than `limit` characters throws a `RangeError`.
+ * An event-stream parser over byte chunks (WHATWG HTML, 9.2.6 "Interpreting an event stream"). It promises the whole
+ * grammar however the bytes are cut: CR, LF and CRLF, a byte order mark, many data lines, comments, ids, retry, half a
+ * character. It refuses to grow without bound: one event larger than `limit` characters throws an `EventTooLarge`, a `RangeError`.
  */
+
+/** An event has more characters than are read. */
+export class EventTooLarge extends RangeError {}
 
 /** Characters of the largest event. The server sends none of more than 8 MiB (docs/contract.md), and a character takes a byte or more. */
 export const LARGEST = 8 * 1024 * 1024;
@@ -60,7 +63,7 @@ export function createParser({ onEvent, onRetry, limit = LARGEST }) {
       const lines = [line + first, ...others];
       line = lines.pop() ?? '';
       lines.forEach(endLine);
-      if (data.length + line.length > limit) throw new RangeError('event too large');
+      if (data.length + line.length > limit) throw new EventTooLarge('event too large');
     },
   };
 }

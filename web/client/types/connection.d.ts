@@ -9,11 +9,11 @@
  * @typedef {{type: string, id: string, data: any}} LiveEvent
  */
 /**
- * What keeps a stream from working, where it is not an outage. no-content: the server answered 204, there is no
- * stream for this person; it is stopped. too-large: an event has more characters than are read (`LARGEST`); it is
- * stopped. redirect: the address redirects endlessly or to a forbidden address; it is tried again after the longest
- * pause.
- * @typedef {'no-content' | 'too-large' | 'redirect'} Fault
+ * What keeps a stream from working, where that is no outage. no-content: the server answered 204, there is no stream for this
+ * person; it is stopped. too-large: an event has more characters than are read (`LARGEST`); it is stopped. redirect: the address
+ * redirects without end or to where the page may not go; it is tried again after the longest pause. not-found: there is no
+ * stream at the address (404, 410); it is tried again after the longest pause.
+ * @typedef {'no-content' | 'too-large' | 'redirect' | 'not-found'} Fault
  */
 /**
  * `id` is the position of the event itself; empty where it has none.
@@ -68,12 +68,12 @@ export type LiveEvent = {
     data: any;
 };
 /**
- * What keeps a stream from working, where it is not an outage. no-content: the server answered 204, there is no
- * stream for this person; it is stopped. too-large: an event has more characters than are read (`LARGEST`); it is
- * stopped. redirect: the address redirects endlessly or to a forbidden address; it is tried again after the longest
- * pause.
+ * What keeps a stream from working, where that is no outage. no-content: the server answered 204, there is no stream for this
+ * person; it is stopped. too-large: an event has more characters than are read (`LARGEST`); it is stopped. redirect: the address
+ * redirects without end or to where the page may not go; it is tried again after the longest pause. not-found: there is no
+ * stream at the address (404, 410); it is tried again after the longest pause.
  */
-export type Fault = "no-content" | "too-large" | "redirect";
+export type Fault = "no-content" | "too-large" | "redirect" | "not-found";
 /**
  * `id` is the position of the event itself; empty where it has none.
  */

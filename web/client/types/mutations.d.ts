@@ -4,6 +4,7 @@
  * @property {import('./operation.js').OperationState} operation
  * @property {import('./observable.js').Readable<import('./operation.js').Progress> & {set: (progress: import('./operation.js').Progress) => void}} progress
  * @property {Map<import('./operation.js').Timer, any>} timers
+ * @property {ReturnType<typeof written>} request
  * @property {Operation} handle
  * @property {(acceptance: import('./operation.js').Acceptance) => void} accept
  * @property {(outcome: import('./operation.js').Outcome) => void} conclude
@@ -75,6 +76,7 @@ export type Entry = {
         set: (progress: import("./operation.js").Progress) => void;
     };
     timers: Map<import("./operation.js").Timer, any>;
+    request: ReturnType<typeof written>;
     handle: Operation;
     accept: (acceptance: import("./operation.js").Acceptance) => void;
     conclude: (outcome: import("./operation.js").Outcome) => void;
@@ -126,3 +128,4 @@ export type Host = {
     newId?: (() => string) | undefined;
     random?: (() => number) | undefined;
 };
+import { written } from './send.js';

@@ -30,7 +30,9 @@ export class ProblemError extends Error {
     constructor(problem: Problem);
     problem: Problem;
 }
+export function isNetworkError(error: unknown): boolean;
 export function networkProblem(error: unknown): Problem;
+export function clientProblem(error: unknown): Problem;
 /**
  * The team to contact.
  */

@@ -1,7 +1,7 @@
 /**
  * @param {object} attempt
  * @param {string} attempt.key      The mutation's id.
- * @param {RequestData} attempt.request
+ * @param {RequestData & {text: string}} attempt.request  text: its body, as `written` has it.
  * @param {boolean} attempt.first
  * @param {number} attempt.timeout  Seconds.
  * @param {Send} attempt.fetch
@@ -9,11 +9,25 @@
  */
 export function attemptOnce({ key, request, first, timeout, fetch }: {
     key: string;
-    request: RequestData;
+    request: RequestData & {
+        text: string;
+    };
     first: boolean;
     timeout: number;
     fetch: Send;
 }): Promise<Answer>;
+export function written(request: RequestData): {
+    text: string;
+    url: string;
+    /**
+     * Sent as JSON.
+     */
+    body?: unknown;
+    /**
+     * Default POST.
+     */
+    method?: string | undefined;
+};
 export type Problem = import("./problem.js").Problem;
 export type RequestData = {
     url: string;
