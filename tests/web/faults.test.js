@@ -275,3 +275,21 @@ test('an address where there is no stream says so, and is asked again after the 
   assert.equal(faults[0], 'not-found');
   assert.ok(joins[1] - joins[0] > 250 && joins[2] - joins[1] > 250, `${joins}`);
 });
+
+// ---- what is asked for
+
+test('values beyond the most that one stream carries wait for their turn, and nobody crashes', async () => {
+  const bench = createBench();
+  const asked = () => bench.calls.findLast(([call]) => call === 'watch').slice(1);
+  const leaves = [];
+  const errors = await reported(() => {
+    for (let at = 0; at < 53; at += 1) leaves.push(bench.client.watch([`stock/${at}`]));
+  });
+  await turn();
+  assert.equal(asked().length, 50);
+  assert.deepEqual([...new Set(errors)], ['more than 50 values are asked for']);
+  leaves[0]();
+  leaves[1]();
+  await turn();
+  assert.deepEqual(asked().slice(-2), ['stock/50', 'stock/51']);
+});

@@ -2,7 +2,7 @@
  * The client: a stream that feeds a store, pending mutations folded over it, and readables of the result. One client
  * per page; it does nothing until `start`, and it refuses to mix the state of two people.
  */
-import { orNull } from './faults.js';
+import { orNull, sheltered } from './faults.js';
 import { createMutations } from './mutations.js';
 import { createCell, derive, enlist } from './observable.js';
 import { createStore, findByMutation, MOST_VALUES } from './store.js';
@@ -40,7 +40,7 @@ export function createClient(options = {}) {
   const { prefix = '' } = options;
   /** The channel on which the tabs of one gateway announce the signed-in person. */
   const here = `bff:here${prefix}`;
-  const store = createStore({ isFollowed: (name) => wanted().includes(name) });
+  const store = createStore({ isFollowed: (name) => asked().has(name) });
   /** @type {Set<() => void>} */
   const listeners = new Set();
   /** @type {Set<string[]>} the requested values, by subscriber */
@@ -107,11 +107,15 @@ export function createClient(options = {}) {
     asking = true;
     queueMicrotask(() => {
       asking = false;
-      source.watch(new Set(wanted()));
+      source.watch(wanted());
     });
   }
 
-  const wanted = () => [...watched].flat();
+  /** Everything that is asked for, whoever asked first before the others. */
+  const asked = () => new Set([...watched].flat());
+
+  /** What one stream can carry of it; the others wait until somebody leaves. */
+  const wanted = () => new Set([...asked()].slice(0, MOST_VALUES));
 
   function stop() {
     source.stop();
@@ -183,14 +187,17 @@ export function createClient(options = {}) {
     },
 
     /**
-     * Request values, for example `stock/mug-01`; they arrive at once and whenever they change.
+     * Ask for values, `stock/mug-01` for one; they come at once and whenever they change. A stream carries 50: of more that
+     * are asked for on this page those that were asked for last wait until others are no longer, and it is reported.
      * @param {Iterable<string>} names
      * @returns {() => void} Ends the request. A value stays while another part of the page requests it.
      */
     watch(names) {
       const mine = [...names];
-      if (new Set([...wanted(), ...mine]).size > MOST_VALUES) throw new RangeError('too many values');
       watched.add(mine);
+      sheltered(() => {
+        if (asked().size > MOST_VALUES) throw new RangeError(`more than ${MOST_VALUES} values are asked for`);
+      });
       ask();
       return () => {
         watched.delete(mine);

@@ -64,7 +64,8 @@ export function createClient(options?: ClientOptions): {
      */
     onSignIn(listener: () => void): () => void;
     /**
-     * Request values, for example `stock/mug-01`; they arrive at once and whenever they change.
+     * Ask for values, `stock/mug-01` for one; they come at once and whenever they change. A stream carries 50: of more that
+     * are asked for on this page those that were asked for last wait until others are no longer, and it is reported.
      * @param {Iterable<string>} names
      * @returns {() => void} Ends the request. A value stays while another part of the page requests it.
      */
