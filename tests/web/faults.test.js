@@ -293,3 +293,41 @@ test('values beyond the most that one stream carries wait for their turn, and no
   await turn();
   assert.deepEqual(asked().slice(-2), ['stock/50', 'stock/51']);
 });
+
+// ---- the end
+
+test('a client that is disposed of leaves no listener, no stream and no timer behind', async () => {
+  const page = new EventTarget();
+  const listeners = new Map();
+  const count = (change) => (type, listener) => {
+    listeners.set(type, (listeners.get(type) ?? 0) + change);
+    page[change > 0 ? 'addEventListener' : 'removeEventListener'](type, listener);
+  };
+  Object.assign(globalThis, { addEventListener: count(1), removeEventListener: count(-1) });
+  try {
+    for (const source of [undefined, createStream]) {
+      const client = createClient({
+        url: 'http://127.0.0.1:1/bff/live',
+        storage: null,
+        stream: { share: 'none', base: 60 },
+        ...(source && { source }),
+      });
+      client.onSignIn(() => {});
+      client.start({ owner: 'ada' });
+      const operation = client.mutate({ request: { url: 'http://127.0.0.1:1/' }, apply() {} });
+      client.dispose();
+      assert.equal((await operation.settled).kind, 'unknown');
+      assert.equal(client.connection.get(), 'stopped');
+      assert.throws(() => client.start({ owner: 'ada' }), /disposed/);
+      client.dispose(); // twice is once
+    }
+    assert.deepEqual(
+      [...listeners].filter(([, left]) => left !== 0),
+      [],
+    );
+    assert.ok(listeners.size >= 5);
+  } finally {
+    delete globalThis.addEventListener;
+    delete globalThis.removeEventListener;
+  }
+});

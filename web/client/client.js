@@ -52,6 +52,9 @@ export function createClient(options = {}) {
   let heardAt = null;
   /** @type {string | null} */
   let owner = null;
+  /** What is to be undone when the client is disposed of. @type {Set<() => void>} */
+  const leaves = new Set();
+  let disposed = false;
 
   const source = (options.source ?? createSharedStream)({
     fetch: options.fetch,
@@ -157,6 +160,7 @@ export function createClient(options = {}) {
      * @returns {import('./operation.js').Operation[]} The resumed mutations.
      */
     start(who) {
+      if (disposed) throw new Error('this client was disposed of');
       if (owner !== null && owner !== who.owner) stop();
       owner = who.owner;
       expiring.set(null);
@@ -172,6 +176,15 @@ export function createClient(options = {}) {
     /** Leave, and delete everything that belongs to the person. */
     stop,
 
+    /** The end: stop, and leave no listener behind. Nothing can be started again. */
+    dispose() {
+      if (disposed) return;
+      disposed = true;
+      stop();
+      source.dispose?.();
+      for (const leave of [...leaves]) leave();
+    },
+
     /**
      * Be notified when another person, or the same one again, starts in another tab: time to ask who is signed in.
      * @param {() => void} listener
@@ -182,8 +195,13 @@ export function createClient(options = {}) {
         if (key !== here || newValue === null) return;
         if (source.state.get() === 'stopped' || newValue.replace(/.*? /, '') !== owner) listener();
       };
+      const leave = () => {
+        leaves.delete(leave);
+        globalThis.removeEventListener?.('storage', hear);
+      };
+      leaves.add(leave);
       globalThis.addEventListener?.('storage', hear);
-      return () => globalThis.removeEventListener?.('storage', hear);
+      return leave;
     },
 
     /**

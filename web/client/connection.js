@@ -34,11 +34,12 @@ import { createParser, EventTooLarge } from './sse.js';
  * `id` is the position of the event itself; empty where it has none.
  * @typedef {object} Source
  * @property {import('./observable.js').Readable<StreamState>} state
- * @property {import('./observable.js').Readable<Fault | null>} [fault]  null while only the network can be the problem.
- * @property {(owner?: string) => void} start  Join as this person; where that is done already, join again without a change of state.
- * @property {() => void} stop   Leave, until `start()`.
- * @property {(names: Iterable<string>) => void} watch  Request these values from now on (at most 50).
- * @property {(options?: {backoff?: boolean}) => void} reconnect  Join again after the cursor: now, or with backoff as after a failure.
+ * @property {import('./observable.js').Readable<Fault | null>} [fault]  null while nothing but the network is in the way.
+ * @property {(owner?: string) => void} start  Join as this person; where that was done, join anew without a word of it.
+ * @property {() => void} stop   Leave, for good until `start()`.
+ * @property {() => void} [dispose]  Leave for good: no listener stays.
+ * @property {(names: Iterable<string>) => void} watch  From now on these values are asked for (at most 50).
+ * @property {(options?: {backoff?: boolean}) => void} reconnect  Join again after the cursor; now, or counted as a failure.
  */
 
 /** @typedef {{type: string, onLine: boolean}} Wake  What happened to a page, by the event's type, and whether there is a network. */

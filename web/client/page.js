@@ -4,14 +4,24 @@
  * A window, or a replacement for one.
  * @typedef {object} Surroundings
  * @property {Window['addEventListener'] | EventTarget['addEventListener']} [addEventListener]
+ * @property {Window['removeEventListener'] | EventTarget['removeEventListener']} [removeEventListener]
  * @property {{onLine?: boolean}} [navigator]
  * @property {{visibilityState?: string}} [document]
  */
 
-/** @param {Surroundings} around @param {(type: string) => void} notice  From now on. */
+const NOTICED = ['online', 'offline', 'pageshow', 'pagehide', 'visibilitychange'];
+
+/**
+ * @param {Surroundings} around
+ * @param {(type: string) => void} notice  From now on.
+ * @returns {() => void} The way out.
+ */
 export function attend(around, notice) {
-  for (const type of ['online', 'offline', 'pageshow', 'pagehide', 'visibilitychange'])
-    around.addEventListener?.(type, () => notice(type));
+  const listener = (/** @type {Event} */ { type }) => notice(type);
+  for (const type of NOTICED) around.addEventListener?.(type, listener);
+  return () => {
+    for (const type of NOTICED) around.removeEventListener?.(type, listener);
+  };
 }
 
 /** @param {Surroundings} around */

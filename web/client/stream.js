@@ -39,7 +39,7 @@ export function createStream({ url = '/bff/live', heartbeat = 15, surroundings =
       start();
     } else if (!isHidden(surroundings)) wake({ type, onLine: isOnLine(surroundings) });
   }
-  attend(surroundings, notice);
+  const leave = attend(surroundings, notice);
 
   return {
     ...connection,
@@ -49,5 +49,9 @@ export function createStream({ url = '/bff/live', heartbeat = 15, surroundings =
       start();
     },
     stop,
+    dispose() {
+      leave();
+      stop();
+    },
   };
 }

@@ -137,7 +137,7 @@ export function createSharedStream(options) {
     }
   }
 
-  attend(around, (type) => {
+  const leave = attend(around, (type) => {
     if (owner === null) return;
     if (type === 'pagehide')
       close(); // an open connection keeps a page out of the back-forward cache
@@ -173,6 +173,10 @@ export function createSharedStream(options) {
       void open();
     },
     stop: () => stop(),
+    dispose() {
+      leave();
+      stop();
+    },
     reconnect(how) {
       behind = true;
       join(how);

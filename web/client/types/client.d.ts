@@ -57,6 +57,8 @@ export function createClient(options?: ClientOptions): {
     }): import("./operation.js").Operation[];
     /** Leave, and delete everything that belongs to the person. */
     stop: () => void;
+    /** The end: stop, and leave no listener behind. Nothing can be started again. */
+    dispose(): void;
     /**
      * Be notified when another person, or the same one again, starts in another tab: time to ask who is signed in.
      * @param {() => void} listener

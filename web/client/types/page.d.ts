@@ -1,13 +1,9 @@
-/** Events of a page that a stream must know; none where there is no page. */
 /**
- * A window, or a replacement for one.
- * @typedef {object} Surroundings
- * @property {Window['addEventListener'] | EventTarget['addEventListener']} [addEventListener]
- * @property {{onLine?: boolean}} [navigator]
- * @property {{visibilityState?: string}} [document]
+ * @param {Surroundings} around
+ * @param {(type: string) => void} notice  From now on.
+ * @returns {() => void} The way out.
  */
-/** @param {Surroundings} around @param {(type: string) => void} notice  From now on. */
-export function attend(around: Surroundings, notice: (type: string) => void): void;
+export function attend(around: Surroundings, notice: (type: string) => void): () => void;
 export function isOnLine({ navigator }: Surroundings): boolean;
 export function isHidden({ document }: Surroundings): boolean;
 /**
@@ -17,6 +13,10 @@ export type Surroundings = {
     addEventListener?: ((type: string, callback: EventListenerOrEventListenerObject | null, options?: AddEventListenerOptions | boolean) => void) | {
         <K extends keyof WindowEventMap>(type: K, listener: (this: Window, ev: WindowEventMap[K]) => any, options?: boolean | AddEventListenerOptions): void;
         (type: string, listener: EventListenerOrEventListenerObject, options?: boolean | AddEventListenerOptions): void;
+    } | undefined;
+    removeEventListener?: ((type: string, callback: EventListenerOrEventListenerObject | null, options?: EventListenerOptions | boolean) => void) | {
+        <K extends keyof WindowEventMap>(type: K, listener: (this: Window, ev: WindowEventMap[K]) => any, options?: boolean | EventListenerOptions): void;
+        (type: string, listener: EventListenerOrEventListenerObject, options?: boolean | EventListenerOptions): void;
     } | undefined;
     navigator?: {
         onLine?: boolean;
