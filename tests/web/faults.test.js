@@ -1,8 +1,14 @@
 /** One test for each fault that a page met: what it did, and what is right. */
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 
-import { createClient } from '../../web/client/index.js';
+import { createHub } from '../../web/client/hub.js';
+import { createClient, createSharedStream } from '../../web/client/index.js';
+import { holdFor } from '../../web/client/leader.js';
+import { PROTOCOL } from '../../web/client/protocol.js';
+import { createCell } from '../../web/client/observable.js';
 import { connectQueries } from '../../web/client/query.js';
 import { createStream } from '../../web/client/stream.js';
 import { createStore } from '../../web/client/store.js';
@@ -329,5 +335,103 @@ test('a client that is disposed of leaves no listener, no stream and no timer be
   } finally {
     delete globalThis.addEventListener;
     delete globalThis.removeEventListener;
+  }
+});
+
+// ---- two deployments in one browser
+
+test('whoever changes what tabs and hub say to each other must change the name of the protocol', async () => {
+  const text = await readFile(new URL('../../web/client/protocol.js', import.meta.url), 'utf8');
+  const messages = text.replace(/^export const PROTOCOL = .*$/m, '');
+  const fingerprint = createHash('sha256').update(messages).digest('hex').slice(0, 8);
+  assert.equal(PROTOCOL, `bff-live-${fingerprint}`);
+});
+
+test('a worker of another deployment holds nothing for tabs that speak another protocol', () => {
+  assert.equal(holdFor('bff-live-00000000 https://shop.example/client/worker.js /bff/live 0'), null);
+  const end = holdFor(`${PROTOCOL} https://shop.example/client/worker.js /bff/live 0`);
+  assert.equal(typeof end, 'function');
+  end();
+});
+
+// ---- tabs that died
+
+test('a tab that crashed asks for nothing any more: its lock tells the hub', () => {
+  const followed = [];
+  const told = [];
+  const free = new Map();
+  const hub = createHub({
+    post: (to, message) => told.push([to, message.kind]),
+    watch: (lock, gone) => free.set(lock, gone),
+    source: () => ({
+      state: createCell('live'),
+      start() {},
+      stop() {},
+      reconnect() {},
+      wake() {},
+      user: () => 'ada',
+      watch: (names) => followed.push([...names]),
+    }),
+  });
+  const join = (tab, names) =>
+    hub.onMessage(tab, {
+      kind: 'join',
+      userId: 'ada',
+      cursor: null,
+      names,
+      lock: `lock of ${tab}`,
+      settings: { url: '/bff/live' },
+    });
+  join(
+    'crashed',
+    Array.from({ length: 50 }, (_, at) => `stock/${at}`),
+  );
+  join('living', ['stock/mug']);
+  free.get('lock of crashed')();
+  assert.deepEqual(followed.at(-1), ['stock/mug']);
+  free.get('lock of crashed')(); // twice is once
+  free.get('lock of living')();
+  assert.deepEqual(told.filter(([to]) => to.includes('crashed')).length, 1, 'nothing is told to the dead');
+});
+
+// ---- sharing
+
+test('a tab whose worker could not be had shares again when it can', async () => {
+  const { setTimeout: real } = globalThis;
+  const recoveries = [];
+  // The minute until it is tried again is over when this test says so.
+  globalThis.setTimeout = (then, after, ...more) =>
+    after === 60_000 ? (recoveries.push(then), real(() => {}, 0)) : real(then, after, ...more);
+  const opened = [];
+  class Broken {
+    constructor() {
+      throw new Error('a policy forbids it');
+    }
+  }
+  class Working {
+    constructor(url, { name }) {
+      opened.push(name);
+    }
+  }
+  globalThis.SharedWorker = Broken;
+  const source = createSharedStream({
+    url: 'http://127.0.0.1:1/bff/live',
+    heartbeat: 0.1,
+    base: 60,
+    cursor: () => null,
+    onEvent() {},
+  });
+  try {
+    source.start('ada');
+    const deadline = Date.now() + 60_000;
+    while (recoveries.length < 1 && Date.now() < deadline) await new Promise((resolve) => real(resolve, 2));
+    globalThis.SharedWorker = Working;
+    recoveries.at(-1)();
+    while (opened.length < 1 && Date.now() < deadline) await new Promise((resolve) => real(resolve, 2));
+    assert.match(opened[0], / worker$/);
+  } finally {
+    globalThis.setTimeout = real;
+    delete globalThis.SharedWorker;
+    source.stop();
   }
 });

@@ -47,11 +47,18 @@ function bench() {
   return {
     told,
     streams,
-    say: hub.hear,
+    say: hub.onMessage,
     close: hub.close,
-    join(tab, { owner = 'ada', cursor = null, names = [], user = null, ...how } = {}) {
+    join(tab, { userId = 'ada', cursor = null, names = [], user = null, ...how } = {}) {
       told[tab] ??= [];
-      hub.hear(tab, { kind: 'join', owner, cursor, names, settings: { url: '/bff/live', user }, ...how });
+      hub.onMessage(tab, {
+        kind: 'join',
+        userId,
+        cursor,
+        names,
+        settings: { url: '/bff/live', user },
+        ...how,
+      });
     },
     /** The messages to a tab since the last call. */
     heard: (tab) =>
@@ -217,7 +224,7 @@ test('when another person signs in, the tabs of the first person are stopped, an
   b.join('one');
   b.streams[0].onEvent(snapshot('e-1', [row(1, 'adas')]));
   b.heard('one');
-  b.join('two', { owner: 'bruno' });
+  b.join('two', { userId: 'bruno' });
   assert.deepEqual(b.heard('one'), ['stopped']);
   assert.equal(b.streams[0].state.get(), 'stopped');
   b.streams[1].onEvent(snapshot('f-1', [row(1, 'brunos')]));
@@ -229,18 +236,18 @@ test('when another person signs in, the tabs of the first person are stopped, an
 
 test('a tab of a former person that wakes up is stopped, and does not affect the current person', () => {
   const b = bench();
-  b.join('two', { owner: 'bruno' });
+  b.join('two', { userId: 'bruno' });
   b.streams[0].who = 'hash-of-bruno';
   b.streams[0].state.set('live');
   b.heard('two');
-  b.join('one', { owner: 'ada', cursor: 'e-7', user: 'hash-of-ada' });
-  assert.deepEqual(b.told.one, [{ kind: 'state', state: 'stopped', owner: 'ada', user: 'hash-of-bruno' }]);
+  b.join('one', { userId: 'ada', cursor: 'e-7', user: 'hash-of-ada' });
+  assert.deepEqual(b.told.one, [{ kind: 'state', state: 'stopped', userId: 'ada', user: 'hash-of-bruno' }]);
   assert.deepEqual(b.heard('two'), []);
   assert.equal(b.streams.length, 1);
   b.streams[0].onEvent(snapshot('f-1'));
   assert.equal(b.told.one.length, 1);
   b.say('two', { kind: 'leave' });
-  b.join('one', { owner: 'ada', user: 'hash-of-ada' });
+  b.join('one', { userId: 'ada', user: 'hash-of-ada' });
   assert.equal(b.streams[1].must, 'hash-of-ada');
   assert.equal(
     b.streams.length,

@@ -121,7 +121,13 @@ export async function run(scenario, choose, time) {
     const tab = { id, queue: [], rows: new Map(), left: [], told: -1, operation: null, gone: false };
     const state = createCell('connecting');
     const join = () =>
-      hub.hear(id, { kind: 'join', owner: 'ada', cursor: tab.cursor(), names: [KEY], settings: { url: '' } });
+      hub.onMessage(id, {
+        kind: 'join',
+        userId: 'ada',
+        cursor: tab.cursor(),
+        names: [KEY],
+        settings: { url: '' },
+      });
     tab.client = createClient({
       storage: {
         getItem: (key) => storage.get(key) ?? null,
@@ -303,7 +309,7 @@ export async function run(scenario, choose, time) {
     } else if (what === 'reload') {
       const old = tabs.find((tab) => tab.id === 'A');
       old.gone = true;
-      hub.hear('A', { kind: 'leave' });
+      hub.onMessage('A', { kind: 'leave' });
       tabs.splice(tabs.indexOf(old), 1);
       promises.length = 0; // no code waits for them any more
       for (const request of requests) if (request.tab === old) requests.splice(requests.indexOf(request), 1);

@@ -1,26 +1,19 @@
 /**
- * One live stream for all tabs of a browser: in a shared worker, else in the tab that holds a Web Lock, which uses a
- * BroadcastChannel to reach the others, else in this page alone. When one way fails or is silent, the next one is
- * used: a holder of the stream that hangs is suspected after three heartbeats and left `PATIENCE` later. When the
- * holder ends nothing is lost: the next holder resumes from the position of a tab.
+ * One live stream for all tabs of a browser: in a shared worker, else in the tab that leads, which speaks to the others over
+ * a BroadcastChannel, else in this page alone. `step` of sharing.js decides which; here its effects are carried out. The end
+ * of who holds the stream loses nothing: whoever comes after it resumes where a tab stands.
  */
 import { newId } from './ids.js';
 import { createCell } from './observable.js';
 import { attend, isHidden, isOnLine } from './page.js';
-
-/** @typedef {import('./hub.js').Said} Said */
-/** @typedef {import('./hub.js').Told} Told */
+import { PROTOCOL } from './protocol.js';
+import { createTab, MODES, PATIENCE, step } from './sharing.js';
 
 /**
  * @typedef {import('./stream.js').StreamOptions & {
- *   share?: 'worker' | 'lock' | 'none',
- * }} SharedOptions  share: the best way to try; default "worker", with a `fetch` "lock".
+ *   share?: import('./sharing.js').Mode,
+ * }} SharedOptions  share: the best mode to try; default "worker", with a `fetch` "lock".
  */
-
-/** Both ends must use the same protocol: tabs that loaded another version, or another worker file, share another stream. */
-const PROTOCOL = 'bff-live-5';
-const PATIENCE = 5000; // milliseconds for a hub to answer
-const WAYS = ['worker', 'lock', 'none'];
 
 /**
  * @param {SharedOptions} options
@@ -39,151 +32,144 @@ export function createSharedStream(options) {
     : (options.url ?? '/bff/live');
   const worker = new URL('./worker.js', import.meta.url);
   const name = `${PROTOCOL} ${worker} ${url}`;
-  // Functions cannot be sent to a worker.
-  let way = Math.max(WAYS.indexOf(/** @type {string} */ (share)), fetch ? 1 : 0);
+  const id = newId();
+  // A worker cannot be given functions. A mode that this browser does not have is not tried again and again.
+  const available = [around.SharedWorker && !fetch, around.navigator?.locks, true];
+  const preferred = MODES.indexOf(share ?? 'worker');
+  let tab = createTab(available.findIndex((is, mode) => is && mode >= preferred));
   /** @type {string[]} */
   let names = [];
-  /** @type {string | null} null while stopped */
-  let owner = null;
-  /** @type {string | null} the server's name for the same person, once known */
-  let user = null;
-  const id = newId();
   /** @type {BroadcastChannel | null} to a hub */
   let link = null;
   /** Closes what was opened last: the failure of an earlier one does not count. */
   let opened = new AbortController();
-  /** Whether events are on their way that the hub sent before it knew that one is missing. */
-  let behind = false;
-  /** @type {ReturnType<typeof setTimeout> | undefined} when to suspect that the hub is gone */
-  let doubt;
+  /** A Web Lock that is held for as long as the link, so that the hub hears of the end of a tab that crashed. */
+  let lock = /** @type {string | null} */ (null);
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let silence;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let recovery;
 
-  /** Start, start again from here, or check whether a hub is there: it answers at once. @param {{backoff?: boolean}} [how] */
-  function join(how) {
-    if (!link) return;
-    wait(next, PATIENCE);
+  /** @param {import('./sharing.js').TabEvent} event */
+  function dispatch(event) {
+    const next = step(tab, event);
+    tab = next.tab;
+    next.effects.forEach(run);
+  }
+
+  /** @param {import('./sharing.js').TabEffect} effect */
+  function run(effect) {
+    switch (effect.type) {
+      case 'open':
+        return void open(effect.mode);
+      case 'close':
+        return close();
+      case 'join':
+        return join(effect.backoff);
+      case 'wake':
+        return say({ kind: 'wake', type: effect.name, onLine: isOnLine(around) });
+      case 'wait': {
+        const { for: of } = effect;
+        clearTimeout(silence);
+        silence = setTimeout(
+          () => dispatch({ type: 'silence', of }),
+          of === 'beat' ? heartbeat * 3000 : PATIENCE,
+        );
+        return;
+      }
+      case 'recover':
+        clearTimeout(recovery);
+        recovery = setTimeout(() => dispatch({ type: 'recover' }), effect.after);
+        return;
+      case 'deliver':
+        return onEvent(effect.event);
+      case 'state':
+        return state.set(effect.state);
+      case 'fault':
+        return fault.set(effect.fault);
+    }
+  }
+
+  /** @param {boolean | undefined} [backoff] */
+  function join(backoff) {
+    const { userId, user } = tab;
+    if (userId === null) return;
     const settings = { url, heartbeat, base, cap, user };
-    say({
-      kind: 'join',
-      owner: /** @type {string} where there is a channel */ (owner),
-      cursor: cursor(),
-      names,
-      settings,
-      ...how,
-    });
+    say({ kind: 'join', userId, cursor: cursor(), names, settings, lock, backoff });
   }
 
-  /** @param {() => void} then @param {number} milliseconds  Of silence. */
-  function wait(then, milliseconds) {
-    clearTimeout(doubt);
-    doubt = setTimeout(then, milliseconds);
-  }
+  /** @param {import('./protocol.js').TabMessage} message */
+  const say = (message) => link?.postMessage({ from: id, message });
 
-  /** This way has failed: use the next one, or the last one again after a while. */
-  function next() {
-    close();
-    if (way > 1) return wait(open, PATIENCE);
-    way += 1;
-    void open();
-  }
-
-  async function open() {
+  /** @param {import('./sharing.js').Mode} mode */
+  async function open(mode) {
     const { signal } = (opened = new AbortController());
-    const failed = () => signal.aborted || next();
+    const failed = () => signal.aborted || dispatch({ type: 'failed' });
     try {
-      const place = `${name} ${way > 1 ? id : way}`;
+      const place = `${name} ${mode === 'none' ? id : mode}`;
       link = new BroadcastChannel(place);
-      link.onmessage = ({ data: { to, told } }) => {
-        if (told && (!to || to.includes(id))) hear(told);
+      link.onmessage = ({ data: { from, to, message } }) => {
+        if (!from && (!to || to.includes(id))) dispatch({ type: 'message', message });
       };
+      lock = null;
+      if (around.navigator?.locks && mode !== 'none') {
+        lock = await holdLock(around.navigator.locks, `${place} ${newId()}`, signal);
+        if (signal.aborted) return;
+      }
       join();
-      if (way) {
-        const { holdHere } = await import('./holder.js');
-        await holdHere(place, signal, fetch, way > 1);
-      } else {
+      if (mode === 'worker') {
         new SharedWorker(worker, { type: 'module', name: place }).onerror = failed;
+      } else {
+        const { lead } = await import('./leader.js');
+        await lead(place, signal, fetch, mode === 'none');
       }
     } catch {
       failed();
     }
   }
 
-  /** @param {Said} said */
-  const say = (said) => link?.postMessage({ from: id, said });
-
   function close() {
-    clearTimeout(doubt);
+    clearTimeout(silence);
+    clearTimeout(recovery);
     say({ kind: 'leave' });
     link?.close();
     link = null;
     opened.abort();
   }
 
-  /** @param {Told} told */
-  function hear(told) {
-    wait(join, heartbeat * 3000);
-    if ((told.owner ?? owner) !== owner) return;
-    user = told.user ?? user;
-    if (told.kind === 'event') {
-      if (!behind || told.event.type !== 'saga') onEvent(told.event);
-    } else if (told.kind === 'hello') join();
-    else if (told.kind === 'full') {
-      way = 1;
-      next();
-    } else if (told.state === 'stopped') stop(told.fault);
-    else {
-      behind = false;
-      fault.set(told.fault ?? null);
-      state.set(told.state);
-    }
-  }
-
-  const leave = attend(around, (type) => {
-    if (owner === null) return;
-    if (type === 'pagehide')
-      close(); // an open connection keeps a page out of the back-forward cache
-    else if (!link) {
-      if (type !== 'pageshow') return;
-      // Another person may have signed in meanwhile: a tab that does not know the owner of its journal must ask who
-      // is signed in.
-      if (!user) return stop();
-      state.set('stale');
-      void open();
-    } else if (!isHidden(around)) wake(type);
-  });
-
-  /** @param {string} type  The type of the page's event. */
-  const wake = (type) => say({ kind: 'wake', type, onLine: isOnLine(around) });
-
-  /** @param {import('./connection.js').Fault | null} [why] */
-  function stop(why = null) {
-    owner = user = null;
-    close();
-    fault.set(why);
-    state.set('stopped');
-  }
+  const leave = attend(around, (type) => dispatch({ type: 'page', name: type, hidden: isHidden(around) }));
 
   return {
     state,
     fault,
-    start(person = '') {
-      if (owner !== null) return wake('online');
-      owner = person;
-      fault.set(null);
-      state.set('connecting');
-      void open();
-    },
-    stop: () => stop(),
+    start: (userId = '') => dispatch({ type: 'start', userId }),
+    stop: () => dispatch({ type: 'stop' }),
     dispose() {
       leave();
-      stop();
+      dispatch({ type: 'stop' });
     },
-    reconnect(how) {
-      behind = true;
-      join(how);
-    },
+    reconnect: (how) => dispatch({ type: 'reconnect', backoff: how?.backoff }),
     watch(wanted) {
       names = [...wanted];
-      join();
+      dispatch({ type: 'names' });
     },
   };
 }
+
+/**
+ * @param {LockManager} locks
+ * @param {string} name
+ * @param {AbortSignal} signal  The end of it.
+ * @returns {Promise<string | null>} The name once it is held; null where it cannot be.
+ */
+const holdLock = (locks, name, signal) =>
+  new Promise((resolve) => {
+    const hold = () => {
+      resolve(name);
+      return new Promise((release) => {
+        if (signal.aborted) release(null);
+        else signal.addEventListener('abort', release);
+      });
+    };
+    locks.request(name, hold).catch(() => resolve(null));
+  });

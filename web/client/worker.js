@@ -1,4 +1,4 @@
-/** The shared worker: one hub for all tabs. It ends with the last tab. */
-import { hold } from './holder.js';
+/** The shared worker: one hub for every tab. It ends with the last of them. */
+import { holdFor } from './leader.js';
 
-hold(self.name);
+holdFor(self.name);

@@ -81,15 +81,15 @@ export type Fault = "no-content" | "too-large" | "redirect" | "not-found";
 export type Source = {
     state: import("./observable.js").Readable<StreamState>;
     /**
-     * null while only the network can be the problem.
+     * null while nothing but the network is in the way.
      */
     fault?: import("./observable.js").Readable<Fault | null> | undefined;
     /**
-     * Join as this person; where that is done already, join again without a change of state.
+     * Join as this person; where that was done, join anew without a word of it.
      */
     start: (owner?: string) => void;
     /**
-     * Leave, until `start()`.
+     * Leave, for good until `start()`.
      */
     stop: () => void;
     /**
@@ -101,7 +101,7 @@ export type Source = {
      */
     watch: (names: Iterable<string>) => void;
     /**
-     * Join again after the cursor: now, or with backoff as after a failure.
+     * Join again after the cursor; now, or counted as a failure.
      */
     reconnect: (options?: {
         backoff?: boolean;

@@ -46,7 +46,7 @@ export type Operation = {
     id: string;
     progress: import("./observable.js").Readable<Progress>;
     /**
-     * Settles when the server is known to have it, or has refused it, or the attempts have ended.
+     * When the server is known to have it, or to have refused it, or we gave up asking.
      */
     accepted: Promise<Acceptance>;
     /**
@@ -70,7 +70,7 @@ export type Definition = {
     apply: (draft: import("./view.js").Draft, input: any) => void;
     request: import("./send.js").RequestData;
     /**
-     * Passed to `apply` and `until`.
+     * Handed to `apply` and `until`.
      */
     input?: any;
     /**

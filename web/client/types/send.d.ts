@@ -51,7 +51,7 @@ export type SagaRef = {
     version: number;
 };
 /**
- * again: the outcome is unknown, another attempt may show it. unknown: no further attempt will show it.
+ * again: nobody can tell, another attempt may. unknown: no more attempts will tell.
  */
 export type Answer = {
     kind: "accepted";

@@ -1,0 +1,180 @@
+/**
+ * Who is served by a hub, and from where in the journal, as a value and pure steps over it: `step(hub, event)` answers the
+ * hub after the event and what is to be done. Its table is in docs/reference/client-states.md.
+ *
+ * A hub serves one person at a time, the one who joined last, and tells the others' tabs that they are stopped; a tab that
+ * knows itself to be another's than the journal's is stopped, too. It keeps nothing of what it carries but the position.
+ */
+
+/** @typedef {import('./protocol.js').HubMessage} HubMessage */
+/** @typedef {import('./protocol.js').TabMessage & {kind: 'join'}} Join */
+/** @typedef {import('./connection.js').StreamState} StreamState */
+/** @typedef {import('./connection.js').Fault} Fault */
+
+/** @typedef {{names: readonly string[], lock: string | null}} Member  names: the values that it asks for. lock: that it holds. */
+
+/**
+ * @typedef {object} HubState
+ * @property {ReadonlyMap<string, Member>} members  The tabs that joined.
+ * @property {string | null} userId  Whose tabs they are, as they say.
+ * @property {string | null} user  The same person as the server names them, once it has.
+ * @property {string | null} cursor  Where the stream goes on when it is joined again.
+ * @property {string} newest  The tab that asked last for what nobody else had asked for.
+ * @property {'nothing' | 'something' | 'position'} came  What the stream has said since it was last joined for somebody.
+ * @property {boolean} open  Whether there is a stream.
+ * @property {StreamState} state  Of the stream.
+ * @property {Fault | null} fault
+ */
+
+/**
+ * join, leave: a tab's. gone: a lock is free, so that the tab that held it is no more. refused: the server refuses a value that is asked for.
+ * event, state: the stream's. close: the hub is not the hub any more.
+ * @typedef {{type: 'join', from: string, join: Join} | {type: 'leave', from: string}
+ *   | {type: 'gone', from: string, lock: string} | {type: 'refused'}
+ *   | {type: 'event', event: import('./connection.js').LiveEvent}
+ *   | {type: 'state', state: StreamState, fault: Fault | null, user: string | null} | {type: 'close'}} HubEvent
+ */
+
+/**
+ * open, close, follow, start, reconnect: the stream. answer: tell a tab the stream's state, as it is by then. watch: find out
+ * when a tab's lock is free.
+ * @typedef {{type: 'open', settings: import('./protocol.js').Settings} | {type: 'close'} | {type: 'reconnect'}
+ *   | {type: 'follow', names: ReadonlySet<string>} | {type: 'start', backoff: boolean | undefined}
+ *   | {type: 'post', to: readonly string[], message: HubMessage} | {type: 'answer', to: string}
+ *   | {type: 'watch', tab: string, lock: string}} HubEffect
+ */
+
+/** @typedef {{hub: HubState, effects: readonly HubEffect[]}} HubStep */
+
+/** @type {HubState} */
+export const EMPTY_HUB = {
+  members: new Map(),
+  userId: null,
+  user: null,
+  cursor: null,
+  newest: '',
+  came: 'nothing',
+  open: false,
+  state: 'stopped',
+  fault: null,
+};
+
+/** @param {HubState} hub @param {HubEvent} event @returns {HubStep} */
+export function step(hub, event) {
+  switch (event.type) {
+    case 'join':
+      return onJoin(hub, event.from, event.join);
+    case 'leave':
+      return onLeave(hub, event.from);
+    case 'gone': {
+      // It may have left and joined again meanwhile, with another lock.
+      const member = hub.members.get(event.from);
+      return member?.lock === event.lock ? onLeave(hub, event.from) : { hub, effects: [] };
+    }
+    case 'refused':
+      return onRefused(hub);
+    case 'event': {
+      const { event: told } = event;
+      const came = told.id ? 'position' : hub.came === 'nothing' ? 'something' : hub.came;
+      const next = { ...hub, came, cursor: told.id || hub.cursor };
+      return { hub: next, effects: [toAll(next, { kind: 'event', event: told })] };
+    }
+    case 'state': {
+      const { state, fault, user } = event;
+      const next = { ...hub, state, fault, user };
+      if (state === 'stopped') return end(next, fault);
+      return { hub: next, effects: [toAll(next, { kind: 'state', state, fault })] };
+    }
+    case 'close':
+      return { hub: closed(hub), effects: [{ type: 'close' }] };
+  }
+}
+
+/** All values that are asked for. @param {HubState} hub */
+const wanted = ({ members }) => new Set([...members.values()].flatMap(({ names }) => names));
+
+/** What the hub says is about somebody. @param {HubState} hub @param {HubMessage} message @returns {HubMessage} */
+const about = ({ userId, user }, message) => ({ userId, user, ...message });
+
+/** @param {HubState} hub @param {HubMessage} message @returns {HubEffect} */
+const toAll = (hub, message) => ({
+  type: 'post',
+  to: [...hub.members.keys()],
+  message: about(hub, message),
+});
+
+/** @param {HubState} hub @returns {HubState} */
+const closed = (hub) => ({ ...hub, open: false, user: null, state: 'stopped', fault: null });
+
+/** Nobody is here any more, or nobody may be. @param {HubState} hub @param {Fault | null} fault @returns {HubStep} */
+function end(hub, fault) {
+  const over = closed(hub);
+  return {
+    hub: { ...over, members: new Map() },
+    effects: [{ type: 'close' }, toAll(over, { kind: 'state', state: 'stopped', fault })],
+  };
+}
+
+/** @param {HubState} hub @param {string} from @param {Join} join @returns {HubStep} */
+function onJoin(hub, from, join) {
+  const { userId, cursor, names, settings, lock, backoff } = join;
+  if (settings.user && hub.open && hub.user && hub.user !== settings.user) {
+    const message = about(hub, { kind: 'state', state: 'stopped', userId });
+    return { hub, effects: [{ type: 'post', to: [from], message }] };
+  }
+  // Whoever joins now is deaf to the end: it is about somebody else.
+  const before = [null, userId].includes(hub.userId)
+    ? { hub, effects: [] }
+    : end(hub, /** @type {Fault | null} */ (null));
+  const known = before.hub;
+  const mine = known.members.get(from);
+  const asked = wanted(known);
+  // Where somebody else still waits for what follows another position, the whole state serves both.
+  const place = known.open && known.came !== 'position' && known.cursor !== cursor ? null : cursor;
+  const more = known.came !== 'nothing' && names.some((name) => !mine?.names.includes(name));
+  const anew = !known.open || known.cursor !== place || more;
+  /** @type {HubState} */
+  const next = {
+    ...known,
+    userId,
+    cursor: place,
+    members: new Map(known.members).set(from, { names, lock: lock ?? null }),
+    newest: names.some((name) => !asked.has(name)) ? from : known.newest,
+    open: true,
+    came: anew ? 'nothing' : known.came,
+  };
+  /** @type {HubEffect[]} */
+  const effects = [...before.effects];
+  if (!known.open) effects.push({ type: 'open', settings });
+  effects.push({ type: 'follow', names: wanted(next) });
+  if (anew) effects.push({ type: 'start', backoff });
+  if (lock && lock !== mine?.lock) effects.push({ type: 'watch', tab: from, lock });
+  effects.push({ type: 'answer', to: from });
+  return { hub: next, effects };
+}
+
+/** @param {HubState} hub @param {string} from @returns {HubStep} */
+function onLeave(hub, from) {
+  const members = new Map(hub.members);
+  if (!members.delete(from)) return { hub, effects: [] };
+  const next = { ...hub, members };
+  if (members.size === 0) return end(next, null);
+  return { hub: next, effects: [{ type: 'follow', names: wanted(next) }] };
+}
+
+/** One tab's mistake must not cost the others their stream. @param {HubState} hub @returns {HubStep} */
+function onRefused(hub) {
+  if (hub.members.size < 2) return { hub, effects: [] };
+  const members = new Map(hub.members);
+  const last = members.has(hub.newest) ? hub.newest : ([...members.keys()].pop() ?? '');
+  members.delete(last);
+  const next = { ...hub, members };
+  return {
+    hub: next,
+    effects: [
+      { type: 'post', to: [last], message: about(next, { kind: 'full' }) },
+      { type: 'follow', names: wanted(next) },
+      { type: 'reconnect' },
+    ],
+  };
+}
