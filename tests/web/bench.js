@@ -32,7 +32,7 @@ export function createBench({ storage = null, ...mutations } = {}) {
         state,
         start: () => calls.push('start'),
         stop: () => calls.push('stop'),
-        watch: (names) => calls.push(['watch', ...names]),
+        follow: (names) => calls.push(['follow', ...names]),
         reconnect: (how) => calls.push(['reconnect', how?.backoff ?? false, options.cursor()]),
       };
     },

@@ -42,8 +42,8 @@ export function Screen({ client, place, archive }) {
   );
 }
 
-/** @param {Element} place  Where to draw. @param {string} owner */
-export function start(place, owner) {
+/** @param {Element} place  Where to draw. @param {string} userId */
+export function start(place, userId) {
   const client = createClient({ storage: null });
   const order = client.define('place-order', {
     request: (line) => ({ url: '/api/orders', body: { lines: [line] } }),
@@ -52,7 +52,7 @@ export function start(place, owner) {
       draft.value(`stock/${sku}`, (stock) => ({ ...stock, available: stock.available - quantity }));
     },
   });
-  client.start({ owner });
+  client.start({ userId });
   const archive = () => new Promise((resolve) => (window.archived = resolve));
   createRoot(place).render(<Screen client={client} place={order} archive={archive} />);
   return client;

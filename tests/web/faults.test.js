@@ -160,11 +160,11 @@ test('a mutation that is defined after `start` takes up what a reload interrupte
     apply: (draft) => draft.saga({ type: 'order' }),
   };
   const before = createBench({ storage });
-  before.client.start({ owner: 'ada' });
+  before.client.start({ userId: 'ada' });
   const operation = before.client.define('place', kind)({ quantity: 3 });
 
   const after = createBench({ storage });
-  assert.deepEqual(after.client.start({ owner: 'ada' }), []);
+  assert.deepEqual(after.client.start({ userId: 'ada' }), []);
   const heard = [];
   after.client.onRestored((restored) => heard.push(restored.id));
   after.client.define('place', kind);
@@ -286,10 +286,10 @@ test('an address where there is no stream says so, and is asked again after the 
 
 test('values beyond the most that one stream carries wait for their turn, and nobody crashes', async () => {
   const bench = createBench();
-  const asked = () => bench.calls.findLast(([call]) => call === 'watch').slice(1);
+  const asked = () => bench.calls.findLast(([call]) => call === 'follow').slice(1);
   const leaves = [];
   const errors = await reported(() => {
-    for (let at = 0; at < 53; at += 1) leaves.push(bench.client.watch([`stock/${at}`]));
+    for (let at = 0; at < 53; at += 1) leaves.push(bench.client.subscribe([`stock/${at}`]));
   });
   await turn();
   assert.equal(asked().length, 50);
@@ -318,13 +318,13 @@ test('a client that is disposed of leaves no listener, no stream and no timer be
         stream: { share: 'none', base: 60 },
         ...(source && { source }),
       });
-      client.onSignIn(() => {});
-      client.start({ owner: 'ada' });
+      client.onSessionChange(() => {});
+      client.start({ userId: 'ada' });
       const operation = client.mutate({ request: { url: 'http://127.0.0.1:1/' }, apply() {} });
       client.dispose();
       assert.equal((await operation.settled).kind, 'unknown');
       assert.equal(client.connection.get(), 'stopped');
-      assert.throws(() => client.start({ owner: 'ada' }), /disposed/);
+      assert.throws(() => client.start({ userId: 'ada' }), /disposed/);
       client.dispose(); // twice is once
     }
     assert.deepEqual(
@@ -370,7 +370,7 @@ test('a tab that crashed asks for nothing any more: its lock tells the hub', () 
       reconnect() {},
       wake() {},
       user: () => 'ada',
-      watch: (names) => followed.push([...names]),
+      follow: (names) => followed.push([...names]),
     }),
   });
   const join = (tab, names) =>

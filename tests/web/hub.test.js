@@ -36,7 +36,7 @@ function bench() {
           state.set('connecting');
         },
         stop: () => state.set('stopped'),
-        watch: (names) => stream.calls.push(['watch', ...names]),
+        follow: (names) => stream.calls.push(['follow', ...names]),
         reconnect: (how) => stream.calls.push(['reconnect', options.cursor(), how?.backoff ?? false]),
         wake: ({ type, onLine }) => stream.calls.push([type, onLine]),
       };
@@ -129,14 +129,14 @@ test('values are requested once for all tabs; a value that a tab does not have y
   stream.onEvent(snapshot('e-1'));
   b.join('two', { cursor: 'e-1', names: ['stock/a', 'stock/b'] });
   assert.deepEqual(stream.calls.slice(-2), [
-    ['watch', 'stock/a', 'stock/b'],
+    ['follow', 'stock/a', 'stock/b'],
     ['reconnect', 'e-1', false],
   ]);
   b.join('two', { cursor: 'e-1', names: ['stock/a'] });
-  assert.deepEqual(stream.calls.at(-1), ['watch', 'stock/a']);
+  assert.deepEqual(stream.calls.at(-1), ['follow', 'stock/a']);
   b.say('two', { kind: 'leave' });
   b.join('one', { cursor: 'e-1' });
-  assert.deepEqual(stream.calls.at(-1), ['watch']);
+  assert.deepEqual(stream.calls.at(-1), ['follow']);
 });
 
 test('a tab whose values are refused gets a stream of its own; the other tabs keep the shared one', () => {
@@ -149,7 +149,7 @@ test('a tab whose values are refused gets a stream of its own; the other tabs ke
   stream.onRefused();
   assert.deepEqual(b.heard('two'), ['full']);
   assert.deepEqual(stream.calls.slice(-2), [
-    ['watch', 'stock/a'],
+    ['follow', 'stock/a'],
     ['reconnect', null, false],
   ]);
 });
@@ -164,7 +164,7 @@ test('of several tabs whose values are refused each gets a stream of its own, un
   stream.onRefused();
   assert.deepEqual([b.heard('three').at(-1), b.heard('two').at(-1)], ['full', 'full']);
   assert.deepEqual(stream.calls.slice(-2), [
-    ['watch', 'stock/a'],
+    ['follow', 'stock/a'],
     ['reconnect', null, false],
   ]);
   const before = stream.calls.length;
@@ -177,7 +177,7 @@ test('values that only a closed tab wanted are no longer requested', () => {
   b.join('one', { names: ['stock/a'] });
   b.join('two', { names: ['bell/another'] });
   b.say('two', { kind: 'leave' });
-  assert.deepEqual(b.streams[0].calls.at(-1), ['watch', 'stock/a']);
+  assert.deepEqual(b.streams[0].calls.at(-1), ['follow', 'stock/a']);
 });
 
 test('a tab gets its snapshot or its missed events, although another tab joins from another position meanwhile', () => {

@@ -31,7 +31,7 @@ NO_WORKER = "delete window.SharedWorker;"
 
 # What a bare tab does: it starts the client and records what a subscriber of it sees.
 START = """
-async ({ share, owner, beat }) => {
+async ({ share, userId, beat }) => {
   const { createClient } = await import('/client/index.js');
   const client = createClient({ storage: null, stream: { share, heartbeat: beat, base: 0.05, cap: 0.5 } });
   Object.assign(window, { client, states: [], told: {} });
@@ -42,7 +42,7 @@ async ({ share, owner, beat }) => {
       if (seen.at(-1) !== version) seen.push(version);
     }
   });
-  client.start({ owner });
+  client.start({ userId });
 }
 """
 
@@ -184,7 +184,7 @@ class Lab:
     async def tab(self, context: BrowserContext, share: str = "worker", owner: str = "ada") -> Page:
         page = await context.new_page()
         await page.goto(f"{self.url}{BARE}")
-        await page.evaluate(START, {"share": share, "owner": owner, "beat": BEAT})
+        await page.evaluate(START, {"share": share, "userId": owner, "beat": BEAT})
         return page
 
 

@@ -99,7 +99,7 @@ export async function run(scenario, choose, time) {
           join();
         },
         stop() {},
-        watch() {},
+        follow() {},
         wake() {},
         user: () => 'ada',
         reconnect: join,
@@ -149,7 +149,7 @@ export async function run(scenario, choose, time) {
             onEvent(message.event);
           } else if (message.kind === 'state') state.set(message.state);
         };
-        return { state, start: join, stop() {}, watch() {}, reconnect: () => fail('a tab saw a gap') };
+        return { state, start: join, stop() {}, follow() {}, reconnect: () => fail('a tab saw a gap') };
       },
       mutations: { base: 1, random: () => 0.5, linger: 1e9, newId: () => `m${id}` },
     });
@@ -161,7 +161,7 @@ export async function run(scenario, choose, time) {
       },
     });
     tabs.push(tab);
-    [tab.operation] = tab.client.start({ owner: 'ada' });
+    [tab.operation] = tab.client.start({ userId: 'ada' });
     const rows = tab.client.sagas();
     const value = tab.client.value(KEY);
     tab.look = () => {

@@ -361,7 +361,7 @@ test('a change of an existing row ends with the event that names it, whatever th
   const operation = bench.client.mutate({
     request: { url: '/cancel' },
     apply: (draft) => draft.saga({ id: ORDER, type: 'order', reason: 'cancelling' }),
-    until: () => false,
+    settledWhen: () => false,
   });
   (await bench.request()).resolve(answer(operation.id, 'e-1', ORDER, 2));
   await operation.accepted;
@@ -515,7 +515,7 @@ test('a change of an existing row is shown until its event, not only until its a
   const operation = bench.client.mutate({
     request: { url: '/cancel' },
     apply: (draft) => draft.saga({ id: ORDER, type: 'order', status: 'COMPENSATING' }),
-    until: (state) => state.sagas.get(ORDER).version > 2,
+    settledWhen: (state) => state.sagas.get(ORDER).version > 2,
   });
   (await bench.request()).resolve(answer(operation.id, 'e-1', ORDER, 2));
   assert.equal((await operation.accepted).kind, 'accepted');
@@ -559,17 +559,17 @@ test('a named mutation survives a reload and is sent again under the same key, o
   };
   const before = createBench({ storage });
   const place_ = before.client.define('place', kind);
-  before.client.start({ owner: 'ada' });
+  before.client.start({ userId: 'ada' });
   const operation = place_({ quantity: 3 });
   await before.request();
 
   const stranger = createBench({ storage });
   stranger.client.define('place', kind);
-  assert.deepEqual(stranger.client.start({ owner: 'eve' }), []);
+  assert.deepEqual(stranger.client.start({ userId: 'eve' }), []);
 
   const after = createBench({ storage });
   after.client.define('place', kind);
-  const [restored] = after.client.start({ owner: 'ada' });
+  const [restored] = after.client.start({ userId: 'ada' });
   assert.equal(restored.id, operation.id);
   assert.equal(after.client.sagas().get()[0].pending, 'unknown');
   assert.deepEqual(after.client.sagas().get()[0].data, { quantity: 3 });
@@ -586,7 +586,7 @@ test('a stored mutation that is too old or unreadable is not sent again', () => 
   for (const text of ['not json', '{}', JSON.stringify([{ id: 'x', kind: 'place', input: 1, at: old }])]) {
     const bench = createBench({ storage: memoryStorage(new Map([['bff:pending:ada', text]])) });
     bench.client.define('place', { request: () => ({ url: '/' }), apply: () => {} });
-    assert.deepEqual(bench.client.start({ owner: 'ada' }), []);
+    assert.deepEqual(bench.client.start({ userId: 'ada' }), []);
   }
 });
 
@@ -628,7 +628,7 @@ test('a stream that waits for its snapshot is not live', () => {
   const bench = createBench();
   bench.state.set('connecting');
   const seen = record(bench.client.connection);
-  bench.client.start({ owner: 'ada' });
+  bench.client.start({ userId: 'ada' });
   bench.state.set('live');
   assert.deepEqual(seen, ['connecting']);
   bench.snapshot('e-1');
@@ -667,7 +667,7 @@ test('a stored mutation that cannot be resumed does not stop the client', () => 
   const bench = createBench({ storage: memoryStorage() });
   const kind = { request: () => ({ url: '/' }), apply: (draft) => draft.saga({ type: 'order' }) };
   const [bad, good] = ['bad', 'good'].map((name) => bench.client.define(name, kind));
-  bench.client.start({ owner: 'ada' });
+  bench.client.start({ userId: 'ada' });
   bad({});
   const { id } = good({});
   bench.client.stop();
@@ -676,7 +676,7 @@ test('a stored mutation that cannot be resumed does not stop the client', () => 
   const said = [];
   globalThis.queueMicrotask = (report) => said.push(report);
   try {
-    const restored = bench.client.start({ owner: 'ada' });
+    const restored = bench.client.start({ userId: 'ada' });
     assert.deepEqual(
       restored.map((operation) => operation.id),
       [id],
@@ -691,7 +691,7 @@ test('a stored mutation that cannot be resumed does not stop the client', () => 
 test('nothing is sent for a person whose session has ended: the next session may be another person’s', async () => {
   const bench = ready({ random: () => 1, base: 0.02 });
   const operation = place(bench);
-  bench.client.start({ owner: 'ada' });
+  bench.client.start({ userId: 'ada' });
   (await bench.request()).reject(new TypeError('network'));
   bench.state.set('stopped');
   assert.equal((await operation.outcome).kind, 'unknown');

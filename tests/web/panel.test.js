@@ -4,11 +4,11 @@ import { test } from 'node:test';
 import { note, readShares, timings } from '../../web/shop/page/timings.js';
 import { createBench } from './bench.js';
 
-test('the pulse shows the position and the time of the last event, heartbeats included', () => {
+test('the status tells the position followed and when the stream last spoke, a beat included', () => {
   const bench = createBench();
-  assert.deepEqual(bench.client.pulse(), { position: null, heardAt: null });
+  assert.deepEqual(bench.client.status(), { position: null, heardAt: null });
   bench.snapshot('e-4', [], []);
-  const { position, heardAt } = bench.client.pulse();
+  const { position, heardAt } = bench.client.status();
   assert.equal(position, 'e-4');
   assert.ok(heardAt !== null && Math.abs(Date.now() - heardAt) < 60_000);
 });

@@ -24,7 +24,7 @@ function clientOf(prefix, storage) {
     source: (options) => {
       urls.push(options.url);
       const state = { get: () => 'live', subscribe: () => () => {} };
-      return { state, start() {}, stop() {}, watch() {}, reconnect() {} };
+      return { state, start() {}, stop() {}, follow() {}, reconnect() {} };
     },
   });
   const place = client.define('place', { request: () => ({ url: `${prefix}/api/orders` }), apply() {} });
@@ -44,11 +44,11 @@ const clientSource = () => ({ state: { get: () => 'stopped', subscribe: () => ()
 test('what one gateway stores for a reload is not used by another on the same host', () => {
   const storage = createStorage();
   const desk = clientOf('/desk', storage);
-  desk.client.start({ owner: 'ada' });
+  desk.client.start({ userId: 'ada' });
   desk.place({ lines: [] });
   assert.equal(storage.kept.size, 1);
-  assert.equal(clientOf('/shop', storage).client.start({ owner: 'ada' }).length, 0);
-  assert.equal(clientOf('', storage).client.start({ owner: 'ada' }).length, 0);
-  assert.equal(clientOf('/desk', storage).client.start({ owner: 'grace' }).length, 0);
-  assert.equal(clientOf('/desk', storage).client.start({ owner: 'ada' }).length, 1);
+  assert.equal(clientOf('/shop', storage).client.start({ userId: 'ada' }).length, 0);
+  assert.equal(clientOf('', storage).client.start({ userId: 'ada' }).length, 0);
+  assert.equal(clientOf('/desk', storage).client.start({ userId: 'grace' }).length, 0);
+  assert.equal(clientOf('/desk', storage).client.start({ userId: 'ada' }).length, 1);
 });

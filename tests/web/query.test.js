@@ -17,7 +17,7 @@ test('a value of the stream is in the cache at once, and an optimistic change of
   const queries = new QueryClient();
   const leave = connectQueries(bench.client, queries, { values: { 'stock/mug': ['stock', 'mug'] } });
   await turn();
-  assert.deepEqual(bench.calls, [['watch', 'stock/mug']]);
+  assert.deepEqual(bench.calls, [['follow', 'stock/mug']]);
   bench.snapshot('e-0', [], [stock(5, 10)]);
   assert.deepEqual(queries.getQueryData(['stock', 'mug']), { left: 10 });
   const operation = bench.client.mutate({
@@ -31,7 +31,7 @@ test('a value of the stream is in the cache at once, and an optimistic change of
   bench.value('stock/mug', 6, { left: 3 });
   assert.deepEqual(queries.getQueryData(['stock', 'mug']), { left: 10 });
   await turn();
-  assert.deepEqual(bench.calls.at(-1), ['watch']);
+  assert.deepEqual(bench.calls.at(-1), ['follow']);
 });
 
 test('each new version of a saga fetches the invalidated queries again, once, and nothing else', async () => {

@@ -99,9 +99,9 @@ test('values are requested by name; one more name joins again while the state st
   const { requests, url } = await serve(open(snapshot('e-1')));
   const { stream, states, events } = join(url);
   await until(() => events.length === 1, 'a snapshot');
-  stream.watch(['stock/b', 'stock/a']);
+  stream.follow(['stock/b', 'stock/a']);
   await until(() => requests.length === 2, 'a join with values');
-  stream.watch(['stock/a']); // fewer names cause no new join
+  stream.follow(['stock/a']); // fewer are not worth joining again for
   await new Promise((resolve) => setTimeout(resolve, 30));
   assert.equal(requests.length, 2);
   assert.equal(requests[1].url, '/bff/live?value=stock%2Fa&value=stock%2Fb');
@@ -195,15 +195,15 @@ test('the page gets the end of the session, and then the new sign-in, without a 
   OPEN.push(() => client.stop());
   const ends = [];
   const states = [];
-  client.expiring.subscribe((moment) => ends.push(moment));
+  client.sessionExpiresAt.subscribe((moment) => ends.push(moment));
   client.connection.subscribe((state) => states.push(state));
-  assert.equal(client.expiring.get(), null);
-  client.start({ owner: 'ada' });
+  assert.equal(client.sessionExpiresAt.get(), null);
+  client.start({ userId: 'ada' });
   await until(() => ends.length === 1, 'the warning');
   assert.ok(Math.abs(ends[0] - Date.now() - 20_000) < 15_000);
   renewed = true;
-  client.start({ owner: 'ada' });
-  assert.equal(client.expiring.get(), null, 'at once');
+  client.start({ userId: 'ada' });
+  assert.equal(client.sessionExpiresAt.get(), null, 'at once');
   await until(() => requests.length === 2, 'a stream of the new session');
   await new Promise((resolve) => setTimeout(resolve, 50));
   assert.deepEqual([ends.length, states], [2, ['connecting', 'live']]);
@@ -363,7 +363,7 @@ test('after a gap the client resumes from the last position it applied, and does
   );
   const client = createClient({ url, storage: null, stream: { base: 0.01 } });
   OPEN.push(() => client.stop());
-  client.start({ owner: 'ada' });
+  client.start({ userId: 'ada' });
   await until(() => client.saga('o').get()?.version === 4, 'the newest version');
   assert.deepEqual(
     requests.map((request) => request.headers['last-event-id']),
@@ -379,7 +379,7 @@ test('a journal whose gap is never closed is read again from a snapshot', async 
   );
   const client = createClient({ url, storage: null, stream: { base: 0.01 } });
   OPEN.push(() => client.stop());
-  client.start({ owner: 'ada' });
+  client.start({ userId: 'ada' });
   await until(() => client.saga('o').get()?.version === 3, 'the newest version');
   assert.deepEqual(
     requests.map((request) => request.headers['last-event-id']),
@@ -455,7 +455,7 @@ test('an event larger than the contract allows stops the stream with an error in
   const { requests, url } = await serve(open(snapshot('e-1', [{ ...row(1), data: 'x'.repeat(9_000_000) }])));
   const client = createClient({ url, storage: null, stream: { base: 0.01, share: 'none' } });
   OPEN.push(() => client.stop());
-  client.start({ owner: 'ada' });
+  client.start({ userId: 'ada' });
   await until(() => client.fault.get() === 'too-large', 'the error');
   assert.equal(client.connection.get(), 'stopped');
   await new Promise((resolve) => setTimeout(resolve, 150));
@@ -470,7 +470,7 @@ test('a saga event without a position is applied by its version, moves no positi
   );
   const client = createClient({ url, storage: null, stream: { base: 0.01 } });
   OPEN.push(() => client.stop());
-  client.start({ owner: 'ada' });
+  client.start({ userId: 'ada' });
   await until(() => client.saga('o').get()?.version === 6, 'the newest version');
   assert.equal(client.saga('p').get().version, 1);
   assert.equal(client.saga('early').get(), undefined);

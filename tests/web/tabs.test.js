@@ -105,7 +105,7 @@ test('tabs share the stream of one worker; when it hangs, each continues with it
   const block = shareWorkers();
   const tabs = [tab(world.url), tab(world.url), tab(world.url)];
   for (const one of tabs) {
-    one.client.start({ owner: 'ada' });
+    one.client.start({ userId: 'ada' });
     await until(() => one.client.connection.get() === 'live' && one.version() === 1, 'live');
   }
   await until(() => world.open() === 1, 'one stream');
@@ -200,14 +200,14 @@ test('where storage is forbidden everything except persistence works', () =>
       }),
       apply: (draft) => draft.saga({ type: 'order' }),
     });
-    assert.deepEqual(client.start({ owner: 'ada' }), []);
-    const leave = client.onSignIn(() => assert.fail('no person has signed in'));
+    assert.deepEqual(client.start({ userId: 'ada' }), []);
+    const leave = client.onSessionChange(() => assert.fail('nobody has signed in'));
     const operation = place({});
     assert.equal(client.sagas().get()[0].pending, 'sending');
     assert.equal((await operation.outcome).kind, 'unknown');
     await until(() => client.saga('o').get()?.version === 1, 'the journal');
     client.stop();
-    assert.deepEqual(client.start({ owner: 'ada' }), [], 'nothing was stored');
+    assert.deepEqual(client.start({ userId: 'ada' }), [], 'nothing was kept');
     leave();
   }));
 
@@ -220,7 +220,7 @@ test('with a storage that throws when it is used everything except persistence w
     state: { get: () => 'live', subscribe: () => () => cursor },
     start() {},
     stop() {},
-    watch() {},
+    follow() {},
     reconnect() {},
   });
   const client = createClient({
@@ -232,7 +232,7 @@ test('with a storage that throws when it is used everything except persistence w
     request: () => ({ url: '/' }),
     apply: (draft) => draft.saga({ type: 'order' }),
   });
-  client.start({ owner: 'ada' });
+  client.start({ userId: 'ada' });
   place({});
   assert.equal(client.sagas().get().length, 1);
   client.stop();
@@ -242,7 +242,7 @@ test('without storage, too, a tab that comes back after another person signed in
   inPage(async (page) => {
     const world = await gateway();
     const { client, states, version } = tab(world.url, { share: 'none' });
-    client.start({ owner: 'ada' });
+    client.start({ userId: 'ada' });
     await until(() => version() === 1, 'the journal');
     page('pagehide');
     await until(() => world.open() === 0, 'no stream of a page that is away');
@@ -260,7 +260,7 @@ test('a tab that does not know the person of its journal does not resume when it
     const { client, version } = tab(world.url.replace(/:\d+/, ':1'), {
       share: 'none',
     });
-    client.start({ owner: 'ada' });
+    client.start({ userId: 'ada' });
     page('pagehide');
     page('pageshow');
     assert.equal(client.connection.get(), 'stopped');
@@ -273,7 +273,7 @@ test('pending mutations of one person are never sent for another', () => {
     state: { get: () => 'live', subscribe: () => () => {} },
     start() {},
     stop() {},
-    watch() {},
+    follow() {},
     reconnect() {},
   });
   const requests = [];
@@ -290,12 +290,12 @@ test('pending mutations of one person are never sent for another', () => {
     return { client, place };
   };
   const { client, place } = open();
-  client.start({ owner: 'ada' });
+  client.start({ userId: 'ada' });
   place({});
-  assert.deepEqual(client.start({ owner: 'bruno' }), []);
+  assert.deepEqual(client.start({ userId: 'bruno' }), []);
   assert.deepEqual(client.sagas().get(), []);
-  assert.deepEqual(open().client.start({ owner: 'bruno' }), []);
-  assert.equal(open().client.start({ owner: 'ada' }).length, 1);
+  assert.deepEqual(open().client.start({ userId: 'bruno' }), []);
+  assert.equal(open().client.start({ userId: 'ada' }).length, 1);
   assert.equal(requests.length, 2);
 });
 
@@ -316,7 +316,7 @@ test('the signed-in person is sent to the other tabs, and not stored for the nex
     state: { get: () => state, subscribe: () => () => {} },
     start() {},
     stop() {},
-    watch() {},
+    follow() {},
     reconnect() {},
   });
   Object.defineProperty(globalThis, 'localStorage', {
@@ -328,17 +328,17 @@ test('the signed-in person is sent to the other tabs, and not stored for the nex
   try {
     const [one, other] = [0, 1].map(() => createClient({ storage: null, source: source('live') }));
     let heard = 0;
-    other.start({ owner: 'ada@example.org' });
-    other.onSignIn(() => (heard += 1));
-    /** The browser's storage event in every other tab, some time after the change. */
+    other.start({ userId: 'ada@example.org' });
+    other.onSessionChange(() => (heard += 1));
+    /** What a browser does for every other tab, some time after the change. */
     const deliver = () => {
       for (const change of told.splice(0)) page.dispatchEvent(Object.assign(new Event('storage'), change));
     };
     deliver();
-    one.start({ owner: 'ada@example.org' });
+    one.start({ userId: 'ada@example.org' });
     deliver();
     assert.equal(heard, 0, 'the same person');
-    one.start({ owner: 'grace@example.org' });
+    one.start({ userId: 'grace@example.org' });
     deliver();
     assert.equal(heard, 1, 'another person, once');
     assert.deepEqual([...kept], [], 'no trace of the person is left');

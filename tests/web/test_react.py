@@ -73,5 +73,5 @@ async def test_a_screen_in_react_shows_the_order_at_once_and_then_its_real_state
     await expect(page.locator("li[data-leaving]")).to_have_count(0)
 
     renders = await page.evaluate("window.renders")
-    await page.evaluate("client.observe([])")
-    assert await page.evaluate("window.renders") == renders, "no change, no rendering"
+    await page.evaluate("client.setValues([])")
+    assert await page.evaluate("window.renders") == renders, "no news, no rendering"

@@ -43,15 +43,15 @@ export function createClient(options = {}) {
   const store = createStore({ isFollowed: (name) => asked().has(name) });
   /** @type {Set<() => void>} */
   const listeners = new Set();
-  /** @type {Set<string[]>} the requested values, by subscriber */
-  const watched = new Set();
+  /** @type {Set<string[]>} the values asked for, by who asks */
+  const subscribed = new Set();
   let asking = false;
   let gaps = 0; // in a row
-  const expiring = createCell(/** @type {number | null} */ (null));
+  const sessionExpiresAt = createCell(/** @type {number | null} */ (null));
   /** @type {number | null} */
   let heardAt = null;
   /** @type {string | null} */
-  let owner = null;
+  let userId = null;
   /** What is to be undone when the client is disposed of. @type {Set<() => void>} */
   const leaves = new Set();
   let disposed = false;
@@ -67,7 +67,7 @@ export function createClient(options = {}) {
   const mutations = createMutations({
     // A session that ended here may be another person's by now, and then so would be the repeated requests.
     fetch: (...request) =>
-      owner !== null && source.state.get() === 'stopped'
+      userId !== null && source.state.get() === 'stopped'
         ? new Response(null, { status: 401 })
         : (options.fetch ?? fetch)(...request),
     storage: options.storage === undefined ? orNull(() => sessionStorage) : options.storage,
@@ -90,7 +90,7 @@ export function createClient(options = {}) {
   /** @param {import('./connection.js').LiveEvent} event */
   function onEvent(event) {
     heardAt = Date.now();
-    if (event.type === 'beat') expiring.set(event.data.ends);
+    if (event.type === 'beat') sessionExpiresAt.set(event.data.ends);
     const verdict = store.apply(event);
     if (verdict === 'gap') {
       const backoff = (gaps += 1) > 1;
@@ -110,20 +110,20 @@ export function createClient(options = {}) {
     asking = true;
     queueMicrotask(() => {
       asking = false;
-      source.watch(wanted());
+      source.follow(wanted());
     });
   }
 
   /** Everything that is asked for, whoever asked first before the others. */
-  const asked = () => new Set([...watched].flat());
+  const asked = () => new Set([...subscribed].flat());
 
   /** What one stream can carry of it; the others wait until somebody leaves. */
   const wanted = () => new Set([...asked()].slice(0, MOST_VALUES));
 
   function stop() {
     source.stop();
-    owner = null;
-    expiring.set(null);
+    userId = null;
+    sessionExpiresAt.set(null);
     store.clear();
     mutations.clear();
   }
@@ -144,32 +144,32 @@ export function createClient(options = {}) {
      * Call `start` again once the person has signed in again.
      * @type {Readable<number | null>}
      */
-    expiring,
+    sessionExpiresAt,
 
     /**
      * The current position in the journal, and when the stream last received anything, heartbeats included
      * (milliseconds since 1970; null before the first byte). It is read, and has no subscription: it changes without
      * a change of anything else.
      */
-    pulse: () => ({ position: store.cursor(), heardAt }),
+    status: () => ({ position: store.cursor(), heardAt }),
 
     /**
-     * Follow this person's journal, and resume mutations that a reload interrupted. Where it is followed already the
-     * stream is joined again without a change of state, because the session may be another one.
-     * @param {{owner: string}} who  Anything that identifies the person, for example the token's `sub`.
-     * @returns {import('./operation.js').Operation[]} The resumed mutations.
+     * Follow this person's journal, and take up what a reload interrupted. Where it is followed already the stream is
+     * joined anew, without a word of it: the session may be another.
+     * @param {{userId: string}} who  Anything that names the person, the token's `sub` for one.
+     * @returns {import('./operation.js').Operation[]} What was taken up.
      */
     start(who) {
       if (disposed) throw new Error('this client was disposed of');
-      if (owner !== null && owner !== who.owner) stop();
-      owner = who.owner;
-      expiring.set(null);
-      const restored = mutations.restore(prefix + owner);
-      // Every start writes another text, so that the other tabs get an event. They get it although the text is
-      // deleted at once: the next person at this browser must not find who was signed in.
-      orNull(() => localStorage.setItem(here, `${Date.now()} ${owner}`));
+      if (userId !== null && userId !== who.userId) stop();
+      userId = who.userId;
+      sessionExpiresAt.set(null);
+      const restored = mutations.restore(prefix + userId);
+      // Every beginning is another text, so that the other tabs hear of it. They hear it though it is gone at once: who
+      // was here is not for the next person at this browser.
+      orNull(() => localStorage.setItem(here, `${Date.now()} ${userId}`));
       orNull(() => localStorage.removeItem(here));
-      source.start(owner);
+      source.start(userId);
       return restored;
     },
 
@@ -190,10 +190,10 @@ export function createClient(options = {}) {
      * @param {() => void} listener
      * @returns {() => void} Ends the subscription.
      */
-    onSignIn(listener) {
+    onSessionChange(listener) {
       const hear = (/** @type {any} a StorageEvent */ { key, newValue }) => {
         if (key !== here || newValue === null) return;
-        if (source.state.get() === 'stopped' || newValue.replace(/.*? /, '') !== owner) listener();
+        if (source.state.get() === 'stopped' || newValue.replace(/.*? /, '') !== userId) listener();
       };
       const leave = () => {
         leaves.delete(leave);
@@ -210,15 +210,15 @@ export function createClient(options = {}) {
      * @param {Iterable<string>} names
      * @returns {() => void} Ends the request. A value stays while another part of the page requests it.
      */
-    watch(names) {
+    subscribe(names) {
       const mine = [...names];
-      watched.add(mine);
+      subscribed.add(mine);
       sheltered(() => {
         if (asked().size > MOST_VALUES) throw new RangeError(`more than ${MOST_VALUES} values are asked for`);
       });
       ask();
       return () => {
-        watched.delete(mine);
+        subscribed.delete(mine);
         ask();
       };
     },
@@ -227,7 +227,7 @@ export function createClient(options = {}) {
      * A value learned elsewhere, for example from a screen; it counts only if its version is newer.
      * @param {Iterable<{name: string, version: number, data: any, at?: string}>} values
      */
-    observe(values) {
+    setValues(values) {
       for (const value of values) store.learn(value);
       mutations.advanced();
     },

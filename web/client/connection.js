@@ -35,10 +35,10 @@ import { createParser, EventTooLarge } from './sse.js';
  * @typedef {object} Source
  * @property {import('./observable.js').Readable<StreamState>} state
  * @property {import('./observable.js').Readable<Fault | null>} [fault]  null while nothing but the network is in the way.
- * @property {(owner?: string) => void} start  Join as this person; where that was done, join anew without a word of it.
+ * @property {(userId?: string) => void} start  Join as this person; where that was done, join anew without a word of it.
  * @property {() => void} stop   Leave, for good until `start()`.
  * @property {() => void} [dispose]  Leave for good: no listener stays.
- * @property {(names: Iterable<string>) => void} watch  From now on these values are asked for (at most 50).
+ * @property {(names: Iterable<string>) => void} follow  From now on these values are asked for (at most 50).
  * @property {(options?: {backoff?: boolean}) => void} reconnect  Join again after the cursor; now, or counted as a failure.
  */
 
@@ -147,9 +147,9 @@ export function createConnection(options) {
         }
         return;
       }
-      // Another person has signed in meanwhile: their data must not be mixed with the existing state.
-      const owner = headers.get('bff-user') ?? '';
-      if (owner !== (user ??= owner)) return stop();
+      // Somebody else has signed in meanwhile: theirs is not to be mixed with what is here.
+      const whose = headers.get('bff-user') ?? '';
+      if (whose !== (user ??= whose)) return stop();
       state.set('live');
       fault.set(null);
       const parser = createParser({
@@ -250,7 +250,7 @@ export function createConnection(options) {
     pause,
     reconnect,
     user: () => user,
-    watch(wanted) {
+    follow(wanted) {
       names = new Set(wanted);
       if ([...names].some((name) => !asked.has(name))) reconnect();
     },

@@ -40,7 +40,7 @@ export function createHub({ post, source = createConnection, watch = () => {}, f
         return last?.stop();
       }
       case 'follow':
-        return stream?.watch(effect.names);
+        return stream?.follow(effect.names);
       case 'start':
         return stream?.start({ backoff: effect.backoff });
       case 'reconnect':

@@ -24,7 +24,7 @@ import { fold } from './view.js';
  * @typedef {object} Kind
  * @property {(input: I) => import('./send.js').RequestData} request
  * @property {(draft: import('./view.js').Draft, input: I) => void} apply
- * @property {(state: import('./store.js').State, input: I) => boolean} [until]  See `Definition.until`.
+ * @property {(state: import('./store.js').State, input: I) => boolean} [settledWhen]  See `Definition.settledWhen`.
  */
 
 /**
@@ -238,9 +238,9 @@ export function createMutations(host) {
         return operation;
       };
     },
-    /** A person is signed in: resume their mutations from before a reload. @param {string} owner @returns {Operation[]} */
-    restore(owner) {
-      memory = createMemory(host.storage, owner);
+    /** Somebody is here: take up what they had under way before a reload. @param {string} userId @returns {Operation[]} */
+    restore(userId) {
+      memory = createMemory(host.storage, userId);
       return restore();
     },
     /** No person is signed in any more. What is stored for a reload stays for the same person. */

@@ -45,8 +45,8 @@ import { contains, ended, findContaining, OUTCOMES } from './store.js';
  * @typedef {object} Definition
  * @property {(draft: import('./view.js').Draft, input: any) => void} apply
  * @property {import('./send.js').RequestData} request
- * @property {any} [input]  Handed to `apply` and `until`.
- * @property {((state: State, input: any) => boolean) | undefined} [until]  Keep the row until this holds of the server's state, for a mutation whose
+ * @property {any} [input]  Handed to `apply` and `settledWhen`.
+ * @property {((state: State, input: any) => boolean) | undefined} [settledWhen]  Keep the row until this holds of the server's state, for a mutation whose
  *   effect shows only in a later event than the one its answer names. An event that names the mutation ends it, too.
  */
 
@@ -294,8 +294,9 @@ function onBase(operation, base, position, replaced) {
   // After a reset in another epoch the answer's position means nothing; the new state is the newer word.
   const superseded = replaced && cursor && cursor.epoch !== position?.epoch;
   const current = told || superseded || reached(position, cursor);
-  const { until, input } = definition;
-  const shown = !until || !saga || ended(saga) || saga.mutations?.includes(id) || until(base, input) || false;
+  const { settledWhen, input } = definition;
+  const shown =
+    !settledWhen || !saga || ended(saga) || saga.mutations?.includes(id) || settledWhen(base, input) || false;
   const rowSettled = operation.rowSettled || (Boolean(current) && shown);
   return then(before, (one) => {
     const next = one.rowSettled === rowSettled ? one : { ...one, rowSettled };

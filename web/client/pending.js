@@ -14,10 +14,10 @@ export const LONGEST_MEMORY = 15 * 60; // seconds
 
 /**
  * @param {KeyValue | null} storage
- * @param {string} owner
+ * @param {string} userId
  */
-export function createMemory(storage, owner) {
-  const name = `bff:pending:${owner}`;
+export function createMemory(storage, userId) {
+  const name = `bff:pending:${userId}`;
   /** @type {Map<string, Entry>} */
   const entries = new Map();
   /** @type {any} where there is none, using it fails as with a forbidden one */

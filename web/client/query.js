@@ -20,7 +20,7 @@
  * @returns {() => void} Ends the connection.
  */
 export function connectQueries(client, queries, { values = {}, invalidates = () => [] }) {
-  const leaves = [client.watch(Object.keys(values))];
+  const leaves = [client.subscribe(Object.keys(values))];
   for (const [name, key] of Object.entries(values)) {
     const value = client.value(name);
     const write = () => {

@@ -27,6 +27,6 @@ export const useSaga = (client, id) => useReadable(useMemo(() => client.saga(id)
 
 /** A value, followed for as long as a component shows it. @param {Client} client @param {string} name */
 export function useValue(client, name) {
-  useEffect(() => client.watch([name]), [client, name]);
+  useEffect(() => client.subscribe([name]), [client, name]);
   return useReadable(useMemo(() => client.value(name), [client, name]));
 }

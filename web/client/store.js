@@ -47,7 +47,7 @@ const MOST_SAGAS = 1000;
 /** More are never kept: of those that nobody follows the one that was told longest ago gives way. */
 const MOST_KEPT_VALUES = 500;
 
-/** Most values that are watched at a time. */
+/** Most values that are subscribed to at a time. */
 export const MOST_VALUES = 50;
 
 /** The outcome of an ended saga for the person who started it. */

@@ -149,7 +149,7 @@ export function createSharedStream(options) {
       dispatch({ type: 'stop' });
     },
     reconnect: (how) => dispatch({ type: 'reconnect', backoff: how?.backoff }),
-    watch(wanted) {
+    follow(wanted) {
       names = [...wanted];
       dispatch({ type: 'names' });
     },

@@ -40,12 +40,12 @@ export async function tell(): Promise<string> {
 const saga: Saga | undefined = client.saga(operation.id).get();
 const over: boolean | undefined = saga && ended(saga);
 const leave: () => void = client.sagas().subscribe((sagas: readonly Saga[]) => void sagas.length);
-const unwatch: () => void = client.watch(['stock/mug']);
+const unsubscribe: () => void = client.subscribe(['stock/mug']);
 const stock: Value | undefined = useValue(client, 'stock/mug');
 const shown: Saga | undefined = useSaga(client, operation.id);
 const unplug: () => void = connectQueries(own, {} as Parameters<typeof connectQueries>[1], {
   values: { 'stock/mug': ['stock', 'mug'] },
   invalidates: ({ type, id }) => [[type, id]],
 });
-const ends: number | null = client.expiring.get();
-export { ends, leave, over, shown, stock, unplug, unwatch };
+const ends: number | null = client.sessionExpiresAt.get();
+export { ends, leave, over, shown, stock, unplug, unsubscribe };

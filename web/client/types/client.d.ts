@@ -36,24 +36,24 @@ export function createClient(options?: ClientOptions): {
      * Call `start` again once the person has signed in again.
      * @type {Readable<number | null>}
      */
-    expiring: Readable<number | null>;
+    sessionExpiresAt: Readable<number | null>;
     /**
      * The current position in the journal, and when the stream last received anything, heartbeats included
      * (milliseconds since 1970; null before the first byte). It is read, and has no subscription: it changes without
      * a change of anything else.
      */
-    pulse: () => {
+    status: () => {
         position: string | null;
         heardAt: number | null;
     };
     /**
-     * Follow this person's journal, and resume mutations that a reload interrupted. Where it is followed already the
-     * stream is joined again without a change of state, because the session may be another one.
-     * @param {{owner: string}} who  Anything that identifies the person, for example the token's `sub`.
-     * @returns {import('./operation.js').Operation[]} The resumed mutations.
+     * Follow this person's journal, and take up what a reload interrupted. Where it is followed already the stream is
+     * joined anew, without a word of it: the session may be another.
+     * @param {{userId: string}} who  Anything that names the person, the token's `sub` for one.
+     * @returns {import('./operation.js').Operation[]} What was taken up.
      */
     start(who: {
-        owner: string;
+        userId: string;
     }): import("./operation.js").Operation[];
     /** Leave, and delete everything that belongs to the person. */
     stop: () => void;
@@ -64,19 +64,19 @@ export function createClient(options?: ClientOptions): {
      * @param {() => void} listener
      * @returns {() => void} Ends the subscription.
      */
-    onSignIn(listener: () => void): () => void;
+    onSessionChange(listener: () => void): () => void;
     /**
      * Ask for values, `stock/mug-01` for one; they come at once and whenever they change. A stream carries 50: of more that
      * are asked for on this page those that were asked for last wait until others are no longer, and it is reported.
      * @param {Iterable<string>} names
      * @returns {() => void} Ends the request. A value stays while another part of the page requests it.
      */
-    watch(names: Iterable<string>): () => void;
+    subscribe(names: Iterable<string>): () => void;
     /**
      * A value learned elsewhere, for example from a screen; it counts only if its version is newer.
      * @param {Iterable<{name: string, version: number, data: any, at?: string}>} values
      */
-    observe(values: Iterable<{
+    setValues(values: Iterable<{
         name: string;
         version: number;
         data: any;

@@ -20,10 +20,10 @@
  * @typedef {object} Source
  * @property {import('./observable.js').Readable<StreamState>} state
  * @property {import('./observable.js').Readable<Fault | null>} [fault]  null while nothing but the network is in the way.
- * @property {(owner?: string) => void} start  Join as this person; where that was done, join anew without a word of it.
+ * @property {(userId?: string) => void} start  Join as this person; where that was done, join anew without a word of it.
  * @property {() => void} stop   Leave, for good until `start()`.
  * @property {() => void} [dispose]  Leave for good: no listener stays.
- * @property {(names: Iterable<string>) => void} watch  From now on these values are asked for (at most 50).
+ * @property {(names: Iterable<string>) => void} follow  From now on these values are asked for (at most 50).
  * @property {(options?: {backoff?: boolean}) => void} reconnect  Join again after the cursor; now, or counted as a failure.
  */
 /** @typedef {{type: string, onLine: boolean}} Wake  What happened to a page, by the event's type, and whether there is a network. */
@@ -87,7 +87,7 @@ export type Source = {
     /**
      * Join as this person; where that was done, join anew without a word of it.
      */
-    start: (owner?: string) => void;
+    start: (userId?: string) => void;
     /**
      * Leave, for good until `start()`.
      */
@@ -99,7 +99,7 @@ export type Source = {
     /**
      * From now on these values are asked for (at most 50).
      */
-    watch: (names: Iterable<string>) => void;
+    follow: (names: Iterable<string>) => void;
     /**
      * Join again after the cursor; now, or counted as a failure.
      */

@@ -32,8 +32,8 @@ export function createMutations(host: Host): {
      * @returns {(input: I) => Operation}
      */
     define<I>(name: string, kind: Kind<I>): (input: I) => Operation;
-    /** A person is signed in: resume their mutations from before a reload. @param {string} owner @returns {Operation[]} */
-    restore(owner: string): Operation[];
+    /** Somebody is here: take up what they had under way before a reload. @param {string} userId @returns {Operation[]} */
+    restore(userId: string): Operation[];
     /** No person is signed in any more. What is stored for a reload stays for the same person. */
     clear(): void;
 };
@@ -46,7 +46,7 @@ export function createMutations(host: Host): {
  * @typedef {object} Kind
  * @property {(input: I) => import('./send.js').RequestData} request
  * @property {(draft: import('./view.js').Draft, input: I) => void} apply
- * @property {(state: import('./store.js').State, input: I) => boolean} [until]  See `Definition.until`.
+ * @property {(state: import('./store.js').State, input: I) => boolean} [settledWhen]  See `Definition.settledWhen`.
  */
 /**
  * @typedef {object} Host
@@ -92,9 +92,9 @@ export type Kind<I> = {
     request: (input: I) => import("./send.js").RequestData;
     apply: (draft: import("./view.js").Draft, input: I) => void;
     /**
-     * See `Definition.until`.
+     * See `Definition.settledWhen`.
      */
-    until?: ((state: import("./store.js").State, input: I) => boolean) | undefined;
+    settledWhen?: ((state: import("./store.js").State, input: I) => boolean) | undefined;
 };
 export type Host = {
     store: import("./store.js").Store;

@@ -70,14 +70,14 @@ export type Definition = {
     apply: (draft: import("./view.js").Draft, input: any) => void;
     request: import("./send.js").RequestData;
     /**
-     * Handed to `apply` and `until`.
+     * Handed to `apply` and `settledWhen`.
      */
     input?: any;
     /**
      * Keep the row until this holds of the server's state, for a mutation whose
      * effect shows only in a later event than the one its answer names. An event that names the mutation ends it, too.
      */
-    until?: ((state: State, input: any) => boolean) | undefined;
+    settledWhen?: ((state: State, input: any) => boolean) | undefined;
 };
 /**
  * sending: the first attempt is under way. waiting: until the next attempt. asking: a further attempt is under way.

@@ -1,8 +1,8 @@
 /**
  * @param {KeyValue | null} storage
- * @param {string} owner
+ * @param {string} userId
  */
-export function createMemory(storage: KeyValue | null, owner: string): {
+export function createMemory(storage: KeyValue | null, userId: string): {
     entries: () => MapIterator<Entry>;
     /** @param {Entry} entry */
     keep(entry: Entry): void;

@@ -25,7 +25,7 @@ export function createStore({ isFollowed }?: {
     /** Drop everything: another person is signed in now. */
     clear(): void;
 };
-/** Most values that are watched at a time. */
+/** Most values that are subscribed to at a time. */
 export const MOST_VALUES: 50;
 export namespace OUTCOMES {
     let COMPLETED: "confirmed";

@@ -152,7 +152,7 @@ export function startBell() {
     topic = mine;
     const bell = client.value(mine);
     leave();
-    const unwatch = client.watch([mine]);
+    const unsubscribeValue = client.subscribe([mine]);
     const unsubscribe = bell.subscribe((value) => {
       if (value && value.version > heard) {
         heard = value.version;
@@ -163,7 +163,7 @@ export function startBell() {
     });
     // The bell of another person must not be requested.
     leave = () => {
-      unwatch();
+      unsubscribeValue();
       unsubscribe();
     };
     heard = bell.get()?.version ?? -1;

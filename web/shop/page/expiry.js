@@ -16,8 +16,8 @@ export function startExpiry() {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
 
-  /** The time from the gateway's answer, or a later one from the stream. */
-  const ends = () => Math.min(signInEnds(), client.expiring.get() ?? Infinity);
+  /** What the gateway told when it was asked, or what the stream has told since. */
+  const ends = () => Math.min(signInEnds(), client.sessionExpiresAt.get() ?? Infinity);
 
   function draw() {
     clearTimeout(timer);
@@ -61,8 +61,8 @@ export function startExpiry() {
     if (!banner.hidden) ask();
     draw();
   });
-  // The warning is withdrawn: the stream continues with a newer sign-in.
-  client.expiring.subscribe((at) => (at === null && !banner.hidden ? ask() : draw()));
+  // A warning that is taken back: the stream goes on with a newer sign-in.
+  client.sessionExpiresAt.subscribe((at) => (at === null && !banner.hidden ? ask() : draw()));
   onPerson(draw);
   draw();
 }

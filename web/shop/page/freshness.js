@@ -20,7 +20,7 @@ export function startFreshness() {
     if (away === banner.hidden) banner.hidden = !away;
     if (!away) return;
     banner.setAttribute('data-state', state);
-    const { heardAt } = client.pulse();
+    const { heardAt } = client.status();
     const since =
       heardAt === null ? '' : ` What you see is from ${seconds(new Date(heardAt).toISOString())}.`;
     const waiting = rows.get().filter((row) => row.pending && row.version < 0).length;

@@ -38,7 +38,7 @@ export const cancelOrder = client.define('cancel-order', {
     const order = draft.sagas.get(id);
     if (order && order.version <= version) draft.saga({ ...order, reason: 'cancelling' });
   },
-  until: (state, { id, version }) => (state.sagas.get(id)?.version ?? Infinity) > version,
+  settledWhen: (state, { id, version }) => (state.sagas.get(id)?.version ?? Infinity) > version,
 });
 
 /** The bell shows zero at once; the server's next event sets it again if there are more. */
@@ -51,7 +51,7 @@ export const readAll = client.define('read-notifications', {
 
 /** Stock from a screen is merged with stock from the stream: the newer version wins. @param {import('./shapes.js').Stock[]} levels */
 export function learnStock(levels) {
-  client.observe(
+  client.setValues(
     levels.map((level) => ({ name: `stock/${level.sku}`, version: level.version, data: level })),
   );
 }
@@ -65,7 +65,7 @@ export function stockWatch(onLeave) {
   onLeave(() => leave());
   return (/** @type {string[]} */ skus) => {
     const before = leave;
-    leave = client.watch(skus.slice(0, 20).map((sku) => /** @type {const} */ (`stock/${sku}`)));
+    leave = client.subscribe(skus.slice(0, 20).map((sku) => /** @type {const} */ (`stock/${sku}`)));
     before();
   };
 }

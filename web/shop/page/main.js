@@ -36,7 +36,7 @@ function recogniseAgain() {
     () => {},
   );
 }
-client.onSignIn(recogniseAgain);
+client.onSessionChange(recogniseAgain);
 addEventListener('pageshow', ({ persisted }) => persisted && recogniseAgain());
 
 const TRIES = 6;

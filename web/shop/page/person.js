@@ -38,7 +38,7 @@ export async function recognise() {
   }
   ends = Date.now() + user.expires_in * 1000;
   if (user.sub !== person?.sub) person = null;
-  const restored = client.start({ owner: user.sub });
+  const restored = client.start({ userId: user.sub });
   become(user);
   return restored;
 }

@@ -79,17 +79,17 @@ export interface LiveDraft extends Pick<Draft, 'id'> {
 export interface LiveKind<I> {
   request(input: I): Asked;
   apply(draft: LiveDraft, input: I): void;
-  until?(state: { sagas: ReadonlyMap<string, LiveOrder> }, input: I): boolean;
+  settledWhen?(state: { sagas: ReadonlyMap<string, LiveOrder> }, input: I): boolean;
 }
 
 export interface LiveClient extends Omit<
   Client,
-  'saga' | 'sagas' | 'value' | 'observe' | 'watch' | 'define' | 'mutate'
+  'saga' | 'sagas' | 'value' | 'setValues' | 'subscribe' | 'define' | 'mutate'
 > {
   saga(id: string): Readable<LiveOrder | undefined>;
   sagas(): Readable<readonly LiveOrder[]>;
   value<N extends ValueName>(name: N): Readable<ValueOf<N> | undefined>;
-  observe(values: Iterable<Values[keyof Values]>): void;
-  watch(names: Iterable<ValueName>): () => void;
+  setValues(values: Iterable<Values[keyof Values]>): void;
+  subscribe(names: Iterable<ValueName>): () => void;
   define<I>(name: string, kind: LiveKind<I>): (input: I) => Operation;
 }

@@ -58,7 +58,7 @@ export function createStreamGauge() {
     element,
     /** @param {number} streams */
     update(streams) {
-      const { position, heardAt } = client.pulse();
+      const { position, heardAt } = client.status();
       const state = client.connection.get();
       element.setAttribute('data-state', state);
       say(rows.state, STREAM[state] ?? state);
