@@ -43,6 +43,7 @@ export function createBench({ storage = null, ...mutations } = {}) {
     calls,
     state,
     requests,
+    push: (event) => push(event),
     snapshot: (cursor, sagas = [], values = [], type = 'snapshot') =>
       push({ type, id: cursor, data: { cursor, sagas, values } }),
     saga: (id, data) => push({ type: 'saga', id, data }),

@@ -709,3 +709,32 @@ test('a key that the server has for another request, after a new version of the 
   assert.equal((await operation.outcome).kind, 'unknown');
   assert.equal(bench.client.sagas().get().length, 1);
 });
+
+test('what is under way is known by its id, and every end is told, also of what was taken up after a reload', async () => {
+  const storage = memoryStorage();
+  const kind = {
+    request: (input) => ({ url: '/', body: input }),
+    apply: (draft) => draft.saga({ type: 'order' }),
+  };
+  const before = createBench({ storage });
+  before.client.start({ userId: 'ada' });
+  const { id } = before.client.define('place', kind)({ quantity: 3 });
+
+  const bench = createBench({ storage });
+  const told = [];
+  const leave = bench.client.onSettled(({ operation, outcome }) =>
+    told.push([operation.name, operation.input, outcome.kind]),
+  );
+  bench.client.define('place', kind);
+  bench.client.start({ userId: 'ada' });
+  bench.snapshot('e-0');
+  assert.equal(bench.client.operation(id).id, id);
+  (await bench.request(0)).resolve(problem(409, 'sold-out'));
+  await turn();
+  await turn();
+  assert.deepEqual(told, [['place', { quantity: 3 }, 'rejected']]);
+  assert.equal(bench.client.operation(id), undefined);
+  leave();
+  place(bench).dismiss();
+  assert.equal(told.length, 1);
+});

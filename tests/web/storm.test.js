@@ -222,6 +222,7 @@ test('the package exports exactly these names', () => {
     'ProblemError',
     'TooManyPending',
     'createClient',
+    'createSession',
     'createSharedStream',
     'ended',
     'fetchUser',

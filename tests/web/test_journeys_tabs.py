@@ -82,7 +82,23 @@ async def test_without_a_shared_worker_another_tab_takes_over_the_stream_within_
     assert took <= 1.0 or not timed
 
 
-async def test_the_stream_resumes_after_the_network_was_cut(lab: Lab, browser: Browser) -> None:
+@pytest.mark.slow
+async def test_what_a_crashed_tab_asked_for_is_asked_for_no_longer(lab: Lab, browser: Browser) -> None:
+    async with lab.visit(browser) as context:
+        crashed, living = [await lab.tab(context) for _ in range(2)]
+        for tab in (crashed, living):
+            await live(tab)
+        # As many as one stream carries: with those of another tab they would be too many.
+        await crashed.evaluate("client.subscribe(Array.from({ length: 50 }, (_, at) => `stock/none-${at}`))")
+        await lab.one_stream()
+        session = await context.new_cdp_session(crashed)
+        await asyncio.wait([asyncio.ensure_future(session.send("Page.crash"))], timeout=0.2)
+        await living.evaluate("client.subscribe(['stock/mug-01'])")
+        await until(lambda: living.evaluate("client.value('stock/mug-01').get()?.name"), "stock/mug-01")
+        await lab.one_stream()
+
+
+async def test_the_network_is_cut_and_comes_back(lab: Lab, browser: Browser) -> None:
     async with lab.visit(browser) as context:
         tabs = [await lab.tab(context) for _ in range(2)]
         for tab in tabs:

@@ -12,6 +12,7 @@ import { createSharedStream } from './tabs.js';
 /** @typedef {import('./store.js').Value} Value */
 /** @typedef {import('./operation.js').Definition} Definition */
 /** @typedef {import('./operation.js').Operation} Operation */
+/** @typedef {import('./mutations.js').Settlement} Settlement */
 
 /**
  * @template I
@@ -245,7 +246,9 @@ export function createClient(options = {}) {
     /** @param {string} name @returns {Readable<Value | undefined>} */
     value: (name) => derive(() => mutations.view().values.get(name), listeners),
 
+    operation: mutations.operation,
     onRestored: mutations.onRestored,
+    onSettled: mutations.onSettled,
     mutate: mutations.mutate,
     define: mutations.define,
   };

@@ -5,6 +5,7 @@
 export { createClient } from './client.js';
 export { MOST_PENDING, TooManyPending } from './mutations.js';
 export { ProblemError, networkProblem, readProblem } from './problem.js';
+export { createSession } from './session.js';
 export { ended } from './store.js';
 export { createSharedStream } from './tabs.js';
 export { fetchUser } from './user.js';
@@ -16,7 +17,10 @@ export { fetchUser } from './user.js';
 /** @typedef {import('./operation.js').Outcome} Outcome */
 /** @typedef {import('./operation.js').Acceptance} Acceptance */
 /** @typedef {import('./operation.js').Progress} Progress */
+/** @typedef {import('./mutations.js').Settlement} Settlement */
 /** @typedef {import('./problem.js').Problem} Problem */
+/** @typedef {import('./session.js').Session} Session */
+/** @typedef {import('./session.js').SessionHelper} SessionHelper */
 /** @typedef {import('./store.js').Saga} Saga */
 /** @typedef {import('./store.js').SagaStatus} SagaStatus */
 /** @typedef {import('./store.js').State} State */

@@ -72,6 +72,8 @@ const later = (seconds, then) =>
  * @property {(outcome: import('./operation.js').Outcome) => void} settle
  */
 
+/** @typedef {{operation: Operation, outcome: import('./operation.js').Outcome}} Settlement */
+
 /** @param {Host} host */
 export function createMutations(host) {
   const { store, timeout = 15, attempts = 8, base = 0.5, linger = 60, random = Math.random, fetch } = host;
@@ -84,6 +86,8 @@ export function createMutations(host) {
   const kinds = new Map();
   /** @type {Set<(operation: Operation) => void>} */
   const restorations = new Set();
+  /** @type {Set<(settlement: Settlement) => void>} */
+  const settlements = new Set();
   let memory = createMemory(null, '');
   let view = state;
 
@@ -133,7 +137,9 @@ export function createMutations(host) {
       const { outcome } = effect;
       entry.accept({ ...outcome, kind: /** @type {any} or it was accepted before */ (outcome.kind) });
       entry.conclude(outcome);
-      if (effect.final) entry.settle(outcome);
+      if (!effect.final) return;
+      entry.settle(outcome);
+      announce(settlements, { operation: entry.handle, outcome });
     }
   }
 
@@ -202,7 +208,7 @@ export function createMutations(host) {
       const kind = kinds.get(name_);
       const known = entries.some(({ operation }) => operation.id === id);
       if (kind && !known && name_ === (name ?? name_))
-        sheltered(() => restored.push(begin(bind(kind, input), id, at)));
+        sheltered(() => restored.push(begin(bind(name_, kind, input), id, at)));
     }
     for (const operation of restored) announce(restorations, operation);
     return restored;
@@ -222,7 +228,19 @@ export function createMutations(host) {
     /** @param {Definition} definition @returns {Operation} */
     mutate: (definition) => begin(definition),
     /**
-     * Name a mutation, so that one with an unknown outcome survives a reload.
+     * The operation with this id, while something of it is still to come or to be shown.
+     * @param {string} id
+     * @returns {Operation | undefined}
+     */
+    operation: (id) => entries.find((entry) => entry.operation.id === id)?.handle,
+    /**
+     * Hear of the end of each operation, whoever began it, and of those that were taken up after a reload.
+     * @param {(settlement: Settlement) => void} listener
+     * @returns {() => void} The way out.
+     */
+    onSettled: (listener) => enlist(settlements, listener),
+    /**
+     * Name a mutation, so that one whose fate is unknown survives a reload.
      * @template I
      * @param {string} name
      * @param {Kind<I>} kind
@@ -232,8 +250,8 @@ export function createMutations(host) {
       kinds.set(name, kind);
       restore(name);
       return (input) => {
-        const { keep } = memory; // of this person, even if another one is signed in when the request has started
-        const operation = begin(bind(kind, input));
+        const { keep } = memory; // this person's, whoever is here when it has begun
+        const operation = begin(bind(name, kind, input));
         keep({ id: operation.id, kind: name, input, at: new Date().toISOString() });
         return operation;
       };
@@ -279,6 +297,8 @@ function createEntry(operation, happened) {
     settle,
     handle: {
       id: operation.id,
+      name: operation.definition.name ?? null,
+      input: operation.definition.input,
       progress,
       accepted,
       outcome,
@@ -292,8 +312,9 @@ function createEntry(operation, happened) {
 
 /**
  * @template I
+ * @param {string} name
  * @param {Kind<I>} kind
  * @param {I} input
  * @returns {Definition}
  */
-const bind = (kind, input) => ({ ...kind, request: kind.request(input), input });
+const bind = (name, kind, input) => ({ ...kind, name, request: kind.request(input), input });

@@ -33,6 +33,8 @@ import { contains, ended, findContaining, OUTCOMES } from './store.js';
  * What `mutate` returns to its caller.
  * @typedef {object} Operation
  * @property {string} id  Also its Idempotency-Key and the `mutation` that events echo.
+ * @property {string | null} name  By which it was defined; null for a one-off.
+ * @property {any} input  What it was called with.
  * @property {import('./observable.js').Readable<Progress>} progress
  * @property {Promise<Acceptance>} accepted  When the server is known to have it, or to have refused it, or we gave up asking.
  * @property {Promise<Outcome>} outcome      When nothing more will happen by itself: it ended, or we gave up asking.
@@ -45,6 +47,7 @@ import { contains, ended, findContaining, OUTCOMES } from './store.js';
  * @typedef {object} Definition
  * @property {(draft: import('./view.js').Draft, input: any) => void} apply
  * @property {import('./send.js').RequestData} request
+ * @property {string} [name]  By which it was defined.
  * @property {any} [input]  Handed to `apply` and `settledWhen`.
  * @property {((state: State, input: any) => boolean) | undefined} [settledWhen]  Keep the row until this holds of the server's state, for a mutation whose
  *   effect shows only in a later event than the one its answer names. An event that names the mutation ends it, too.

@@ -9,10 +9,24 @@ import { ProblemError, readProblem } from './problem.js';
 /**
  * @param {string} [url]  The gateway's address; below a prefix for example "/desk/bff/user".
  * @param {RequestInit} [init]
- * @returns {Promise<User | null>} null: not signed in. Rejects with a ProblemError, or with the exception of fetch.
+ * @param {typeof fetch} [send]
+ * @returns {Promise<User | null>} null: nobody. Rejects with a ProblemError, or with what fetch threw.
  */
-export async function fetchUser(url = '/bff/user', init) {
-  const response = await fetch(`${url}?anonymous=1`, init);
+export async function fetchUser(url = '/bff/user', init, send = fetch) {
+  const response = await send(`${url}?anonymous=1`, init);
+  if (!response.ok) throw new ProblemError(await readProblem(response));
+  return response.json();
+}
+
+/**
+ * @param {string} url
+ * @param {RequestInit} [init]
+ * @param {typeof fetch} [send]
+ * @returns {Promise<{redirect?: string}>} Where the browser is to go, to be signed out at the provider, too. Rejects as
+ *   `fetchUser` does.
+ */
+export async function logOut(url, init, send = fetch) {
+  const response = await send(url, { ...init, method: 'POST', headers: { 'X-BFF': '1' } });
   if (!response.ok) throw new ProblemError(await readProblem(response));
   return response.json();
 }

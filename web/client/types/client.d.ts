@@ -2,6 +2,7 @@
 /** @typedef {import('./store.js').Value} Value */
 /** @typedef {import('./operation.js').Definition} Definition */
 /** @typedef {import('./operation.js').Operation} Operation */
+/** @typedef {import('./mutations.js').Settlement} Settlement */
 /**
  * @template I
  * @typedef {import('./mutations.js').Kind<I>} Kind
@@ -88,7 +89,9 @@ export function createClient(options?: ClientOptions): {
     sagas: () => Readable<readonly Saga[]>;
     /** @param {string} name @returns {Readable<Value | undefined>} */
     value: (name: string) => Readable<Value | undefined>;
+    operation: (id: string) => import("./mutations.js").Operation | undefined;
     onRestored: (listener: (operation: import("./mutations.js").Operation) => void) => () => void;
+    onSettled: (listener: (settlement: import("./mutations.js").Settlement) => void) => () => void;
     mutate: (definition: import("./mutations.js").Definition) => import("./mutations.js").Operation;
     define: <I>(name: string, kind: import("./mutations.js").Kind<I>) => (input: I) => import("./mutations.js").Operation;
 };
@@ -96,6 +99,7 @@ export type Saga = import("./store.js").Saga;
 export type Value = import("./store.js").Value;
 export type Definition = import("./operation.js").Definition;
 export type Operation = import("./operation.js").Operation;
+export type Settlement = import("./mutations.js").Settlement;
 export type Kind<I> = import("./mutations.js").Kind<I>;
 export type Readable<T> = import("./observable.js").Readable<T>;
 export type ClientOptions = {

@@ -1,4 +1,5 @@
 export { createClient } from "./client.js";
+export { createSession } from "./session.js";
 export { ended } from "./store.js";
 export { createSharedStream } from "./tabs.js";
 export { fetchUser } from "./user.js";
@@ -9,7 +10,10 @@ export type Operation = import("./operation.js").Operation;
 export type Outcome = import("./operation.js").Outcome;
 export type Acceptance = import("./operation.js").Acceptance;
 export type Progress = import("./operation.js").Progress;
+export type Settlement = import("./mutations.js").Settlement;
 export type Problem = import("./problem.js").Problem;
+export type Session = import("./session.js").Session;
+export type SessionHelper = import("./session.js").SessionHelper;
 export type Saga = import("./store.js").Saga;
 export type SagaStatus = import("./store.js").SagaStatus;
 export type State = import("./store.js").State;

@@ -10,6 +10,7 @@
  * @property {(outcome: import('./operation.js').Outcome) => void} conclude
  * @property {(outcome: import('./operation.js').Outcome) => void} settle
  */
+/** @typedef {{operation: Operation, outcome: import('./operation.js').Outcome}} Settlement */
 /** @param {Host} host */
 export function createMutations(host: Host): {
     view: () => import("./store.js").State;
@@ -25,7 +26,19 @@ export function createMutations(host: Host): {
     /** @param {Definition} definition @returns {Operation} */
     mutate: (definition: Definition) => Operation;
     /**
-     * Name a mutation, so that one with an unknown outcome survives a reload.
+     * The operation with this id, while something of it is still to come or to be shown.
+     * @param {string} id
+     * @returns {Operation | undefined}
+     */
+    operation: (id: string) => Operation | undefined;
+    /**
+     * Hear of the end of each operation, whoever began it, and of those that were taken up after a reload.
+     * @param {(settlement: Settlement) => void} listener
+     * @returns {() => void} The way out.
+     */
+    onSettled: (listener: (settlement: Settlement) => void) => () => void;
+    /**
+     * Name a mutation, so that one whose fate is unknown survives a reload.
      * @template I
      * @param {string} name
      * @param {Kind<I>} kind
@@ -81,6 +94,10 @@ export type Entry = {
     accept: (acceptance: import("./operation.js").Acceptance) => void;
     conclude: (outcome: import("./operation.js").Outcome) => void;
     settle: (outcome: import("./operation.js").Outcome) => void;
+};
+export type Settlement = {
+    operation: Operation;
+    outcome: import("./operation.js").Outcome;
 };
 export type Definition = import("./operation.js").Definition;
 export type Operation = import("./operation.js").Operation;

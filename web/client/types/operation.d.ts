@@ -44,6 +44,14 @@ export type Operation = {
      * Also its Idempotency-Key and the `mutation` that events echo.
      */
     id: string;
+    /**
+     * By which it was defined; null for a one-off.
+     */
+    name: string | null;
+    /**
+     * What it was called with.
+     */
+    input: any;
     progress: import("./observable.js").Readable<Progress>;
     /**
      * When the server is known to have it, or to have refused it, or we gave up asking.
@@ -69,6 +77,10 @@ export type Operation = {
 export type Definition = {
     apply: (draft: import("./view.js").Draft, input: any) => void;
     request: import("./send.js").RequestData;
+    /**
+     * By which it was defined.
+     */
+    name?: string | undefined;
     /**
      * Handed to `apply` and `settledWhen`.
      */

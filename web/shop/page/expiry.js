@@ -17,7 +17,7 @@ export function startExpiry() {
   let timer;
 
   /** What the gateway told when it was asked, or what the stream has told since. */
-  const ends = () => Math.min(signInEnds(), client.sessionExpiresAt.get() ?? Infinity);
+  const ends = signInEnds;
 
   function draw() {
     clearTimeout(timer);

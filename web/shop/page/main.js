@@ -3,10 +3,9 @@ import { startBell } from './bell.js';
 import { startExpiry } from './expiry.js';
 import { startFreshness } from './freshness.js';
 import { startHeader } from './header.js';
-import { client } from './live.js';
-import { follow, tellOfOrders } from './notices.js';
+import { tellOfOrders, tellOfRestored } from './notices.js';
 import { startPanel } from './panel/panel.js';
-import { recognise } from './person.js';
+import { recogniseAtLast } from './person.js';
 import { route, startRouter } from './router.js';
 import { toast } from './toast.js';
 import { basket } from './views/basket.js';
@@ -28,38 +27,12 @@ startFreshness();
 startExpiry();
 startBell();
 tellOfOrders();
-
-/** Ask again who is signed in: another tab may have changed it, or this page comes from the back-forward cache. */
-function recogniseAgain() {
-  recognise().then(
-    (restored) => restored.forEach((operation) => follow(operation)),
-    () => {},
-  );
-}
-client.onSessionChange(recogniseAgain);
-addEventListener('pageshow', ({ persisted }) => persisted && recogniseAgain());
-
-const TRIES = 6;
-const AGAIN = 2000; // milliseconds
-
-/** Ask who is signed in, again after a failure: a gateway that is full or starting refuses only for a moment. */
-async function recogniseAtLast() {
-  for (let tries = TRIES; ;) {
-    try {
-      return await recognise();
-    } catch (error) {
-      tries -= 1;
-      if (!tries) throw error;
-      await new Promise((resume) => setTimeout(resume, AGAIN));
-    }
-  }
-}
+tellOfRestored();
 
 // The person first: otherwise a private view would show the sign-in card for a moment.
 const own = /^\/(orders|basket)/.test(location.pathname);
-const recognised = recogniseAtLast().then(
-  (restored) => restored.forEach((operation) => follow(operation)),
-  () => toast('We could not find out whether you are signed in. Reload to try again.', { tone: 'bad' }),
+const recognised = recogniseAtLast().catch(() =>
+  toast('We could not find out whether you are signed in. Reload to try again.', { tone: 'bad' }),
 );
 if (own) await recognised;
 startRouter();

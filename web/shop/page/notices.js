@@ -3,7 +3,8 @@ import { ended } from '/client/index.js';
 import { problemOf, screen } from './api.js';
 import { addToBasket, reprice } from './basket.js';
 import { fill, h } from './dom.js';
-import { keyOf, liveOrders, remember } from './orders.js';
+import { client } from './live.js';
+import { keyOf, liveOrders } from './orders.js';
 import { drawProblem } from './parts.js';
 import { signInAt } from './person.js';
 import { go } from './router.js';
@@ -73,7 +74,6 @@ export function putBack(items, repriced = false) {
  * @param {import('./basket.js').Item[]} [items]  The items of the order.
  */
 export function follow(operation, items = []) {
-  remember(operation);
   // After we gave up asking, too: a retry may still be refused.
   void operation.settled.then(({ kind, problem }) => {
     if (kind !== 'rejected' || problem === null) return; // the order's own row says the rest
@@ -86,6 +86,9 @@ export function follow(operation, items = []) {
   });
   return operation;
 }
+
+/** What a reload interrupted is followed like what was just clicked. */
+export const tellOfRestored = () => client.onRestored((operation) => void follow(operation));
 
 /** Where refusals are shown. */
 export const noticeRegion = () => region;

@@ -3,8 +3,9 @@ import { drawing } from './art.js';
 import { countdown } from './countdown.js';
 import { fill, h, say } from './dom.js';
 import { money, shortId, time } from './format.js';
+import { client } from './live.js';
 import { putBack } from './notices.js';
-import { keyOf, operationOf } from './orders.js';
+import { keyOf } from './orders.js';
 import { createTrack } from './track.js';
 import { label, message, mood, trying } from './words.js';
 
@@ -27,7 +28,7 @@ export function verdict(order) {
   const said = message(order);
   const again = trying(order);
   if (!said && !again) return null;
-  const operation = operationOf(keyOf(order));
+  const operation = client.operation(keyOf(order));
   const over = order.status === 'COMPENSATED' || order.status === 'REJECTED';
   return h(
     'div',

@@ -42,19 +42,4 @@ function firstSeen(order) {
   return at;
 }
 
-/** @type {Map<string, import('/client/index.js').Operation>} the operations of this page, by id */
-const operations = new Map();
-
-/** @param {import('/client/index.js').Operation} operation */
-export function remember(operation) {
-  operations.set(operation.id, operation);
-  void operation.outcome.then(({ kind }) => {
-    if (kind !== 'unknown') operations.delete(operation.id);
-  });
-  return operation;
-}
-
-/** @param {string} id */
-export const operationOf = (id) => operations.get(id);
-
 export const liveOrders = client.sagas();

@@ -1,21 +1,28 @@
-/** The signed-in person. The live stream starts and ends with it: an anonymous visitor has none. */
-import { fetchJson } from './api.js';
+/** Who is here: the client's session helper, and what this shop says when a session has ended. */
+import { createSession } from '/client/index.js';
 import { client } from './live.js';
 import { toast } from './toast.js';
 
 /** @typedef {{sub: string, name?: string}} Person */
 
-/** @type {Person | null} */
-let person = null;
-/** Milliseconds since 1970. */
-let ends = Infinity;
-/** @type {Set<() => void>} */
-const listeners = new Set();
+const session = createSession(client);
 
-export const who = () => person;
+/** @returns {Person | null} */
+export const who = () => session.get().user;
 
 /** When this sign-in has to be renewed, in milliseconds since 1970. */
-export const signInEnds = () => ends;
+export const signInEnds = () => session.get().expiresAt ?? Infinity;
+
+/** @type {Set<() => void>} */
+const listeners = new Set();
+let before = session.get().status;
+
+session.subscribe(({ status }) => {
+  // That a visitor is nobody is no news: what they see was asked for without a person.
+  const visitor = before === 'unknown' && status === 'signed-out';
+  before = status;
+  if (!visitor) for (const listener of listeners) listener();
+});
 
 /** @param {() => void} listener */
 export function onPerson(listener) {
@@ -23,53 +30,23 @@ export function onPerson(listener) {
   return () => void listeners.delete(listener);
 }
 
-/** @param {Person | null} next */
-function become(next) {
-  person = next;
-  for (const listener of listeners) listener();
-}
+/** Ask at the start, a few times if the gateway is full or starting. */
+export const recogniseAtLast = session.start;
 
-/** Ask the gateway; the session itself never reaches the page. @returns {Promise<import('/client/index.js').Operation[]>} the resumed mutations */
-export async function recognise() {
-  const user = await fetchJson('/bff/user?anonymous=1');
-  if (user === null) {
-    lose();
-    return [];
-  }
-  ends = Date.now() + user.expires_in * 1000;
-  if (user.sub !== person?.sub) person = null;
-  const restored = client.start({ userId: user.sub });
-  become(user);
-  return restored;
-}
+/** Ask the gateway; the session itself never reaches the page. */
+export const recognise = session.refresh;
 
-/** The session has ended, for any reason. @param {{told?: boolean}} [how]  told: the person knows it already. */
-export function lose({ told = false } = {}) {
-  if (person === null) return; // the stock that an anonymous visitor sees must not be deleted
-  person = null;
-  client.stop();
-  become(null);
-  if (!told) toast('You have been signed out.', { link: { href: signInAt(), text: 'Sign in' } });
-}
+/** An answer has shown that the session is over. */
+export const lose = session.ended;
 
-/** When the end of a stream was last checked, in milliseconds since 1970. */
-let doubted = 0;
+/** Where signing in starts, and returns to. */
+export const signInAt = session.signInUrl;
 
-// The stream stops by itself when its session has ended. Another tab may have a new session meanwhile.
+export const signOut = session.signOut;
+
+session.onEnded(() => toast('You have been signed out.', { link: { href: signInAt(), text: 'Sign in' } }));
+
 client.connection.subscribe((state) => {
-  if (state !== 'stopped' || person === null) return;
-  if (client.fault.get()) return void toast('There are no live updates right now.', {});
-  const again = Date.now() - doubted < 5000;
-  doubted = Date.now();
-  if (again) lose();
-  else recognise().catch(() => lose());
+  if (state === 'stopped' && who() !== null && client.fault.get())
+    toast('There are no live updates right now.', {});
 });
-
-/** The address where a sign-in starts, with the address to return to. */
-export const signInAt = (path = location.pathname) => `/bff/login?return=${encodeURIComponent(path)}`;
-
-export async function signOut() {
-  const { redirect } = await fetchJson('/bff/logout', { method: 'POST' });
-  lose({ told: true });
-  location.assign(redirect ?? '/');
-}
