@@ -1,4 +1,4 @@
-/** One test for each fault that a page met: what it did, and what is right. */
+/** One test for each fault of the client that a page met. */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
@@ -293,7 +293,7 @@ test('values beyond the most that one stream carries wait for their turn, and no
   });
   await turn();
   assert.equal(asked().length, 50);
-  assert.deepEqual([...new Set(errors)], ['more than 50 values are asked for']);
+  assert.deepEqual([...new Set(errors)], ['more than 50 values are subscribed to']);
   leaves[0]();
   leaves[1]();
   await turn();

@@ -53,7 +53,7 @@ export function createClient(options = {}) {
   let heardAt = null;
   /** @type {string | null} */
   let userId = null;
-  /** What is to be undone when the client is disposed of. @type {Set<() => void>} */
+  /** Ends what `dispose` must end. @type {Set<() => void>} */
   const leaves = new Set();
   let disposed = false;
 
@@ -115,10 +115,10 @@ export function createClient(options = {}) {
     });
   }
 
-  /** Everything that is asked for, whoever asked first before the others. */
+  /** All values that the page subscribes to, the oldest subscription first. */
   const asked = () => new Set([...subscribed].flat());
 
-  /** What one stream can carry of it; the others wait until somebody leaves. */
+  /** Those that the stream carries; the others wait until a subscription ends. */
   const wanted = () => new Set([...asked()].slice(0, MOST_VALUES));
 
   function stop() {
@@ -155,10 +155,10 @@ export function createClient(options = {}) {
     status: () => ({ position: store.cursor(), heardAt }),
 
     /**
-     * Follow this person's journal, and take up what a reload interrupted. Where it is followed already the stream is
-     * joined anew, without a word of it: the session may be another.
-     * @param {{userId: string}} who  Anything that names the person, the token's `sub` for one.
-     * @returns {import('./operation.js').Operation[]} What was taken up.
+     * Follow this person's journal, and resume mutations that a reload interrupted. Where it is followed already the
+     * stream is joined again without a change of state, because the session may be another one.
+     * @param {{userId: string}} who  Anything that identifies the person, for example the token's `sub`.
+     * @returns {import('./operation.js').Operation[]} The resumed mutations.
      */
     start(who) {
       if (disposed) throw new Error('this client was disposed of');
@@ -166,8 +166,8 @@ export function createClient(options = {}) {
       userId = who.userId;
       sessionExpiresAt.set(null);
       const restored = mutations.restore(prefix + userId);
-      // Every beginning is another text, so that the other tabs hear of it. They hear it though it is gone at once: who
-      // was here is not for the next person at this browser.
+      // Every start writes another text, so that the other tabs get an event. They get it although the text is
+      // deleted at once: the next person at this browser must not find who was signed in.
       orNull(() => localStorage.setItem(here, `${Date.now()} ${userId}`));
       orNull(() => localStorage.removeItem(here));
       source.start(userId);
@@ -177,7 +177,7 @@ export function createClient(options = {}) {
     /** Leave, and delete everything that belongs to the person. */
     stop,
 
-    /** The end: stop, and leave no listener behind. Nothing can be started again. */
+    /** Stop for good: no listener stays, and `start` throws. */
     dispose() {
       if (disposed) return;
       disposed = true;
@@ -206,8 +206,8 @@ export function createClient(options = {}) {
     },
 
     /**
-     * Ask for values, `stock/mug-01` for one; they come at once and whenever they change. A stream carries 50: of more that
-     * are asked for on this page those that were asked for last wait until others are no longer, and it is reported.
+     * Request values, for example `stock/mug-01`; they arrive at once and whenever they change. A stream carries 50: of
+     * more, the last ones wait until other subscriptions end, and an error is reported.
      * @param {Iterable<string>} names
      * @returns {() => void} Ends the request. A value stays while another part of the page requests it.
      */
@@ -215,7 +215,8 @@ export function createClient(options = {}) {
       const mine = [...names];
       subscribed.add(mine);
       sheltered(() => {
-        if (asked().size > MOST_VALUES) throw new RangeError(`more than ${MOST_VALUES} values are asked for`);
+        if (asked().size > MOST_VALUES)
+          throw new RangeError(`more than ${MOST_VALUES} values are subscribed to`);
       });
       ask();
       return () => {

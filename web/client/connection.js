@@ -141,7 +141,7 @@ export function createConnection(options) {
         if (status === 400 || status === 403) options.onRefused?.();
         farewell = retryAfterSeconds(headers.get('retry-after'));
         if (status === 404 || status === 410) {
-          // No outage: the address is wrong, or a deployment lacks it for a while.
+          // Not an outage: the address is wrong, or a deployment does not have it for a while.
           fault.set('not-found');
           farewell = Math.max(cap, farewell ?? 0);
         }
@@ -173,12 +173,12 @@ export function createConnection(options) {
             type = 'beat';
           }
           if (type === 'beat') data = { ...data, ends };
-          // A mistake of the listener's is no outage: it is reported, and the stream goes on.
+          // An exception of the listener is not an outage: it is reported, and the stream continues.
           sheltered(() => options.onEvent({ type, id, data }));
         },
       });
       const reader = /** @type {ReadableStream<Uint8Array>} */ (body).getReader();
-      // A `fetch` of somebody's own may not end its answer with the signal.
+      // A custom `fetch` may not end its answer at the signal.
       signal.addEventListener('abort', () => void reader.cancel().catch(() => {}));
       while (!signal.aborted) {
         const { done, value } = await reader.read();

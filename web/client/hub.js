@@ -1,10 +1,9 @@
 /**
- * One stream for many tabs: it follows one person's journal and hands every event to all who joined. A tab that stands
- * elsewhere than the stream has it joined again from there, and the others know a repeat when they see one. Who asks for what
- * the server does not give, or for more than one stream may carry, is told to take its own. `step` of membership.js decides
- * all of that; here its effects are carried out.
+ * One stream for many tabs: it follows one person's journal and passes every event to all tabs that joined. For a tab at
+ * another position the stream is joined again from there, and the other tabs ignore repeats. A tab whose values the server
+ * refuses is told to use its own stream. `step` of membership.js decides all of that; this module carries out the effects.
  *
- * It runs wherever one of it can be held: in a shared worker, in the tab that leads, or in a page of its own.
+ * It runs in a shared worker, in the leading tab, or in each page.
  */
 import { createConnection } from './connection.js';
 import { EMPTY_HUB, step } from './membership.js';
@@ -13,8 +12,8 @@ import { EMPTY_HUB, step } from './membership.js';
  * @param {object} options
  * @param {(to: readonly string[], message: import('./protocol.js').HubMessage) => void} options.post  To these tabs.
  * @param {(options: import('./connection.js').ConnectionOptions) => import('./connection.js').Connection} [options.source]
- * @param {(lock: string, gone: () => void) => void} [options.watch]  Calls back when this Web Lock, which a tab holds for as
- *   long as it lives, is free; default never.
+ * @param {(lock: string, gone: () => void) => void} [options.watch]  Calls back when this Web Lock, which a tab holds until
+ *   it ends, is free; default never.
  * @param {typeof fetch | undefined} [options.fetch]
  */
 export function createHub({ post, source = createConnection, watch = () => {}, fetch }) {
@@ -36,7 +35,7 @@ export function createHub({ post, source = createConnection, watch = () => {}, f
         return void (stream = open(effect.settings));
       case 'close': {
         const last = stream;
-        stream = null; // what it says of its end is not passed on
+        stream = null; // the event of its end is not passed on
         return last?.stop();
       }
       case 'follow':

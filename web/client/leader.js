@@ -1,7 +1,7 @@
 /**
- * Where a hub is held: it speaks over a channel on which every tab hears everything, and takes what is for it. In a page it
- * is loaded only where there is no shared worker: the tab that gets the Web Lock leads and holds it for all, and when that
- * tab goes the lock goes to the next at once; or each page holds one for itself.
+ * Runs a hub on a channel on which every tab gets every message and uses those for itself. A page loads this module only
+ * where there is no shared worker: the tab that gets the Web Lock leads and runs the hub for all, and when that tab ends the
+ * next one gets the lock at once; or each page runs its own hub.
  */
 import { createHub } from './hub.js';
 import { PROTOCOL } from './protocol.js';
@@ -15,7 +15,7 @@ export function holdHub(place, fetch) {
   const channel = new BroadcastChannel(place);
   const hub = createHub({
     post: (to, message) => channel.postMessage({ to, message }),
-    // A tab that crashed says nothing; its lock is free then.
+    // A tab that crashes sends no message, but its lock becomes free.
     watch(lock, gone) {
       void globalThis.navigator?.locks?.request(lock, gone).catch(() => {});
     },
@@ -30,8 +30,8 @@ export function holdHub(place, fetch) {
 }
 
 /**
- * As a shared worker of this name does: not for tabs that speak another protocol than this file, which a cache may have kept
- * from another deployment. They hear nothing, and share in another way.
+ * Runs a hub in a shared worker of this name. It refuses tabs with another protocol: a cache may have this file from another
+ * deployment. They get no answer, and use the next mode.
  * @param {string} place
  * @returns {(() => void) | null}
  */

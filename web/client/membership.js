@@ -1,9 +1,9 @@
 /**
- * Who is served by a hub, and from where in the journal, as a value and pure steps over it: `step(hub, event)` answers the
- * hub after the event and what is to be done. Its table is in docs/reference/client-states.md.
+ * The members of a hub and its position in the journal, as a value with pure transitions: `step(hub, event)` returns the
+ * next hub and a list of effects. The table is in docs/reference/client-states.md.
  *
- * A hub serves one person at a time, the one who joined last, and tells the others' tabs that they are stopped; a tab that
- * knows itself to be another's than the journal's is stopped, too. It keeps nothing of what it carries but the position.
+ * A hub serves one person at a time, the one who joined last, and stops the tabs of the others; a tab that belongs to
+ * another person than the journal is stopped, too. Of the events it stores only the position.
  */
 
 /** @typedef {import('./protocol.js').HubMessage} HubMessage */
@@ -11,24 +11,24 @@
 /** @typedef {import('./connection.js').StreamState} StreamState */
 /** @typedef {import('./connection.js').Fault} Fault */
 
-/** @typedef {{names: readonly string[], lock: string | null}} Member  names: the values that it asks for. lock: that it holds. */
+/** @typedef {{names: readonly string[], lock: string | null}} Member  names: the requested values. lock: the Web Lock that it holds. */
 
 /**
  * @typedef {object} HubState
  * @property {ReadonlyMap<string, Member>} members  The tabs that joined.
- * @property {string | null} userId  Whose tabs they are, as they say.
+ * @property {string | null} userId  The person of the tabs.
  * @property {string | null} user  The same person as the server names them, once it has.
- * @property {string | null} cursor  Where the stream goes on when it is joined again.
- * @property {string} newest  The tab that asked last for what nobody else had asked for.
- * @property {'nothing' | 'something' | 'position'} came  What the stream has said since it was last joined for somebody.
+ * @property {string | null} cursor  The position from which the stream is joined again.
+ * @property {string} newest  The last tab that requested a value which no other tab had requested.
+ * @property {'nothing' | 'something' | 'position'} came  What the stream has sent since the last join.
  * @property {boolean} open  Whether there is a stream.
  * @property {StreamState} state  Of the stream.
  * @property {Fault | null} fault
  */
 
 /**
- * join, leave: a tab's. gone: a lock is free, so that the tab that held it is no more. refused: the server refuses a value that is asked for.
- * event, state: the stream's. close: the hub is not the hub any more.
+ * join, leave: a tab's. gone: a lock is free, because its tab has ended. refused: the server refuses a requested value.
+ * event, state: the stream's. close: this hub ends, and another one may follow.
  * @typedef {{type: 'join', from: string, join: Join} | {type: 'leave', from: string}
  *   | {type: 'gone', from: string, lock: string} | {type: 'refused'}
  *   | {type: 'event', event: import('./connection.js').LiveEvent}
@@ -36,8 +36,8 @@
  */
 
 /**
- * open, close, follow, start, reconnect: the stream. answer: tell a tab the stream's state, as it is by then. watch: find out
- * when a tab's lock is free.
+ * open, close, follow, start, reconnect: the stream. answer: send a tab the stream's state. watch: notice when a
+ * tab's lock is free.
  * @typedef {{type: 'open', settings: import('./protocol.js').Settings} | {type: 'close'} | {type: 'reconnect'}
  *   | {type: 'follow', names: ReadonlySet<string>} | {type: 'start', backoff: boolean | undefined}
  *   | {type: 'post', to: readonly string[], message: HubMessage} | {type: 'answer', to: string}
@@ -67,7 +67,7 @@ export function step(hub, event) {
     case 'leave':
       return onLeave(hub, event.from);
     case 'gone': {
-      // It may have left and joined again meanwhile, with another lock.
+      // The tab may have left and joined again with another lock.
       const member = hub.members.get(event.from);
       return member?.lock === event.lock ? onLeave(hub, event.from) : { hub, effects: [] };
     }
@@ -90,10 +90,10 @@ export function step(hub, event) {
   }
 }
 
-/** All values that are asked for. @param {HubState} hub */
+/** All requested values. @param {HubState} hub */
 const wanted = ({ members }) => new Set([...members.values()].flatMap(({ names }) => names));
 
-/** What the hub says is about somebody. @param {HubState} hub @param {HubMessage} message @returns {HubMessage} */
+/** Every message names its person. @param {HubState} hub @param {HubMessage} message @returns {HubMessage} */
 const about = ({ userId, user }, message) => ({ userId, user, ...message });
 
 /** @param {HubState} hub @param {HubMessage} message @returns {HubEffect} */
@@ -106,7 +106,7 @@ const toAll = (hub, message) => ({
 /** @param {HubState} hub @returns {HubState} */
 const closed = (hub) => ({ ...hub, open: false, user: null, state: 'stopped', fault: null });
 
-/** Nobody is here any more, or nobody may be. @param {HubState} hub @param {Fault | null} fault @returns {HubStep} */
+/** The last tab has left, or the stream was stopped. @param {HubState} hub @param {Fault | null} fault @returns {HubStep} */
 function end(hub, fault) {
   const over = closed(hub);
   return {
@@ -122,14 +122,14 @@ function onJoin(hub, from, join) {
     const message = about(hub, { kind: 'state', state: 'stopped', userId });
     return { hub, effects: [{ type: 'post', to: [from], message }] };
   }
-  // Whoever joins now is deaf to the end: it is about somebody else.
+  // The joining tab ignores the end: it names another person.
   const before = [null, userId].includes(hub.userId)
     ? { hub, effects: [] }
     : end(hub, /** @type {Fault | null} */ (null));
   const known = before.hub;
   const mine = known.members.get(from);
   const asked = wanted(known);
-  // Where somebody else still waits for what follows another position, the whole state serves both.
+  // If another tab still waits for events after another position, the whole state serves both.
   const place = known.open && known.came !== 'position' && known.cursor !== cursor ? null : cursor;
   const more = known.came !== 'nothing' && names.some((name) => !mine?.names.includes(name));
   const anew = !known.open || known.cursor !== place || more;
@@ -162,7 +162,7 @@ function onLeave(hub, from) {
   return { hub: next, effects: [{ type: 'follow', names: wanted(next) }] };
 }
 
-/** One tab's mistake must not cost the others their stream. @param {HubState} hub @returns {HubStep} */
+/** The refused values of one tab must not end the stream of the others. @param {HubState} hub @returns {HubStep} */
 function onRefused(hub) {
   if (hub.members.size < 2) return { hub, effects: [] };
   const members = new Map(hub.members);

@@ -1,7 +1,7 @@
 /**
  * Optimistic mutations. A mutation shows at once, is asked for under its own id until somebody knows its fate, and is
- * settled by the journal or by its answer, whichever comes first. What it does next is decided by `step` of operation.js;
- * here its effects are carried out. It promises that the base advancing and the operation giving way are one step for every
+ * settled by the journal or by its answer, whichever comes first. `step` of operation.js decides every transition;
+ * this module carries out the effects. It promises that the base advancing and the operation giving way are one step for every
  * listener, and refuses more than `MOST_PENDING` unanswered ones at a time.
  */
 import { pause } from './backoff.js';
@@ -43,9 +43,9 @@ import { fold } from './view.js';
  * @property {() => number} [random]
  */
 
-/** Mutations whose fate nobody knows. */
+/** Limit of mutations without an outcome. */
 export const MOST_PENDING = 50;
-/** The same with those that the server has accepted and whose saga goes on: as many as sagas are kept. */
+/** Limit that includes accepted mutations whose saga has not ended: as many as the store keeps sagas. */
 const MOST_FOLLOWED = 1000;
 
 export class TooManyPending extends RangeError {}
@@ -60,7 +60,7 @@ const later = (seconds, then) =>
   ).unref?.();
 
 /**
- * An operation under way: its state, and what the world holds of it.
+ * A pending operation: its state, its promises and its timers.
  * @typedef {object} Entry
  * @property {import('./operation.js').OperationState} operation
  * @property {import('./observable.js').Readable<import('./operation.js').Progress> & {set: (progress: import('./operation.js').Progress) => void}} progress
@@ -80,7 +80,7 @@ export function createMutations(host) {
   const { state } = store;
   /** @type {Entry[]} oldest first */
   let entries = [];
-  /** @type {{entry: Entry, effect: import('./operation.js').Effect}[]} to be carried out once everybody has been told */
+  /** @type {{entry: Entry, effect: import('./operation.js').Effect}[]} carried out after the subscribers were notified */
   const effects = [];
   /** @type {Map<string, Kind<any>>} */
   const kinds = new Map();
@@ -98,7 +98,7 @@ export function createMutations(host) {
     for (const effect of next.effects) effects.push({ entry, effect });
   }
 
-  /** Something happened to one operation. @param {Entry} entry @param {OperationEvent} event */
+  /** An event of one operation. @param {Entry} entry @param {OperationEvent} event */
   function happened(entry, event) {
     dispatch(entry, event);
     commit();
@@ -150,13 +150,13 @@ export function createMutations(host) {
       timer === 'retry'
         ? pause({ failures: effect.failures, asked: effect.retryAfter, base, cap: LONGEST_PAUSE }, random) /
           1000
-        : // Nothing else tells that the effect of a plain command is there.
+        : // A plain command has no saga whose end could be near.
           timer === 'values' && entry.operation.sagaId
           ? linger / 30
           : linger;
     clearTimeout(entry.timers.get(timer));
     const over = () => happened(entry, { type: 'timer', timer, live: host.isLive(), state });
-    // A pause before an attempt keeps a process alive; waiting for what may never come does not.
+    // The pause before an attempt keeps a Node process running; the other waits do not.
     entry.timers.set(timer, timer === 'retry' ? setTimeout(over, seconds * 1000) : later(seconds, over));
   }
 
@@ -197,7 +197,7 @@ export function createMutations(host) {
   }
 
   /**
-   * Take up what was under way before a reload.
+   * Resume the mutations that a reload interrupted.
    * @param {string} [name]  Of this kind alone.
    * @returns {Operation[]}
    */
@@ -217,9 +217,9 @@ export function createMutations(host) {
   return {
     view: () => view,
     /**
-     * Hear of each operation that is taken up after a reload: at `start`, or when its kind is defined later.
+     * Be notified of each operation that is resumed after a reload: at `start`, or when its kind is defined later.
      * @param {(operation: Operation) => void} listener
-     * @returns {() => void} The way out.
+     * @returns {() => void} Ends the subscription.
      */
     onRestored: (listener) => enlist(restorations, listener),
     /** The store has changed. @param {boolean} [replaced]  By a snapshot or reset. */
@@ -228,15 +228,15 @@ export function createMutations(host) {
     /** @param {Definition} definition @returns {Operation} */
     mutate: (definition) => begin(definition),
     /**
-     * The operation with this id, while something of it is still to come or to be shown.
+     * The operation with this id, until it has ended and changes nothing that is shown.
      * @param {string} id
      * @returns {Operation | undefined}
      */
     operation: (id) => entries.find((entry) => entry.operation.id === id)?.handle,
     /**
-     * Hear of the end of each operation, whoever began it, and of those that were taken up after a reload.
+     * Be notified of the end of each operation, resumed ones included.
      * @param {(settlement: Settlement) => void} listener
-     * @returns {() => void} The way out.
+     * @returns {() => void} Ends the subscription.
      */
     onSettled: (listener) => enlist(settlements, listener),
     /**

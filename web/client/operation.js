@@ -1,8 +1,7 @@
 /**
- * One mutation's life as a value, and the pure steps over it: `step(operation, event)` answers the operation after the
- * event and what is to be done about it, and does nothing by itself. What is meant by each state and event is in
- * docs/reference/client-states.md, whose table a test prints from this function. Every promise that an operation gives is
- * settled by one of its effects; none rejects.
+ * One mutation as a value, with its pure transitions: `step(operation, event)` returns the next operation and a list of
+ * effects, and does nothing itself. docs/reference/client-states.md explains the states and has the table, which a test
+ * prints from this function. Every promise of an operation is settled by an effect; none rejects.
  */
 import { reached } from './cursor.js';
 import { contains, ended, findContaining, OUTCOMES } from './store.js';
@@ -38,7 +37,7 @@ import { contains, ended, findContaining, OUTCOMES } from './store.js';
  * @property {import('./observable.js').Readable<Progress>} progress
  * @property {Promise<Acceptance>} accepted  When the server is known to have it, or to have refused it, or we gave up asking.
  * @property {Promise<Outcome>} outcome      When nothing more will happen by itself: it ended, or we gave up asking.
- * @property {Promise<Outcome>} settled      When it ended. After giving up, too: the journal or `retry()` may still settle it.
+ * @property {Promise<Outcome>} settled      When it ended, also after giving up: the journal or `retry()` may still settle it.
  * @property {() => void} retry    Ask again now, with the same key.
  * @property {() => void} dismiss  Stop showing it. It is not cancelled: the server may have it.
  */
@@ -54,9 +53,9 @@ import { contains, ended, findContaining, OUTCOMES } from './store.js';
  */
 
 /**
- * sending: the first attempt is under way. waiting: until the next attempt. asking: a further attempt is under way.
- * gave-up: no more attempts by itself. accepted: the server has it. confirmed, compensated, rejected: as it ended. closed:
- * it ended without anybody's word: dismissed, stopped, or forgotten by the journal.
+ * sending: the first attempt runs. waiting: a pause before the next attempt. asking: a further attempt runs. gave-up: no
+ * further attempt without `retry()`. accepted: the server has it. confirmed, compensated, rejected: its outcome. closed: it
+ * ended without an outcome: dismissed, stopped, or no longer in the journal.
  * @typedef {'sending' | 'waiting' | 'asking' | 'gave-up' | 'accepted' | 'confirmed' | 'compensated' | 'rejected' | 'closed'} OperationStatus
  */
 
@@ -69,23 +68,23 @@ import { contains, ended, findContaining, OUTCOMES } from './store.js';
  * @property {string | null} sagaId
  * @property {string | null} reason
  * @property {Problem | null} problem
- * @property {number} failures  Attempts without an answer that counts, since it was asked for or `retry()`.
+ * @property {number} failures  Attempts without a usable answer, since the start or the last `retry()`.
  * @property {{version: number, cursor: import('./cursor.js').Cursor | null} | null} answer  The version and position that its
  *   answer named.
- * @property {boolean} echoed  Whether an event that names it was seen, even if later ones of that saga name another.
- * @property {boolean} rowSettled  Whether the base has its row, or none is to be shown any more.
- * @property {ReadonlyMap<string, number>} awaited  The values whose effect the base does not hold yet, by name, with the
- *   version that was known at the click.
+ * @property {boolean} echoed  Whether an event named it, even if later events of that saga name another mutation.
+ * @property {boolean} rowSettled  Whether the base has its row, or no row is to be shown any more.
+ * @property {ReadonlyMap<string, number>} awaited  The values whose base does not contain its effect yet: name → the version at
+ *   the click.
  */
 
 /**
- * answer: of an attempt. stream: the base has advanced. snapshot: it was replaced. timer: `retry` is the pause before the
- * next attempt (over, or cut short), `event` the wait for an accepted one's event, `values` that for an ended one's values.
- * retry, dismiss: the reader asks for it. stop: nobody is here any more.
+ * answer: of an attempt. stream: the base has advanced. snapshot: the base was replaced. timer: `retry` ends the pause before
+ * the next attempt, `event` the wait for the event of an accepted operation, `values` the wait for the values of an ended one.
+ * retry, dismiss: the page calls it. stop: the client stops.
  * @typedef {{type: 'answer', answer: import('./send.js').Answer, attempts: number}
  *   | {type: 'stream' | 'snapshot', state: State, position: import('./cursor.js').Cursor | null}
  *   | {type: 'timer', timer: Timer, live: boolean, state: State}
- *   | {type: 'retry'} | {type: 'dismiss'} | {type: 'stop'}} OperationEvent  attempts: the most there may be in a row. live:
+ *   | {type: 'retry'} | {type: 'dismiss'} | {type: 'stop'}} OperationEvent  attempts: the limit of attempts in a row. live:
  *   whether the journal is followed.
  */
 
@@ -133,10 +132,10 @@ export const createOperation = (definition, id, at, restored) => ({
   awaited: NONE,
 });
 
-/** Whether nobody knows its fate yet. @param {OperationState} operation */
+/** Whether its outcome is unknown, and the server may not have it. @param {OperationState} operation */
 export const isUnanswered = ({ status }) => UNANSWERED.has(status);
 
-/** Whether something of it is still to be shown, or to come. @param {OperationState} operation */
+/** Whether it has not ended, or still changes what is shown. @param {OperationState} operation */
 export const isPending = ({ status, awaited }) => !ENDS.has(status) || awaited.size > 0;
 
 /** @param {OperationState} operation @returns {Progress} */
@@ -185,7 +184,7 @@ const ask = (operation) => ({
 });
 
 /**
- * The server has it: nothing that happens to the request matters any more.
+ * The server has it: the request no longer matters.
  * @param {OperationState} operation
  * @param {string | null} sagaId
  * @returns {Step}
@@ -203,7 +202,7 @@ const accept = (operation, sagaId) => ({
  */
 function end(operation, status, { reason = null, problem = null } = {}) {
   if (ENDS.has(operation.status)) return stay(operation);
-  // A completed one has changed its values, and so has a compensated one: they are shown until the base holds it.
+  // A completed saga has changed its values, and so has a compensated one: its effect is shown until the base contains it.
   const awaited = status === 'confirmed' || status === 'compensated' ? operation.awaited : NONE;
   const { sagaId } = operation;
   /** @type {Effect[]} */
@@ -235,7 +234,7 @@ function onAnswer(operation, answer, attempts) {
     const { saga, cursor } = answer;
     const named = { ...operation, answer: { version: saga?.version ?? Infinity, cursor } };
     const accepted = accept(named, saga?.id ?? operation.sagaId);
-    // A plain command: nothing follows.
+    // A plain command: no event follows.
     if (!saga) return then(accepted, (one) => end(one, 'confirmed'));
     return { ...accepted, effects: [...accepted.effects, { type: 'wait', timer: 'event' }] };
   }
@@ -247,7 +246,7 @@ function onAnswer(operation, answer, attempts) {
       operation: { ...operation, status: 'waiting', failures, problem },
       effects: [{ type: 'wait', timer: 'retry', failures, retryAfter: problem.retryAfter }],
     };
-  // Nobody can tell for now; the journal may still settle it.
+  // The outcome stays unknown; the journal may still settle it.
   const { sagaId } = operation;
   return {
     operation: { ...operation, status: 'gave-up', failures, reason: problem.code, problem },
@@ -267,7 +266,7 @@ function onTimer(operation, { timer, live, state }) {
   if (timer === 'retry') return status === 'waiting' ? ask(operation) : stay(operation);
   if (timer === 'values') return stay(ENDS.has(status) ? { ...operation, awaited: NONE } : operation);
   if (status !== 'accepted' || rowSettled) return stay(operation);
-  // Only a journal that is followed proves anything by its silence.
+  // A missing event means something only while the journal is followed.
   if (!live) return { operation, effects: [{ type: 'wait', timer: 'event' }] };
   if (state.sagas.has(sagaId ?? '')) return stay({ ...operation, rowSettled: true });
   return end(operation, 'closed');
@@ -294,7 +293,7 @@ function onBase(operation, base, position, replaced) {
 
   const told = saga && (echoed || saga.version >= (answer?.version ?? Infinity));
   const cursor = answer?.cursor ?? null;
-  // After a reset in another epoch the answer's position means nothing; the new state is the newer word.
+  // After a reset in another epoch the answer's position means nothing; the new state counts.
   const superseded = replaced && cursor && cursor.epoch !== position?.epoch;
   const current = told || superseded || reached(position, cursor);
   const { settledWhen, input } = definition;
@@ -307,14 +306,14 @@ function onBase(operation, base, position, replaced) {
       return end(next, OUTCOMES[/** @type {keyof typeof OUTCOMES} */ (saga.status)], {
         reason: saga.reason,
       });
-    if (replaced && echoed && !saga) return end(next, 'closed'); // too long ago
+    if (replaced && echoed && !saga) return end(next, 'closed'); // the journal no longer has it
     return stay(next);
   });
 }
 
 /**
- * Values whose effect is still to come. A service that names its commands says which version holds it; of one that does not
- * the next version is taken for it.
+ * The values whose base does not contain the effect yet. Where a service names its commands, the version that names this one
+ * contains it; otherwise the next version does.
  * @param {OperationState} operation
  * @param {State} base
  */

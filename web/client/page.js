@@ -14,7 +14,7 @@ const NOTICED = ['online', 'offline', 'pageshow', 'pagehide', 'visibilitychange'
 /**
  * @param {Surroundings} around
  * @param {(type: string) => void} notice  From now on.
- * @returns {() => void} The way out.
+ * @returns {() => void} Ends the subscription.
  */
 export function attend(around, notice) {
   const listener = (/** @type {Event} */ { type }) => notice(type);

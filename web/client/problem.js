@@ -71,8 +71,8 @@ export async function readProblem(response) {
 }
 
 /**
- * Whether what `fetch`, or reading its answer, threw says that the network failed, and not that somebody made a mistake. A
- * TypeError may be either (WHATWG Fetch, "network error"); a SyntaxError is a body that was cut short.
+ * Whether an exception of `fetch`, or of reading its answer, is a failure of the network. A TypeError may also be a mistake in
+ * the page (WHATWG Fetch, "network error"); a SyntaxError is a body that was cut short.
  * @param {unknown} error
  */
 export const isNetworkError = (error) =>
@@ -87,6 +87,6 @@ export const isNetworkError = (error) =>
 export const networkProblem = (error) =>
   problem(Object(error).name === 'TimeoutError' && { code: 'timeout', title: 'No answer in time' });
 
-/** @param {unknown} error  A mistake in this page: nobody knows whether anything was sent. @returns {Problem} */
+/** @param {unknown} error  A mistake in this page: whether anything was sent is unknown. @returns {Problem} */
 export const clientProblem = (error) =>
   problem({ code: 'client-error', title: 'This page has a mistake', detail: `${error}` });

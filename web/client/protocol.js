@@ -1,9 +1,8 @@
 /**
- * What tabs and the hub say to each other, and the name of that language. Both ends must speak alike: pages of two
- * deployments, or a page and another deployment's worker, have channels of their own when their messages differ. A test
- * holds the name to this file.
+ * The messages between tabs and the hub, and the name of this protocol. Pages of two deployments, or a page and the worker of
+ * another deployment, use different channels when their messages differ: a test computes the name from this file.
  */
-export const PROTOCOL = 'bff-live-65439111';
+export const PROTOCOL = 'bff-live-3ea59901';
 
 /**
  * @typedef {object} Settings
@@ -15,20 +14,20 @@ export const PROTOCOL = 'bff-live-65439111';
  */
 
 /**
- * What a tab says. join: begin, begin again from here, ask for other values, or see whether anybody is there; lock: the name
- * of a Web Lock that this tab holds for as long as it lives. wake: something happened that a stream should hear of, by the
- * event's type. leave: it goes.
+ * A message of a tab. join: start, join again from this position, request other values, or check for a hub; lock: the name of
+ * a Web Lock that the tab holds until it ends. wake: an event of the page that may concern the stream, by its type. leave: the
+ * tab ends.
  * @typedef {{kind: 'join', userId: string, cursor: string | null, names: string[], settings: Settings, lock?: string | null, backoff?: boolean | undefined}
  *   | {kind: 'wake', type: string, onLine: boolean} | {kind: 'leave'}} TabMessage
  */
 
 /**
- * What the hub says. userId: whose journal that is about; user: the server's name for them, once known. hello: a new hub is
- * here, join it. full: it cannot serve you.
+ * A message of the hub. userId: the person of the journal; user: the server's name of that person, once known. hello: a new
+ * hub has started, join it. full: the hub cannot serve this tab.
  * @typedef {{userId?: string | null, user?: string | null | undefined} & (
  *   {kind: 'event', event: {type: string, id: string, data: any}}
  *   | {kind: 'state', state: 'connecting' | 'live' | 'stale' | 'offline' | 'stopped', fault?: 'no-content' | 'too-large' | 'redirect' | 'not-found' | null | undefined}
  *   | {kind: 'hello'} | {kind: 'full'})} HubMessage
  */
 
-/** On the channel: {from, message} of a tab; {to, message} of the hub, to all where `to` is missing. */
+/** On the channel: {from, message} of a tab; {to, message} of the hub, for all tabs where `to` is missing. */

@@ -41,7 +41,7 @@ export function connectQueries(client, queries, { values = {}, invalidates = () 
       for (const saga of now) {
         const { id, version } = saga;
         const known = before.get(id);
-        // Under this browser's own word the server's is not told yet: it stays to be told.
+        // A pending change hides the server's version, which must still invalidate later.
         if (!saga.pending) versions.set(id, version);
         else if (known !== undefined) versions.set(id, known);
         if (saga.pending || known === version) continue;

@@ -25,7 +25,7 @@ import { clientProblem, isNetworkError, networkProblem, readProblem } from './pr
  *   | {kind: 'rejected' | 'again' | 'unknown', problem: Problem}} Answer
  */
 
-/** A request whose body is written, once for all attempts. What JSON cannot hold is the caller's error. @param {RequestData} request */
+/** A request with its body as text, for all attempts. Throws what `JSON.stringify` throws. @param {RequestData} request */
 export const written = (request) => ({ ...request, text: JSON.stringify(request.body ?? {}) });
 
 /**
@@ -47,7 +47,7 @@ function classify({ status, code, retryAfter }, first, stored) {
 /**
  * @param {object} attempt
  * @param {string} attempt.key      The mutation's id.
- * @param {RequestData & {text: string}} attempt.request  text: its body, as `written` has it.
+ * @param {RequestData & {text: string}} attempt.request  text: its body.
  * @param {boolean} attempt.first
  * @param {number} attempt.timeout  Seconds.
  * @param {Send} attempt.fetch

@@ -1,8 +1,8 @@
 /**
- * Who is signed in, kept true for as long as the page is open: asked at the start, after a failure once more, when somebody
- * signs in in another tab, when the browser shows a kept page again, and when the stream ends because the gateway knows the
- * session no longer. The client follows: it is started for who is here, and stopped when nobody is. It refuses to take an
- * answer that failed for nobody: until it is known the last answer counts.
+ * Who is signed in. The helper asks the gateway at the start, when a person signs in in another tab, when the browser shows a
+ * page from the back-forward cache, and when the stream ends because the gateway no longer knows the session. It starts the
+ * client for the signed-in person and stops it when nobody is signed in. A failed request is not "nobody": until the next
+ * answer the last one counts.
  */
 import { createCell } from './observable.js';
 import { fetchUser, logOut } from './user.js';
@@ -26,7 +26,7 @@ import { fetchUser, logOut } from './user.js';
 
 /** @typedef {Pick<import('./client.js').Client, 'start' | 'stop' | 'connection' | 'fault' | 'sessionExpiresAt' | 'onSessionChange'>} Followed */
 
-/** Milliseconds: a stream that ends twice within these has told the truth both times. */
+/** Milliseconds: a stream that is stopped twice within this time means that the session has ended. */
 const DOUBT = 5000;
 
 /**
@@ -36,13 +36,13 @@ const DOUBT = 5000;
 export function createSession(client, options = {}) {
   const { prefix = '', attempts = 6, pause = 2, timeout = 10, fetch: send } = options;
   const go = options.go ?? ((url) => location.assign(url));
-  /** Counts the answers, so that one that says the same is told, too. */
+  /** With a count, so that an equal answer notifies, too. */
   const answers = createCell({ count: 0, session: /** @type {Session} */ (NOBODY_ASKED) });
   const ends = createCell(/** @type {{count: number}} */ ({ count: 0 }));
   /** @type {Promise<void> | null} */
   let asking = null;
   let doubtedAt = -Infinity;
-  /** Whose journal the client follows; null while it follows none, or is about to follow another's. @type {string | null} */
+  /** The person whose journal the client follows; null without one. @type {string | null} */
   let following = null;
 
   const patience = () => ({ signal: AbortSignal.timeout(timeout * 1000) });
@@ -67,13 +67,13 @@ export function createSession(client, options = {}) {
     tell({ status: 'signed-in', user, expiresAt: Date.now() + user.expires_in * 1000 });
   }
 
-  /** Nobody is here. @param {boolean} told  Whether the person knows already. */
+  /** Nobody is signed in. @param {boolean} told  Whether the person signed out here. */
   function leave(told) {
     const { status } = answers.get().session;
     if (status === 'signed-out') return;
     following = null;
     tell({ status: 'signed-out', user: null, expiresAt: null });
-    if (status === 'unknown') return; // what a visitor was shown is not to be forgotten
+    if (status === 'unknown') return; // the values of a visitor stay
     client.stop();
     if (!told) ends.set({ count: ends.get().count + 1 });
   }
@@ -84,16 +84,16 @@ export function createSession(client, options = {}) {
     else leave(false);
   }
 
-  /** Ask who is here; one question at a time. @returns {Promise<void>} Rejects where nobody could tell. */
+  /** Ask who is signed in; one request at a time. @returns {Promise<void>} Rejects when the request fails. */
   function refresh() {
     asking ??= ask().finally(() => (asking = null));
     return asking;
   }
 
-  /** Without a word of a failure: the last answer counts. */
+  /** After a failure the last answer counts. */
   const refreshQuietly = () => void refresh().catch(() => {});
 
-  /** The stream stops by itself when the gateway knows nobody by the session that it was opened with. Another tab may have a new one. */
+  /** The gateway no longer knows the session of the stream. Another tab may have a new session. */
   function onStopped() {
     if (following === null || client.fault.get()) return;
     const again = Date.now() - doubtedAt < DOUBT;
@@ -112,24 +112,24 @@ export function createSession(client, options = {}) {
   globalThis.addEventListener?.('pageshow', onPageShow);
 
   return {
-    /** What is known. `expiresAt` counts what the stream has told since. @returns {Session} */
+    /** The last answer, with the end of the session as the stream reported it since. @returns {Session} */
     get,
 
     /**
-     * Hear of each answer, also of one that says the same: a screen may be out of date by then.
+     * Be notified of each answer, also of an equal one: screens may be out of date by then.
      * @param {(session: Session) => void} listener
-     * @returns {() => void} The way out.
+     * @returns {() => void} Ends the subscription.
      */
     subscribe: (listener) => answers.subscribe(() => listener(get())),
 
     /**
-     * Hear that the session has ended without the person asking for it: it expired, or ended in another tab.
+     * Be notified when the session has ended although the person did not sign out here: it expired, or ended in another tab.
      * @param {() => void} listener
-     * @returns {() => void} The way out.
+     * @returns {() => void} Ends the subscription.
      */
     onEnded: (listener) => ends.subscribe(() => listener()),
 
-    /** Ask who is here, a few times if nobody can tell. @returns {Promise<void>} Rejects with the last failure. */
+    /** Ask who is signed in, with a few attempts. @returns {Promise<void>} Rejects with the last failure. */
     async start() {
       for (let left = attempts; ;) {
         try {
@@ -143,20 +143,20 @@ export function createSession(client, options = {}) {
 
     refresh,
 
-    /** An answer has shown that the session is over (401). */
+    /** Another request was answered with 401: the session has ended. */
     ended: () => leave(false),
 
-    /** Where signing in starts; it returns to this path. @param {string} [path]  Default where the page is. */
+    /** The address of the sign-in, which returns to this path. @param {string} [path]  Default the path of the page. */
     signInUrl: (path = location.pathname) => `${prefix}/bff/login?return=${encodeURIComponent(path)}`,
 
-    /** Sign out here and at the provider: the page goes there. @returns {Promise<void>} */
+    /** Sign out here and at the provider: the page is sent there. @returns {Promise<void>} */
     async signOut() {
       const { redirect } = await logOut(`${prefix}/bff/logout`, patience(), send);
       leave(true);
       go(redirect ?? `${prefix}/`);
     },
 
-    /** No listener stays. The client is the caller's. */
+    /** End all subscriptions. The client is not disposed of. */
     dispose() {
       for (const off of leaves) off();
     },

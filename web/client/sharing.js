@@ -1,9 +1,9 @@
 /**
- * How one tab comes to the shared stream, as a value and pure steps over it: `step(tab, event)` answers the tab after the
- * event and what is to be done. Its table is in docs/reference/client-states.md.
+ * How one tab shares the stream, as a value with pure transitions: `step(tab, event)` returns the next tab and a list of
+ * effects. The table is in docs/reference/client-states.md.
  *
- * There are three modes, the best first: a shared worker, the tab that leads, a stream of this page's own. Each gives way to
- * the next when it fails or falls silent, and after a while the best is tried again, later and later.
+ * There are three modes, the best first: a shared worker, a leading tab, a stream of this page alone. When a mode fails or is
+ * silent the next one is used; after a pause the best one is tried again, with longer pauses each time.
  */
 
 /** @typedef {'worker' | 'lock' | 'none'} Mode */
@@ -13,34 +13,34 @@ export const MODES = ['worker', 'lock', 'none'];
 
 /** Milliseconds for a hub to answer. */
 export const PATIENCE = 5000;
-/** Milliseconds until a better mode is tried again, doubled by each time that it failed, up to the longest. */
+/** Milliseconds until the best mode is tried again; doubled after each failure, up to the longest. */
 const RECOVERY = 60_000;
 const LONGEST_RECOVERY = 3_600_000;
 
 /**
  * @typedef {object} TabState
  * @property {number} mode  In `MODES`.
- * @property {number} best  The best mode there may be.
- * @property {string | null} userId  Whose journal it follows; null while it is stopped.
+ * @property {number} best  The best mode that is allowed.
+ * @property {string | null} userId  The person of the journal; null while it is stopped.
  * @property {string | null} user  The same person as the server names them, once it has.
- * @property {boolean} linked  Whether it speaks to a hub, or to where one should be.
- * @property {boolean} behind  Whether steps are on their way that the hub sent before it heard that one is missing.
- * @property {number} setbacks  How often a better mode was tried again in vain.
+ * @property {boolean} linked  Whether it has a channel to a hub.
+ * @property {boolean} behind  Whether saga events may arrive that the hub sent before it learned of a gap.
+ * @property {number} setbacks  How often the best mode was tried again without success.
  */
 
 /**
- * start, stop, names, reconnect: of the client. message: the hub's. failed: what was opened is not to be had. silence: the
- * hub has said nothing for three beats, or does not answer. recover: a better mode may be tried. page: something happened to
- * the page, by the event's type.
+ * start, stop, names, reconnect: calls of the client. message: of the hub. failed: the mode cannot be used. silence: the hub
+ * has sent nothing for three heartbeats, or has not answered. recover: the best mode may be tried again. page: an event of the
+ * page, by its type.
  * @typedef {{type: 'start', userId: string} | {type: 'stop'} | {type: 'names'}
  *   | {type: 'reconnect', backoff: boolean | undefined} | {type: 'message', message: import('./protocol.js').HubMessage}
  *   | {type: 'failed'} | {type: 'silence', of: 'beat' | 'answer' | 'retry'} | {type: 'recover'}
- *   | {type: 'page', name: string, hidden: boolean}} TabEvent  retry: the pause before the last mode is opened again is over.
+ *   | {type: 'page', name: string, hidden: boolean}} TabEvent  retry: the pause before the last mode is opened again has ended.
  */
 
 /**
- * open, close: the link to a hub. join, wake: say so. wait: for silence, in place of what was waited for. recover: try a
- * better mode after so many milliseconds. deliver: hand an event to the client. state, fault: tell the client.
+ * open, close: the channel to a hub. join, wake: send this message. wait: set the timer for `silence`, instead of the one
+ * before. recover: set the timer for `recover` (milliseconds). deliver: pass an event to the client. state, fault: set it.
  * @typedef {{type: 'open', mode: Mode} | {type: 'close'} | {type: 'join', backoff?: boolean | undefined}
  *   | {type: 'wake', name: string} | {type: 'wait', for: 'beat' | 'answer' | 'retry'} | {type: 'recover', after: number}
  *   | {type: 'deliver', event: import('./connection.js').LiveEvent}
@@ -107,7 +107,7 @@ function open(tab, before = []) {
   return { tab: { ...tab, linked: true }, effects };
 }
 
-/** Begin, begin again from here, or see whether anybody is there. @param {TabState} tab @param {boolean} [backoff] @returns {TabStep} */
+/** Join, join again from the current position, or check for a hub. @param {TabState} tab @param {boolean} [backoff] @returns {TabStep} */
 function join(tab, backoff) {
   if (!tab.linked) return { tab, effects: [] };
   return {
@@ -119,7 +119,7 @@ function join(tab, backoff) {
   };
 }
 
-/** This mode has failed: the next, or the last of them again after a while. @param {TabState} tab @returns {TabStep} */
+/** This mode has failed: use the next one, or the last one again after a pause. @param {TabState} tab @returns {TabStep} */
 function worse(tab) {
   if (tab.mode < MODES.length - 1) return open({ ...tab, mode: tab.mode + 1 }, [{ type: 'close' }]);
   return {
@@ -165,11 +165,11 @@ function onMessage(tab, message) {
 /** @param {TabState} tab @param {string} name @param {boolean} hidden @returns {TabStep} */
 function onPage(tab, name, hidden) {
   if (tab.userId === null) return { tab, effects: [] };
-  // What is open keeps a page out of the back-forward cache.
+  // An open channel would keep the page out of the back-forward cache.
   if (name === 'pagehide') return { tab: { ...tab, linked: false }, effects: [{ type: 'close' }] };
   if (!tab.linked) {
     if (name !== 'pageshow') return { tab, effects: [] };
-    // Somebody else may have signed in meanwhile: who does not know whose journal it was must ask who is here.
+    // Another person may have signed in meanwhile: without the name of the journal's person the client must not resume.
     if (!tab.user) return stop(tab, null);
     return open(tab, [{ type: 'state', state: 'stale' }]);
   }

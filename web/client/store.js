@@ -41,10 +41,10 @@ import { parseCursor } from './cursor.js';
  * @typedef {'replaced' | 'applied' | 'repeated' | 'gap' | 'ignored'} Verdict
  */
 
-/** More are never kept: the one that ended longest ago gives way, or where none has ended the one that is known longest. */
+/** The store never has more: then the saga that ended longest ago is dropped, or the oldest one if none has ended. */
 const MOST_SAGAS = 1000;
 
-/** More are never kept: of those that nobody follows the one that was told longest ago gives way. */
+/** The store never has more: then the value without a subscriber that changed longest ago is dropped. */
 const MOST_KEPT_VALUES = 500;
 
 /** Most values that are subscribed to at a time. */
@@ -83,7 +83,7 @@ function read(raw, ...names) {
     : null;
 }
 
-/** Whether the second names a command that the first does not. @param {Value} known @param {Value} value */
+/** Whether the second names a mutation that the first does not. @param {Value} known @param {Value} value */
 const isNews = (known, { mutations }) => mutations?.some((one) => !known.mutations?.includes(one)) ?? false;
 
 /** @param {any} raw @returns {Saga | null} */
@@ -108,7 +108,7 @@ export function findContaining(sagas, id) {
 
 /**
  * @param {object} [options]
- * @param {(name: string) => boolean} [options.isFollowed]  Whether somebody asks for this value; default nobody.
+ * @param {(name: string) => boolean} [options.isFollowed]  Whether the page subscribes to this value; default to none.
  */
 export function createStore({ isFollowed = () => false } = {}) {
   /** @type {Map<string, Saga>} */
@@ -123,9 +123,9 @@ export function createStore({ isFollowed = () => false } = {}) {
   const learnedIn = new Map();
 
   /**
-   * Latest wins, and what the stream tells in a new epoch wins over what was learned before it, for versions may have gone back.
+   * The latest version counts. In a new epoch every value of the stream counts, because versions may have gone back.
    * @param {any} raw
-   * @param {boolean} [learned]  Elsewhere than from the stream: its version alone counts.
+   * @param {boolean} [learned]  Not from the stream: only its version counts.
    * @returns {Verdict}
    */
   function setValue(raw, learned) {
@@ -137,11 +137,11 @@ export function createStore({ isFollowed = () => false } = {}) {
     const over = !learned && known !== undefined && learnedIn.get(name) !== epoch;
     if (over || !known || known.version <= value.version) learnedIn.set(name, epoch);
     if (over || !known || known.version < value.version) {
-      values.delete(name); // the newest stands last
+      values.delete(name); // the newest is last
       values.set(name, value);
       trimValues();
     } else if (known.version === value.version && isNews(known, value))
-      // The same version, told again with more of the commands that it contains.
+      // The same version, sent again with further mutations.
       values.set(name, { ...known, mutations: value.mutations });
     else return 'repeated';
     return 'applied';
@@ -187,7 +187,7 @@ export function createStore({ isFollowed = () => false } = {}) {
       const read = replaced ? data?.sagas?.map(readSaga) : [readSaga(data)];
       if (!next || !read) return 'gap';
       if (replaced) {
-        // What was learned before the first epoch is of it.
+        // Values from before the first epoch belong to it.
         if (epoch === null) for (const name of values.keys()) learnedIn.set(name, next.epoch);
         epoch = next.epoch;
         for (const value of data.values ?? []) setValue(value);
@@ -206,7 +206,7 @@ export function createStore({ isFollowed = () => false } = {}) {
       trimSagas();
       return 'applied';
     },
-    /** A value learned elsewhere, from a screen for one. @param {any} value */
+    /** A value from elsewhere, for example from a screen. @param {any} value */
     learn: (value) => setValue(value, true),
     /** @type {State} Live maps: read them, do not keep them. */
     state: { sagas, values },

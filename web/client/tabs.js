@@ -1,7 +1,7 @@
 /**
- * One live stream for all tabs of a browser: in a shared worker, else in the tab that leads, which speaks to the others over
- * a BroadcastChannel, else in this page alone. `step` of sharing.js decides which; here its effects are carried out. The end
- * of who holds the stream loses nothing: whoever comes after it resumes where a tab stands.
+ * One live stream for all tabs of a browser: in a shared worker, else in a leading tab, which uses a BroadcastChannel to the
+ * others, else in this page alone. `step` of sharing.js decides which; this module carries out the effects. When the holder of
+ * the stream ends, nothing is lost: the next one resumes from the position of a tab.
  */
 import { newId } from './ids.js';
 import { createCell } from './observable.js';
@@ -25,8 +25,7 @@ export function createSharedStream(options) {
   const fault = createCell(/** @type {import('./connection.js').Fault | null} */ (null));
   /** @type {any} without a page some members are missing */
   const around = globalThis;
-  // A worker has an address of its own: what is relative is relative to the page. On a server there is no page, and nothing
-  // is followed.
+  // A worker has an address of its own: what is relative is relative to the page. On a server there is no page and no stream.
   const url = around.location
     ? String(new URL(options.url ?? '/bff/live', around.location))
     : (options.url ?? '/bff/live');
@@ -43,7 +42,7 @@ export function createSharedStream(options) {
   let link = null;
   /** Closes what was opened last: the failure of an earlier one does not count. */
   let opened = new AbortController();
-  /** A Web Lock that is held for as long as the link, so that the hub hears of the end of a tab that crashed. */
+  /** A Web Lock that is held as long as the channel, so that the hub notices when this tab crashes. */
   let lock = /** @type {string | null} */ (null);
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let silence;

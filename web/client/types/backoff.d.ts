@@ -1,9 +1,9 @@
 /**
  * @param {object} after
  * @param {number} after.failures  In a row, this one included.
- * @param {number | null} after.asked  Seconds that we are asked to wait; null: nobody asks.
+ * @param {number | null} after.asked  Seconds that the server asks for; null: none.
  * @param {number} after.base  Seconds; the first wait is shorter than that.
- * @param {number} after.cap  Seconds; every wait that nobody asked for is shorter.
+ * @param {number} after.cap  Seconds; the longest pause that the server did not ask for.
  * @param {() => number} random
  * @returns {number} Milliseconds.
  */

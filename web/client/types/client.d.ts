@@ -48,17 +48,17 @@ export function createClient(options?: ClientOptions): {
         heardAt: number | null;
     };
     /**
-     * Follow this person's journal, and take up what a reload interrupted. Where it is followed already the stream is
-     * joined anew, without a word of it: the session may be another.
-     * @param {{userId: string}} who  Anything that names the person, the token's `sub` for one.
-     * @returns {import('./operation.js').Operation[]} What was taken up.
+     * Follow this person's journal, and resume mutations that a reload interrupted. Where it is followed already the
+     * stream is joined again without a change of state, because the session may be another one.
+     * @param {{userId: string}} who  Anything that identifies the person, for example the token's `sub`.
+     * @returns {import('./operation.js').Operation[]} The resumed mutations.
      */
     start(who: {
         userId: string;
     }): import("./operation.js").Operation[];
     /** Leave, and delete everything that belongs to the person. */
     stop: () => void;
-    /** The end: stop, and leave no listener behind. Nothing can be started again. */
+    /** Stop for good: no listener stays, and `start` throws. */
     dispose(): void;
     /**
      * Be notified when another person, or the same one again, starts in another tab: time to ask who is signed in.
@@ -67,8 +67,8 @@ export function createClient(options?: ClientOptions): {
      */
     onSessionChange(listener: () => void): () => void;
     /**
-     * Ask for values, `stock/mug-01` for one; they come at once and whenever they change. A stream carries 50: of more that
-     * are asked for on this page those that were asked for last wait until others are no longer, and it is reported.
+     * Request values, for example `stock/mug-01`; they arrive at once and whenever they change. A stream carries 50: of
+     * more, the last ones wait until other subscriptions end, and an error is reported.
      * @param {Iterable<string>} names
      * @returns {() => void} Ends the request. A value stays while another part of the page requests it.
      */

@@ -2,8 +2,8 @@
  * @param {object} options
  * @param {(to: readonly string[], message: import('./protocol.js').HubMessage) => void} options.post  To these tabs.
  * @param {(options: import('./connection.js').ConnectionOptions) => import('./connection.js').Connection} [options.source]
- * @param {(lock: string, gone: () => void) => void} [options.watch]  Calls back when this Web Lock, which a tab holds for as
- *   long as it lives, is free; default never.
+ * @param {(lock: string, gone: () => void) => void} [options.watch]  Calls back when this Web Lock, which a tab holds until
+ *   it ends, is free; default never.
  * @param {typeof fetch | undefined} [options.fetch]
  */
 export function createHub({ post, source, watch, fetch }: {

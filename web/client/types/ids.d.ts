@@ -1,6 +1,6 @@
-/** Names that nobody else has. */
+/** Unique ids. */
 /**
- * A random UUID (RFC 9562, version 4). `crypto.randomUUID` is only there in secure contexts, which a page on plain HTTP in a
- * local network is not; the random bytes are everywhere.
+ * A random UUID (RFC 9562, version 4). `crypto.randomUUID` exists only in secure contexts, which a page on plain HTTP in a
+ * local network is not; `getRandomValues` exists everywhere.
  */
 export function newId(): string;

@@ -1,40 +1,40 @@
 /** @param {HubState} hub @param {HubEvent} event @returns {HubStep} */
 export function step(hub: HubState, event: HubEvent): HubStep;
 /**
- * Who is served by a hub, and from where in the journal, as a value and pure steps over it: `step(hub, event)` answers the
- * hub after the event and what is to be done. Its table is in docs/reference/client-states.md.
+ * The members of a hub and its position in the journal, as a value with pure transitions: `step(hub, event)` returns the
+ * next hub and a list of effects. The table is in docs/reference/client-states.md.
  *
- * A hub serves one person at a time, the one who joined last, and tells the others' tabs that they are stopped; a tab that
- * knows itself to be another's than the journal's is stopped, too. It keeps nothing of what it carries but the position.
+ * A hub serves one person at a time, the one who joined last, and stops the tabs of the others; a tab that belongs to
+ * another person than the journal is stopped, too. Of the events it stores only the position.
  */
 /** @typedef {import('./protocol.js').HubMessage} HubMessage */
 /** @typedef {import('./protocol.js').TabMessage & {kind: 'join'}} Join */
 /** @typedef {import('./connection.js').StreamState} StreamState */
 /** @typedef {import('./connection.js').Fault} Fault */
-/** @typedef {{names: readonly string[], lock: string | null}} Member  names: the values that it asks for. lock: that it holds. */
+/** @typedef {{names: readonly string[], lock: string | null}} Member  names: the requested values. lock: the Web Lock that it holds. */
 /**
  * @typedef {object} HubState
  * @property {ReadonlyMap<string, Member>} members  The tabs that joined.
- * @property {string | null} userId  Whose tabs they are, as they say.
+ * @property {string | null} userId  The person of the tabs.
  * @property {string | null} user  The same person as the server names them, once it has.
- * @property {string | null} cursor  Where the stream goes on when it is joined again.
- * @property {string} newest  The tab that asked last for what nobody else had asked for.
- * @property {'nothing' | 'something' | 'position'} came  What the stream has said since it was last joined for somebody.
+ * @property {string | null} cursor  The position from which the stream is joined again.
+ * @property {string} newest  The last tab that requested a value which no other tab had requested.
+ * @property {'nothing' | 'something' | 'position'} came  What the stream has sent since the last join.
  * @property {boolean} open  Whether there is a stream.
  * @property {StreamState} state  Of the stream.
  * @property {Fault | null} fault
  */
 /**
- * join, leave: a tab's. gone: a lock is free, so that the tab that held it is no more. refused: the server refuses a value that is asked for.
- * event, state: the stream's. close: the hub is not the hub any more.
+ * join, leave: a tab's. gone: a lock is free, because its tab has ended. refused: the server refuses a requested value.
+ * event, state: the stream's. close: this hub ends, and another one may follow.
  * @typedef {{type: 'join', from: string, join: Join} | {type: 'leave', from: string}
  *   | {type: 'gone', from: string, lock: string} | {type: 'refused'}
  *   | {type: 'event', event: import('./connection.js').LiveEvent}
  *   | {type: 'state', state: StreamState, fault: Fault | null, user: string | null} | {type: 'close'}} HubEvent
  */
 /**
- * open, close, follow, start, reconnect: the stream. answer: tell a tab the stream's state, as it is by then. watch: find out
- * when a tab's lock is free.
+ * open, close, follow, start, reconnect: the stream. answer: send a tab the stream's state. watch: notice when a
+ * tab's lock is free.
  * @typedef {{type: 'open', settings: import('./protocol.js').Settings} | {type: 'close'} | {type: 'reconnect'}
  *   | {type: 'follow', names: ReadonlySet<string>} | {type: 'start', backoff: boolean | undefined}
  *   | {type: 'post', to: readonly string[], message: HubMessage} | {type: 'answer', to: string}
@@ -50,7 +50,7 @@ export type Join = import("./protocol.js").TabMessage & {
 export type StreamState = import("./connection.js").StreamState;
 export type Fault = import("./connection.js").Fault;
 /**
- * names: the values that it asks for. lock: that it holds.
+ * names: the requested values. lock: the Web Lock that it holds.
  */
 export type Member = {
     names: readonly string[];
@@ -62,7 +62,7 @@ export type HubState = {
      */
     members: ReadonlyMap<string, Member>;
     /**
-     * Whose tabs they are, as they say.
+     * The person of the tabs.
      */
     userId: string | null;
     /**
@@ -70,15 +70,15 @@ export type HubState = {
      */
     user: string | null;
     /**
-     * Where the stream goes on when it is joined again.
+     * The position from which the stream is joined again.
      */
     cursor: string | null;
     /**
-     * The tab that asked last for what nobody else had asked for.
+     * The last tab that requested a value which no other tab had requested.
      */
     newest: string;
     /**
-     * What the stream has said since it was last joined for somebody.
+     * What the stream has sent since the last join.
      */
     came: "nothing" | "something" | "position";
     /**
@@ -92,8 +92,8 @@ export type HubState = {
     fault: Fault | null;
 };
 /**
- * join, leave: a tab's. gone: a lock is free, so that the tab that held it is no more. refused: the server refuses a value that is asked for.
- * event, state: the stream's. close: the hub is not the hub any more.
+ * join, leave: a tab's. gone: a lock is free, because its tab has ended. refused: the server refuses a requested value.
+ * event, state: the stream's. close: this hub ends, and another one may follow.
  */
 export type HubEvent = {
     type: "join";
@@ -120,8 +120,8 @@ export type HubEvent = {
     type: "close";
 };
 /**
- * open, close, follow, start, reconnect: the stream. answer: tell a tab the stream's state, as it is by then. watch: find out
- * when a tab's lock is free.
+ * open, close, follow, start, reconnect: the stream. answer: send a tab the stream's state. watch: notice when a
+ * tab's lock is free.
  */
 export type HubEffect = {
     type: "open";

@@ -1,5 +1,5 @@
 /**
- * An operation under way: its state, and what the world holds of it.
+ * A pending operation: its state, its promises and its timers.
  * @typedef {object} Entry
  * @property {import('./operation.js').OperationState} operation
  * @property {import('./observable.js').Readable<import('./operation.js').Progress> & {set: (progress: import('./operation.js').Progress) => void}} progress
@@ -15,9 +15,9 @@
 export function createMutations(host: Host): {
     view: () => import("./store.js").State;
     /**
-     * Hear of each operation that is taken up after a reload: at `start`, or when its kind is defined later.
+     * Be notified of each operation that is resumed after a reload: at `start`, or when its kind is defined later.
      * @param {(operation: Operation) => void} listener
-     * @returns {() => void} The way out.
+     * @returns {() => void} Ends the subscription.
      */
     onRestored: (listener: (operation: Operation) => void) => () => void;
     /** The store has changed. @param {boolean} [replaced]  By a snapshot or reset. */
@@ -26,15 +26,15 @@ export function createMutations(host: Host): {
     /** @param {Definition} definition @returns {Operation} */
     mutate: (definition: Definition) => Operation;
     /**
-     * The operation with this id, while something of it is still to come or to be shown.
+     * The operation with this id, until it has ended and changes nothing that is shown.
      * @param {string} id
      * @returns {Operation | undefined}
      */
     operation: (id: string) => Operation | undefined;
     /**
-     * Hear of the end of each operation, whoever began it, and of those that were taken up after a reload.
+     * Be notified of the end of each operation, resumed ones included.
      * @param {(settlement: Settlement) => void} listener
-     * @returns {() => void} The way out.
+     * @returns {() => void} Ends the subscription.
      */
     onSettled: (listener: (settlement: Settlement) => void) => () => void;
     /**
@@ -76,12 +76,12 @@ export function createMutations(host: Host): {
  * @property {() => string} [newId]
  * @property {() => number} [random]
  */
-/** Mutations whose fate nobody knows. */
+/** Limit of mutations without an outcome. */
 export const MOST_PENDING: 50;
 export class TooManyPending extends RangeError {
 }
 /**
- * An operation under way: its state, and what the world holds of it.
+ * A pending operation: its state, its promises and its timers.
  */
 export type Entry = {
     operation: import("./operation.js").OperationState;

@@ -62,7 +62,7 @@ export type Operation = {
      */
     outcome: Promise<Outcome>;
     /**
-     * When it ended. After giving up, too: the journal or `retry()` may still settle it.
+     * When it ended, also after giving up: the journal or `retry()` may still settle it.
      */
     settled: Promise<Outcome>;
     /**
@@ -92,9 +92,9 @@ export type Definition = {
     settledWhen?: ((state: State, input: any) => boolean) | undefined;
 };
 /**
- * sending: the first attempt is under way. waiting: until the next attempt. asking: a further attempt is under way.
- * gave-up: no more attempts by itself. accepted: the server has it. confirmed, compensated, rejected: as it ended. closed:
- * it ended without anybody's word: dismissed, stopped, or forgotten by the journal.
+ * sending: the first attempt runs. waiting: a pause before the next attempt. asking: a further attempt runs. gave-up: no
+ * further attempt without `retry()`. accepted: the server has it. confirmed, compensated, rejected: its outcome. closed: it
+ * ended without an outcome: dismissed, stopped, or no longer in the journal.
  */
 export type OperationStatus = "sending" | "waiting" | "asking" | "gave-up" | "accepted" | "confirmed" | "compensated" | "rejected" | "closed";
 export type OperationState = {
@@ -109,7 +109,7 @@ export type OperationState = {
     reason: string | null;
     problem: Problem | null;
     /**
-     * Attempts without an answer that counts, since it was asked for or `retry()`.
+     * Attempts without a usable answer, since the start or the last `retry()`.
      */
     failures: number;
     /**
@@ -121,21 +121,21 @@ export type OperationState = {
         cursor: import("./cursor.js").Cursor | null;
     } | null;
     /**
-     * Whether an event that names it was seen, even if later ones of that saga name another.
+     * Whether an event named it, even if later events of that saga name another mutation.
      */
     echoed: boolean;
     /**
-     * Whether the base has its row, or none is to be shown any more.
+     * Whether the base has its row, or no row is to be shown any more.
      */
     rowSettled: boolean;
     /**
-     * The values whose effect the base does not hold yet, by name, with the
-     * version that was known at the click.
+     * The values whose base does not contain its effect yet: name → the version at
+     * the click.
      */
     awaited: ReadonlyMap<string, number>;
 };
 /**
- * attempts: the most there may be in a row. live:
+ * attempts: the limit of attempts in a row. live:
  *   whether the journal is followed.
  */
 export type OperationEvent = {

@@ -1,7 +1,7 @@
 /**
  * @param {Surroundings} around
  * @param {(type: string) => void} notice  From now on.
- * @returns {() => void} The way out.
+ * @returns {() => void} Ends the subscription.
  */
 export function attend(around: Surroundings, notice: (type: string) => void): () => void;
 export function isOnLine({ navigator }: Surroundings): boolean;

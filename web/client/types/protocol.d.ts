@@ -1,9 +1,8 @@
 /**
- * What tabs and the hub say to each other, and the name of that language. Both ends must speak alike: pages of two
- * deployments, or a page and another deployment's worker, have channels of their own when their messages differ. A test
- * holds the name to this file.
+ * The messages between tabs and the hub, and the name of this protocol. Pages of two deployments, or a page and the worker of
+ * another deployment, use different channels when their messages differ: a test computes the name from this file.
  */
-export const PROTOCOL: "bff-live-65439111";
+export const PROTOCOL: "bff-live-3ea59901";
 export type Settings = {
     url: string;
     /**
@@ -18,9 +17,9 @@ export type Settings = {
     user?: string | null | undefined;
 };
 /**
- * What a tab says. join: begin, begin again from here, ask for other values, or see whether anybody is there; lock: the name
- * of a Web Lock that this tab holds for as long as it lives. wake: something happened that a stream should hear of, by the
- * event's type. leave: it goes.
+ * A message of a tab. join: start, join again from this position, request other values, or check for a hub; lock: the name of
+ * a Web Lock that the tab holds until it ends. wake: an event of the page that may concern the stream, by its type. leave: the
+ * tab ends.
  */
 export type TabMessage = {
     kind: "join";
@@ -38,8 +37,8 @@ export type TabMessage = {
     kind: "leave";
 };
 /**
- * What the hub says. userId: whose journal that is about; user: the server's name for them, once known. hello: a new hub is
- * here, join it. full: it cannot serve you.
+ * A message of the hub. userId: the person of the journal; user: the server's name of that person, once known. hello: a new
+ * hub has started, join it. full: the hub cannot serve this tab.
  */
 export type HubMessage = {
     userId?: string | null;

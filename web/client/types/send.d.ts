@@ -1,7 +1,7 @@
 /**
  * @param {object} attempt
  * @param {string} attempt.key      The mutation's id.
- * @param {RequestData & {text: string}} attempt.request  text: its body, as `written` has it.
+ * @param {RequestData & {text: string}} attempt.request  text: its body.
  * @param {boolean} attempt.first
  * @param {number} attempt.timeout  Seconds.
  * @param {Send} attempt.fetch

@@ -3,30 +3,30 @@
  * @param {SessionOptions} [options]
  */
 export function createSession(client: Followed, options?: SessionOptions): {
-    /** What is known. `expiresAt` counts what the stream has told since. @returns {Session} */
+    /** The last answer, with the end of the session as the stream reported it since. @returns {Session} */
     get: () => Session;
     /**
-     * Hear of each answer, also of one that says the same: a screen may be out of date by then.
+     * Be notified of each answer, also of an equal one: screens may be out of date by then.
      * @param {(session: Session) => void} listener
-     * @returns {() => void} The way out.
+     * @returns {() => void} Ends the subscription.
      */
     subscribe: (listener: (session: Session) => void) => () => void;
     /**
-     * Hear that the session has ended without the person asking for it: it expired, or ended in another tab.
+     * Be notified when the session has ended although the person did not sign out here: it expired, or ended in another tab.
      * @param {() => void} listener
-     * @returns {() => void} The way out.
+     * @returns {() => void} Ends the subscription.
      */
     onEnded: (listener: () => void) => () => void;
-    /** Ask who is here, a few times if nobody can tell. @returns {Promise<void>} Rejects with the last failure. */
+    /** Ask who is signed in, with a few attempts. @returns {Promise<void>} Rejects with the last failure. */
     start(): Promise<void>;
     refresh: () => Promise<void>;
-    /** An answer has shown that the session is over (401). */
+    /** Another request was answered with 401: the session has ended. */
     ended: () => void;
-    /** Where signing in starts; it returns to this path. @param {string} [path]  Default where the page is. */
+    /** The address of the sign-in, which returns to this path. @param {string} [path]  Default the path of the page. */
     signInUrl: (path?: string) => string;
-    /** Sign out here and at the provider: the page goes there. @returns {Promise<void>} */
+    /** Sign out here and at the provider: the page is sent there. @returns {Promise<void>} */
     signOut(): Promise<void>;
-    /** No listener stays. The client is the caller's. */
+    /** End all subscriptions. The client is not disposed of. */
     dispose(): void;
 };
 export type User = import("./user.js").User;

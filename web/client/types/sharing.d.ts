@@ -1,11 +1,11 @@
 /** @param {TabState} tab @param {TabEvent} event @returns {TabStep} */
 export function step(tab: TabState, event: TabEvent): TabStep;
 /**
- * How one tab comes to the shared stream, as a value and pure steps over it: `step(tab, event)` answers the tab after the
- * event and what is to be done. Its table is in docs/reference/client-states.md.
+ * How one tab shares the stream, as a value with pure transitions: `step(tab, event)` returns the next tab and a list of
+ * effects. The table is in docs/reference/client-states.md.
  *
- * There are three modes, the best first: a shared worker, the tab that leads, a stream of this page's own. Each gives way to
- * the next when it fails or falls silent, and after a while the best is tried again, later and later.
+ * There are three modes, the best first: a shared worker, a leading tab, a stream of this page alone. When a mode fails or is
+ * silent the next one is used; after a pause the best one is tried again, with longer pauses each time.
  */
 /** @typedef {'worker' | 'lock' | 'none'} Mode */
 /** @type {readonly Mode[]} */
@@ -20,11 +20,11 @@ export type TabState = {
      */
     mode: number;
     /**
-     * The best mode there may be.
+     * The best mode that is allowed.
      */
     best: number;
     /**
-     * Whose journal it follows; null while it is stopped.
+     * The person of the journal; null while it is stopped.
      */
     userId: string | null;
     /**
@@ -32,20 +32,20 @@ export type TabState = {
      */
     user: string | null;
     /**
-     * Whether it speaks to a hub, or to where one should be.
+     * Whether it has a channel to a hub.
      */
     linked: boolean;
     /**
-     * Whether steps are on their way that the hub sent before it heard that one is missing.
+     * Whether saga events may arrive that the hub sent before it learned of a gap.
      */
     behind: boolean;
     /**
-     * How often a better mode was tried again in vain.
+     * How often the best mode was tried again without success.
      */
     setbacks: number;
 };
 /**
- * retry: the pause before the last mode is opened again is over.
+ * retry: the pause before the last mode is opened again has ended.
  */
 export type TabEvent = {
     type: "start";
@@ -73,8 +73,8 @@ export type TabEvent = {
     hidden: boolean;
 };
 /**
- * open, close: the link to a hub. join, wake: say so. wait: for silence, in place of what was waited for. recover: try a
- * better mode after so many milliseconds. deliver: hand an event to the client. state, fault: tell the client.
+ * open, close: the channel to a hub. join, wake: send this message. wait: set the timer for `silence`, instead of the one
+ * before. recover: set the timer for `recover` (milliseconds). deliver: pass an event to the client. state, fault: set it.
  */
 export type TabEffect = {
     type: "open";

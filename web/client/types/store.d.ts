@@ -4,7 +4,7 @@ export function findByMutation(sagas: ReadonlyMap<string, Saga>, mutation: strin
 export function findContaining(sagas: ReadonlyMap<string, Saga>, id: string): Saga | undefined;
 /**
  * @param {object} [options]
- * @param {(name: string) => boolean} [options.isFollowed]  Whether somebody asks for this value; default nobody.
+ * @param {(name: string) => boolean} [options.isFollowed]  Whether the page subscribes to this value; default to none.
  */
 export function createStore({ isFollowed }?: {
     isFollowed?: ((name: string) => boolean) | undefined;
@@ -14,7 +14,7 @@ export function createStore({ isFollowed }?: {
      * @returns {Verdict}
      */
     apply({ type, data, id }: import("./connection.js").LiveEvent): Verdict;
-    /** A value learned elsewhere, from a screen for one. @param {any} value */
+    /** A value from elsewhere, for example from a screen. @param {any} value */
     learn: (value: any) => Verdict;
     /** @type {State} Live maps: read them, do not keep them. */
     state: State;
