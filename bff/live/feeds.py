@@ -32,11 +32,21 @@ class _ValueFeed:
     def publish(self, value: Value) -> None:
         # The same version is published again when further commands that it contains become known.
         if value.version > self.version or (value.version == self.version and value.payload != self.payload):
-            self.version, payload = value.version, value.payload
-            self.payload = payload
-            name = self.name
-            for stream in self.streams:
-                stream.on_value(name, payload)
+            self._send(value)
+
+    def on_read(self, value: Value) -> None:
+        # What was read before the last message was published may name fewer commands of the same version.
+        if value.version > self.version or (
+            value.version == self.version and len(value.payload) > len(self.payload)
+        ):
+            self._send(value)
+
+    def _send(self, value: Value) -> None:
+        self.version, payload = value.version, value.payload
+        self.payload = payload
+        name = self.name
+        for stream in self.streams:
+            stream.on_value(name, payload)
 
 
 class Feeds:
@@ -150,7 +160,7 @@ class Feeds:
             if feed is not None:
                 feed.known = generation == self.generation
                 if name in found:
-                    feed.publish(found[name])
+                    feed.on_read(found[name])
 
     def newer(self, names: Iterable[str], found: Mapping[str, Value]) -> dict[str, Value]:
         """The values that are newer here than in Redis. found: the values in Redis."""
