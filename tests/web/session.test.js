@@ -1,4 +1,4 @@
-/** Who is signed in, as a page follows it. */
+/** The session helper: who is signed in, and when that changes. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
@@ -7,16 +7,20 @@ import { createBench, json } from './bench.js';
 
 const ADA = { iss: 'https://id.example', sub: 'ada', expires_in: 60 };
 
-/** A gateway that answers who is here with the next of `answers` (the last one repeats); and what the session told. */
+/**
+ * A session of a gateway that answers `/bff/user` with the next of `answers` (the last one repeats): a user, null, an answer
+ * or an error. asked: the requested addresses; visited: the opened addresses; heard: what subscribers got; ends: how often the
+ * session ended.
+ */
 function ready(...answers) {
   const bench = createBench();
   const asked = [];
-  const gone = [];
+  const visited = [];
   const session = createSession(bench.client, {
     prefix: '/desk',
     pause: 0.001,
     attempts: 3,
-    go: (url) => gone.push(url),
+    go: (url) => visited.push(url),
     fetch: async (url, init) => {
       asked.push(url);
       const answer = answers.length > 1 ? answers.shift() : answers[0];
@@ -25,35 +29,35 @@ function ready(...answers) {
       return answer instanceof Response ? answer : json(200, answer);
     },
   });
-  const told = [];
-  session.subscribe(({ status, user }) => told.push(user?.sub ?? status));
+  const heard = [];
+  session.subscribe(({ status, user }) => heard.push(user?.sub ?? status));
   let ends = 0;
   session.onEnded(() => (ends += 1));
-  return { bench, session, asked, gone, told, ends: () => ends };
+  return { bench, session, asked, visited, heard, ends: () => ends };
 }
 
-test('who is here is asked below the prefix, and the client follows that person', async () => {
-  const { bench, session, asked, told } = ready(ADA);
+test('at the start the gateway is asked below the prefix, and the client follows the signed-in person', async () => {
+  const { bench, session, asked, heard } = ready(ADA);
   assert.deepEqual(session.get(), { status: 'unknown', user: null, expiresAt: null });
   const before = Date.now();
   await session.start();
   assert.deepEqual(asked, ['/desk/bff/user?anonymous=1']);
-  assert.deepEqual(told, ['ada']);
+  assert.deepEqual(heard, ['ada']);
   const { status, user, expiresAt } = session.get();
   assert.deepEqual([status, user], ['signed-in', ADA]);
   assert.ok(expiresAt >= before + 60_000 && expiresAt <= Date.now() + 60_000);
   assert.deepEqual(bench.calls, ['start']);
 });
 
-test('a visitor is an answer; what they were shown is kept, and nobody is told that a session ended', async () => {
-  const { bench, session, told, ends } = ready(null);
+test('an anonymous visitor is signed out, keeps the values, and no session ends', async () => {
+  const { bench, session, heard, ends } = ready(null);
   bench.value('stock/mug', 1, { left: 3 });
   await session.start();
-  assert.deepEqual([told, ends(), bench.calls], [['signed-out'], 0, []]);
+  assert.deepEqual([heard, ends(), bench.calls], [['signed-out'], 0, []]);
   assert.equal(bench.client.value('stock/mug').get().data.left, 3);
 });
 
-test('a gateway that cannot tell is asked again a few times; then the failure is told, and nobody is not assumed', async () => {
+test('a gateway that fails is asked again a few times; then `start` rejects, and the status stays unknown', async () => {
   const busy = () => json(503, { code: 'overloaded' });
   const well = ready(busy(), new TypeError('network'), ADA);
   await well.session.start();
@@ -63,35 +67,59 @@ test('a gateway that cannot tell is asked again a few times; then the failure is
   assert.equal(session.get().status, 'unknown');
 });
 
-test('a stream that ends is doubted once: another tab may have signed in again', async () => {
-  const { bench, session, told, ends, asked } = ready(ADA);
+test('when the stream stops the gateway is asked once more: another tab may have signed in again', async () => {
+  const { bench, session, heard, ends, asked } = ready(ADA);
   await session.start();
   bench.snapshot('e-0');
   bench.state.set('stopped');
-  await session.refresh(); // the same question
-  assert.deepEqual([told, asked.length], [['ada', 'ada'], 2]);
+  await session.refresh(); // the same request
+  assert.deepEqual([heard, asked.length], [['ada', 'ada'], 2]);
   bench.state.set('live');
   bench.state.set('stopped');
-  assert.deepEqual([told, ends(), asked.length], [['ada', 'ada', 'signed-out'], 1, 2]);
+  assert.deepEqual([heard, ends(), asked.length], [['ada', 'ada', 'signed-out'], 1, 2]);
   assert.equal(session.get().user, null);
 });
 
-test('a session that ended in another tab is told once; signing out here is not news', async () => {
+test('`onEnded` is called once for a session that ended in another tab, and not after a sign-out here', async () => {
   const elsewhere = ready(ADA, null);
   await elsewhere.session.start();
   await elsewhere.session.refresh();
   elsewhere.session.ended();
-  assert.deepEqual([elsewhere.told, elsewhere.ends()], [['ada', 'signed-out'], 1]);
+  assert.deepEqual([elsewhere.heard, elsewhere.ends()], [['ada', 'signed-out'], 1]);
 
   const here = ready(ADA);
   await here.session.start();
   await here.session.signOut();
-  assert.deepEqual([here.told, here.ends()], [['ada', 'signed-out'], 0]);
-  assert.deepEqual(here.gone, ['https://id.example/logout']);
+  assert.deepEqual([here.heard, here.ends()], [['ada', 'signed-out'], 0]);
+  assert.deepEqual(here.visited, ['https://id.example/logout']);
   assert.equal(here.asked.at(-1), '/desk/bff/logout');
 });
 
-test('what the stream says of the end counts, and two questions at a time are one', async () => {
+test('an answer that arrives after the sign-out, or after `dispose`, is ignored', async () => {
+  for (const end of [(session) => session.signOut(), (session) => session.dispose()]) {
+    let answer = () => {};
+    const late = new Promise((resolve) => (answer = resolve));
+    const bench = createBench();
+    let requests = 0;
+    const session = createSession(bench.client, {
+      go() {},
+      fetch: async (url, init) =>
+        init?.method === 'POST' ? json(200, {}) : (requests += 1) === 1 ? json(200, ADA) : late,
+    });
+    await session.start();
+    const starts = bench.calls.length;
+    const refreshed = session.refresh();
+    await end(session);
+    const { status } = session.get();
+    answer(json(200, { ...ADA, sub: 'grace' }));
+    await refreshed;
+    assert.equal(session.get().status, status);
+    assert.notEqual(session.get().user?.sub, 'grace');
+    assert.ok(!bench.calls.slice(starts).includes('start'));
+  }
+});
+
+test('the end that the stream reports counts, and two requests at a time are one', async () => {
   const { bench, session, asked } = ready(ADA);
   await Promise.all([session.refresh(), session.refresh()]);
   assert.equal(asked.length, 1);
@@ -100,7 +128,7 @@ test('what the stream says of the end counts, and two questions at a time are on
   assert.equal(session.get().expiresAt, soon);
 });
 
-test('a page that the browser kept asks anew; one that was disposed of does not', async () => {
+test('a page from the back-forward cache asks again, and not after `dispose`', async () => {
   const page = new EventTarget();
   globalThis.addEventListener = page.addEventListener.bind(page);
   globalThis.removeEventListener = page.removeEventListener.bind(page);
@@ -109,7 +137,7 @@ test('a page that the browser kept asks anew; one that was disposed of does not'
     await session.start();
     const show = () => page.dispatchEvent(Object.assign(new Event('pageshow'), { persisted: true }));
     show();
-    await session.refresh(); // the same question
+    await session.refresh(); // the same request
     assert.equal(asked.length, 2);
     session.dispose();
     show();

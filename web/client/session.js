@@ -1,8 +1,8 @@
 /**
- * Who is signed in. The helper asks the gateway at the start, when a person signs in in another tab, when the browser shows a
- * page from the back-forward cache, and when the stream ends because the gateway no longer knows the session. It starts the
- * client for the signed-in person and stops it when nobody is signed in. A failed request is not "nobody": until the next
- * answer the last one counts.
+ * The signed-in person. The helper asks the gateway at the start, when a person signs in in another tab, when the browser
+ * shows a page from the back-forward cache, and when the stream ends because the gateway no longer knows the session. It
+ * starts the client for the signed-in person and stops it when nobody is signed in. A failed request does not mean that
+ * nobody is signed in: the last answer counts until the next one.
  */
 import { createCell } from './observable.js';
 import { fetchUser, logOut } from './user.js';
@@ -10,7 +10,7 @@ import { fetchUser, logOut } from './user.js';
 /** @typedef {import('./user.js').User} User */
 
 /**
- * unknown: not asked yet. expiresAt: when the session ends (milliseconds since 1970), as far as it is known.
+ * unknown: no answer yet. expiresAt: when the session ends (milliseconds since 1970), as far as it is known.
  * @typedef {{status: 'unknown' | 'signed-out' | 'signed-in', user: User | null, expiresAt: number | null}} Session
  */
 
@@ -20,14 +20,17 @@ import { fetchUser, logOut } from './user.js';
  * @property {number} [attempts] How often `start` asks before it fails; default 6.
  * @property {number} [pause]    Seconds between two of them; default 2.
  * @property {number} [timeout]  Seconds for one answer; default 10.
- * @property {(url: string) => void} [go]  Goes to a page; default `location.assign`.
+ * @property {(url: string) => void} [go]  Opens an address; default `location.assign`.
  * @property {typeof fetch} [fetch]
  */
 
 /** @typedef {Pick<import('./client.js').Client, 'start' | 'stop' | 'connection' | 'fault' | 'sessionExpiresAt' | 'onSessionChange'>} Followed */
 
-/** Milliseconds: a stream that is stopped twice within this time means that the session has ended. */
-const DOUBT = 5000;
+/** @type {Session} */
+const NO_ANSWER = { status: 'unknown', user: null, expiresAt: null };
+
+/** Milliseconds: a stream that stops twice within this time means that the session has ended. */
+const RECHECK = 5000;
 
 /**
  * @param {Followed} client
@@ -37,15 +40,19 @@ export function createSession(client, options = {}) {
   const { prefix = '', attempts = 6, pause = 2, timeout = 10, fetch: send } = options;
   const go = options.go ?? ((url) => location.assign(url));
   /** With a count, so that an equal answer notifies, too. */
-  const answers = createCell({ count: 0, session: /** @type {Session} */ (NOBODY_ASKED) });
+  const answers = createCell({ count: 0, session: NO_ANSWER });
   const ends = createCell(/** @type {{count: number}} */ ({ count: 0 }));
-  /** @type {Promise<void> | null} */
+  /** @type {Promise<void> | null} the request that is under way */
   let asking = null;
-  let doubtedAt = -Infinity;
+  /** Changes when the answer of a request that is under way must be ignored. */
+  let generation = 0;
+  let disposed = false;
+  /** When the stream last stopped. */
+  let stoppedAt = -Infinity;
   /** The person whose journal the client follows; null without one. @type {string | null} */
   let following = null;
 
-  const patience = () => ({ signal: AbortSignal.timeout(timeout * 1000) });
+  const limited = () => ({ signal: AbortSignal.timeout(timeout * 1000) });
 
   const get = () => {
     const { session } = answers.get();
@@ -57,29 +64,30 @@ export function createSession(client, options = {}) {
   };
 
   /** @param {Session} session */
-  const tell = (session) => answers.set({ count: answers.get().count + 1, session });
+  const notify = (session) => answers.set({ count: answers.get().count + 1, session });
 
   /** @param {User} user */
   function enter(user) {
     if (following !== user.sub) following = null;
     client.start({ userId: user.sub });
     following = user.sub;
-    tell({ status: 'signed-in', user, expiresAt: Date.now() + user.expires_in * 1000 });
+    notify({ status: 'signed-in', user, expiresAt: Date.now() + user.expires_in * 1000 });
   }
 
-  /** Nobody is signed in. @param {boolean} told  Whether the person signed out here. */
-  function leave(told) {
+  /** Nobody is signed in. @param {boolean} here  Whether the person signed out here. */
+  function leave(here) {
     const { status } = answers.get().session;
     if (status === 'signed-out') return;
     following = null;
-    tell({ status: 'signed-out', user: null, expiresAt: null });
-    if (status === 'unknown') return; // the values of a visitor stay
-    client.stop();
-    if (!told) ends.set({ count: ends.get().count + 1 });
+    if (status !== 'unknown') client.stop(); // an anonymous visitor keeps the values
+    notify({ status: 'signed-out', user: null, expiresAt: null });
+    if (status !== 'unknown' && !here) ends.set({ count: ends.get().count + 1 });
   }
 
   async function ask() {
-    const user = await fetchUser(`${prefix}/bff/user`, patience(), send);
+    const asked = generation;
+    const user = await fetchUser(`${prefix}/bff/user`, limited(), send);
+    if (asked !== generation || disposed) return;
     if (user) enter(user);
     else leave(false);
   }
@@ -96,8 +104,8 @@ export function createSession(client, options = {}) {
   /** The gateway no longer knows the session of the stream. Another tab may have a new session. */
   function onStopped() {
     if (following === null || client.fault.get()) return;
-    const again = Date.now() - doubtedAt < DOUBT;
-    doubtedAt = Date.now();
+    const again = Date.now() - stoppedAt < RECHECK;
+    stoppedAt = Date.now();
     if (again) leave(false);
     else refresh().catch(() => leave(false));
   }
@@ -112,11 +120,11 @@ export function createSession(client, options = {}) {
   globalThis.addEventListener?.('pageshow', onPageShow);
 
   return {
-    /** The last answer, with the end of the session as the stream reported it since. @returns {Session} */
+    /** The last answer, with the end of the session as the stream has reported it since then. @returns {Session} */
     get,
 
     /**
-     * Be notified of each answer, also of an equal one: screens may be out of date by then.
+     * Be notified of each answer, also of an equal one: the screens may be out of date.
      * @param {(session: Session) => void} listener
      * @returns {() => void} Ends the subscription.
      */
@@ -143,27 +151,26 @@ export function createSession(client, options = {}) {
 
     refresh,
 
-    /** Another request was answered with 401: the session has ended. */
+    /** Report that another request was answered with 401: the session has ended. */
     ended: () => leave(false),
 
-    /** The address of the sign-in, which returns to this path. @param {string} [path]  Default the path of the page. */
+    /** The address where a sign-in starts. @param {string} [path]  Where it returns to; default the path of the page. */
     signInUrl: (path = location.pathname) => `${prefix}/bff/login?return=${encodeURIComponent(path)}`,
 
-    /** Sign out here and at the provider: the page is sent there. @returns {Promise<void>} */
+    /** Sign out here and at the provider, where the browser is sent. @returns {Promise<void>} Rejects when the request fails. */
     async signOut() {
-      const { redirect } = await logOut(`${prefix}/bff/logout`, patience(), send);
+      const { redirect } = await logOut(`${prefix}/bff/logout`, limited(), send);
+      generation += 1;
       leave(true);
       go(redirect ?? `${prefix}/`);
     },
 
-    /** End all subscriptions. The client is not disposed of. */
+    /** End all subscriptions to the client and the page; an answer that is under way is ignored. The client goes on. */
     dispose() {
-      for (const off of leaves) off();
+      disposed = true;
+      for (const end of leaves) end();
     },
   };
 }
-
-/** @type {Session} */
-const NOBODY_ASKED = { status: 'unknown', user: null, expiresAt: null };
 
 /** @typedef {ReturnType<typeof createSession>} SessionHelper */

@@ -3,10 +3,10 @@
  * @param {SessionOptions} [options]
  */
 export function createSession(client: Followed, options?: SessionOptions): {
-    /** The last answer, with the end of the session as the stream reported it since. @returns {Session} */
+    /** The last answer, with the end of the session as the stream has reported it since then. @returns {Session} */
     get: () => Session;
     /**
-     * Be notified of each answer, also of an equal one: screens may be out of date by then.
+     * Be notified of each answer, also of an equal one: the screens may be out of date.
      * @param {(session: Session) => void} listener
      * @returns {() => void} Ends the subscription.
      */
@@ -20,18 +20,18 @@ export function createSession(client: Followed, options?: SessionOptions): {
     /** Ask who is signed in, with a few attempts. @returns {Promise<void>} Rejects with the last failure. */
     start(): Promise<void>;
     refresh: () => Promise<void>;
-    /** Another request was answered with 401: the session has ended. */
+    /** Report that another request was answered with 401: the session has ended. */
     ended: () => void;
-    /** The address of the sign-in, which returns to this path. @param {string} [path]  Default the path of the page. */
+    /** The address where a sign-in starts. @param {string} [path]  Where it returns to; default the path of the page. */
     signInUrl: (path?: string) => string;
-    /** Sign out here and at the provider: the page is sent there. @returns {Promise<void>} */
+    /** Sign out here and at the provider, where the browser is sent. @returns {Promise<void>} Rejects when the request fails. */
     signOut(): Promise<void>;
-    /** End all subscriptions. The client is not disposed of. */
+    /** End all subscriptions to the client and the page; an answer that is under way is ignored. The client goes on. */
     dispose(): void;
 };
 export type User = import("./user.js").User;
 /**
- * unknown: not asked yet. expiresAt: when the session ends (milliseconds since 1970), as far as it is known.
+ * unknown: no answer yet. expiresAt: when the session ends (milliseconds since 1970), as far as it is known.
  */
 export type Session = {
     status: "unknown" | "signed-out" | "signed-in";
@@ -56,7 +56,7 @@ export type SessionOptions = {
      */
     timeout?: number | undefined;
     /**
-     * Goes to a page; default `location.assign`.
+     * Opens an address; default `location.assign`.
      */
     go?: ((url: string) => void) | undefined;
     fetch?: typeof fetch | undefined;
