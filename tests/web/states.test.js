@@ -1,6 +1,6 @@
 /**
- * The transition tables of docs/reference/client-states.md are what the step functions do: each state meets each event here,
- * and the page is compared with the answers. `TABLES=write node --test states.test.js` writes the page anew.
+ * The transition tables of docs/reference/client-states.md are computed here from the step functions, each event in each
+ * state, and compared with the page. `TABLES=write node --test states.test.js` writes the page.
  */
 import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
@@ -51,9 +51,9 @@ const EVENTS = {
   'answer: a saga began': answered({ kind: 'accepted', saga: begun, cursor: at }),
   'answer: done': answered({ kind: 'accepted', saga: null, cursor: null }),
   'answer: refused': answered({ kind: 'rejected', problem }),
-  'answer: nobody can tell, or none': answered({ kind: 'again', problem }),
+  'answer: none, or one without an outcome': answered({ kind: 'again', problem }),
   'answer: the same, the last attempt': { ...answered({ kind: 'again', problem }), attempts: 1 },
-  'answer: nobody will tell': answered({ kind: 'unknown', problem }),
+  'answer: no attempt will show the outcome': answered({ kind: 'unknown', problem }),
   'stream: its saga goes on': { type: 'stream', state: base([saga('RUNNING')]), position: at },
   'stream: its saga completed': { type: 'stream', state: base([saga('COMPLETED')]), position: at },
   'stream: its saga was undone': { type: 'stream', state: base([saga('COMPENSATED')]), position: at },
@@ -78,12 +78,12 @@ function operations() {
   const sending = { ...createOperation({ request: { url: '/' }, apply() {} }, ID, '', false), awaited };
   const after = (operation, ...events) =>
     events.reduce((one, event) => step(one, EVENTS[event]).operation, operation);
-  const waiting = after(sending, 'answer: nobody can tell, or none');
+  const waiting = after(sending, 'answer: none, or one without an outcome');
   return {
     sending,
     waiting,
     asking: after(waiting, 'retry'),
-    'gave-up': after(sending, 'answer: nobody will tell'),
+    'gave-up': after(sending, 'answer: no attempt will show the outcome'),
     'accepted, no event yet': after(sending, 'answer: a saga began'),
     accepted: after(sending, 'stream: its saga goes on'),
     confirmed: after(sending, 'stream: its saga completed'),
@@ -107,11 +107,11 @@ function operationTable() {
     const cells = Object.entries(states).map(([status, operation]) => {
       assert.equal(operation.status, status.split(',')[0], 'the sample is in the state that it stands for');
       const { operation: next, effects } = step(operation, event);
-      const told = effects.map(effectName);
-      if (next.awaited !== operation.awaited) told.push('values end');
-      if (next.rowSettled !== operation.rowSettled) told.push('row ends');
+      const names = effects.map(effectName);
+      if (next.awaited !== operation.awaited) names.push('values end');
+      if (next.rowSettled !== operation.rowSettled) names.push('row ends');
       const moved = next.status === operation.status ? '' : `**${next.status}**`;
-      return [moved, told.join(', ')].filter(Boolean).join('; ') || '–';
+      return [moved, names.join(', ')].filter(Boolean).join('; ') || '–';
     });
     rows.push([name, ...cells]);
   }
@@ -130,12 +130,12 @@ const joining = (more = {}) => ({
 });
 const event = (id) => ({ type: 'event', event: { type: id ? 'saga' : 'beat', id, data: {} } });
 const HUB_EVENTS = {
-  'join: stands where the stream does': { type: 'join', from: 'new', join: joining() },
-  'join: stands elsewhere': { type: 'join', from: 'new', join: joining({ cursor: 'e-0' }) },
-  'join: asks for one value more': { type: 'join', from: 'new', join: joining({ names: ['stock/b'] }) },
+  'join: at the position of the stream': { type: 'join', from: 'new', join: joining() },
+  'join: at another position': { type: 'join', from: 'new', join: joining({ cursor: 'e-0' }) },
+  'join: requests another value': { type: 'join', from: 'new', join: joining({ names: ['stock/b'] }) },
   'join: holds a lock': { type: 'join', from: 'new', join: joining({ lock: 'lock of the tab' }) },
   'join: another person': { type: 'join', from: 'new', join: joining({ userId: 'bruno', cursor: null }) },
-  'join: knows itself to be another’s': {
+  'join: another person, whom the server has named': {
     type: 'join',
     from: 'new',
     join: joining({ userId: 'bruno', settings: { url: '/bff/live', user: 'hash of bruno' } }),
@@ -143,7 +143,7 @@ const HUB_EVENTS = {
   'leave: a tab': { type: 'leave', from: 'one' },
   'gone: the lock of a tab is free': { type: 'gone', from: 'one', lock: 'lock of one' },
   'gone: a lock that it had before': { type: 'gone', from: 'one', lock: 'an older lock' },
-  'refused: a value that is asked for': { type: 'refused' },
+  'refused: a requested value': { type: 'refused' },
   'event with a position': event('e-2'),
   'event without': event(''),
   'state: live': { type: 'state', state: 'live', fault: null, user: 'hash of ada' },
@@ -169,12 +169,11 @@ function hubs() {
 function hubEffectName(effect) {
   switch (effect.type) {
     case 'post': {
-      const { kind, event: told, state } = effect.message;
-      const what = told ? `the ${told.type}` : (state ?? kind);
-      return effect.to.length ? `tell ${effect.to.join(' and ')}: ${what}` : '';
+      const { kind, event: live, state } = effect.message;
+      return `send ${effect.to.join(' and ')}: ${live ? `the ${live.type}` : (state ?? kind)}`;
     }
     case 'answer':
-      return `tell ${effect.to}: the state`;
+      return `send ${effect.to}: the state`;
     case 'follow':
       return `follow ${[...effect.names].join(' and ') || 'no value'}`;
     case 'watch':
@@ -190,11 +189,11 @@ function hubTable() {
   for (const [name, one] of Object.entries(HUB_EVENTS)) {
     const cells = Object.values(states).map((hub) => {
       const { hub: next, effects } = stepHub(hub, one);
-      const told = effects.map(hubEffectName);
+      const names = effects.map(hubEffectName);
       const moved = [];
       if (next.cursor !== hub.cursor) moved.push(`position **${next.cursor ?? 'none'}**`);
       if (next.members.size !== hub.members.size) moved.push(`**${next.members.size}** tabs`);
-      return [...moved, ...told].filter(Boolean).join(', ') || '–';
+      return [...moved, ...names].join(', ') || '–';
     });
     rows.push([name, ...cells]);
   }
@@ -203,24 +202,27 @@ function hubTable() {
 
 // ---- how a tab shares
 
-const told = (message) => ({ type: 'message', message: { userId: 'ada', user: 'hash of ada', ...message } });
+const received = (message) => ({
+  type: 'message',
+  message: { userId: 'ada', user: 'hash of ada', ...message },
+});
 const TAB_EVENTS = {
   start: { type: 'start', userId: 'ada' },
   stop: { type: 'stop' },
-  'other values are asked for': { type: 'names' },
-  'a step is missing': { type: 'reconnect', backoff: false },
-  'hub: an event': told({ kind: 'event', event: { type: 'beat', id: '', data: {} } }),
-  'hub: live': told({ kind: 'state', state: 'live' }),
-  'hub: stopped': told({ kind: 'state', state: 'stopped' }),
-  'hub: here is a new one': told({ kind: 'hello' }),
-  'hub: it cannot serve this tab': told({ kind: 'full' }),
-  'hub: something about another person': told({ userId: 'bruno', kind: 'state', state: 'stopped' }),
-  'what was opened failed': { type: 'failed' },
-  'silence for three beats': { type: 'silence', of: 'beat' },
+  'other values are requested': { type: 'names' },
+  'an event is missing': { type: 'reconnect', backoff: false },
+  'hub: an event': received({ kind: 'event', event: { type: 'beat', id: '', data: {} } }),
+  'hub: live': received({ kind: 'state', state: 'live' }),
+  'hub: stopped': received({ kind: 'state', state: 'stopped' }),
+  'hub: a new one has started': received({ kind: 'hello' }),
+  'hub: it cannot serve this tab': received({ kind: 'full' }),
+  'hub: a message about another person': received({ userId: 'bruno', kind: 'state', state: 'stopped' }),
+  'the mode failed': { type: 'failed' },
+  'silence for three heartbeats': { type: 'silence', of: 'beat' },
   'no answer for five seconds': { type: 'silence', of: 'answer' },
   'the pause before a retry is over': { type: 'silence', of: 'retry' },
-  'a better mode may be tried': { type: 'recover' },
-  'page: hidden for good, or kept by the browser': { type: 'page', name: 'pagehide', hidden: false },
+  'the best mode may be tried again': { type: 'recover' },
+  'page: left, or put into the back-forward cache': { type: 'page', name: 'pagehide', hidden: false },
   'page: shown again': { type: 'page', name: 'pageshow', hidden: false },
   'page: the network is back': { type: 'page', name: 'online', hidden: false },
 };
@@ -228,15 +230,15 @@ const TAB_EVENTS = {
 function tabStates() {
   const after = (tab, ...events) => events.reduce((one, name) => stepTab(one, TAB_EVENTS[name]).tab, tab);
   const worker = after(createTab(0), 'start', 'hub: live');
-  const lock = after(worker, 'what was opened failed');
-  const none = after(lock, 'what was opened failed');
+  const lock = after(worker, 'the mode failed');
+  const none = after(lock, 'the mode failed');
   return {
     stopped: createTab(0),
-    'by the worker': worker,
-    'by the tab that leads': lock,
-    'by itself': none,
-    'by itself, in a pause': after(none, 'what was opened failed'),
-    'kept by the browser': after(worker, 'page: hidden for good, or kept by the browser'),
+    'mode worker': worker,
+    'mode lock': lock,
+    'mode none': none,
+    'mode none, in a pause': after(none, 'the mode failed'),
+    'in the back-forward cache': after(worker, 'page: left, or put into the back-forward cache'),
   };
 }
 
@@ -246,9 +248,9 @@ function tabEffectName(effect) {
     case 'open':
       return `open **${effect.mode}**`;
     case 'wait':
-      return { beat: 'wait for beats', answer: 'wait for an answer', retry: 'pause' }[effect.for];
+      return { beat: 'wait for heartbeats', answer: 'wait for an answer', retry: 'pause' }[effect.for];
     case 'recover':
-      return `better mode in ${effect.after / 1000} s`;
+      return `best mode in ${effect.after / 1000} s`;
     case 'state':
       return `**${effect.state}**`;
     case 'fault':
@@ -270,7 +272,7 @@ function tabTable() {
   return table(rows);
 }
 
-test('the page of the client’s states is what the steps do', async () => {
+test('the tables on the page of the client’s states are those of the step functions', async () => {
   const before = await readFile(PAGE, 'utf8');
   const page = [
     ['operation', operationTable()],
@@ -278,23 +280,35 @@ test('the page of the client’s states is what the steps do', async () => {
     ['tab', tabTable()],
   ].reduce((text, [name, rows]) => fill(text, name, rows), before);
   if (process.env.TABLES === 'write') await writeFile(PAGE, page);
-  else assert.equal(before, page, 'TABLES=write writes it anew');
+  else assert.equal(before, page, 'TABLES=write writes the page');
 });
 
-test('a tab that shares worse than it could tries the better mode again, later and later', () => {
+test('a tab in a worse mode tries the best one again, after longer and longer pauses', () => {
   let tab = stepTab(createTab(0), TAB_EVENTS.start).tab;
   const pauses = [];
   for (let tries = 0; tries < 9; tries += 1) {
-    const { tab: worse, effects } = stepTab(tab, TAB_EVENTS['what was opened failed']);
+    const { tab: worse, effects } = stepTab(tab, TAB_EVENTS['the mode failed']);
     pauses.push(effects.find(({ type }) => type === 'recover').after / 1000);
-    const again = stepTab(worse, TAB_EVENTS['a better mode may be tried']);
+    const again = stepTab(worse, TAB_EVENTS['the best mode may be tried again']);
     assert.deepEqual(again.effects.slice(0, 2), [{ type: 'close' }, { type: 'open', mode: 'worker' }]);
     tab = again.tab;
   }
   assert.deepEqual(pauses, [60, 120, 240, 480, 960, 1920, 3600, 3600, 3600]);
-  const { tab: well } = stepTab(tab, TAB_EVENTS['hub: live']);
-  assert.equal(well.setbacks, 0, 'it is well again');
+  const { tab: well } = stepTab(tab, TAB_EVENTS['hub: an event']);
+  assert.equal(well.setbacks, 0, 'the next failure is the first one again');
   assert.equal(MODES[well.mode], 'worker');
+});
+
+test('a tab whose values the hub cannot serve asks it again after longer and longer pauses', () => {
+  let tab = stepTab(createTab(0), TAB_EVENTS.start).tab;
+  const pauses = [];
+  for (let tries = 0; tries < 3; tries += 1) {
+    tab = stepTab(tab, TAB_EVENTS['hub: live']).tab; // the answer to its join, before the server refuses
+    const { tab: refused, effects } = stepTab(tab, TAB_EVENTS['hub: it cannot serve this tab']);
+    pauses.push(effects.find(({ type }) => type === 'recover').after / 1000);
+    tab = stepTab(refused, TAB_EVENTS['the best mode may be tried again']).tab;
+  }
+  assert.deepEqual(pauses, [60, 120, 240]);
 });
 
 test('a step changes nothing in place, and an ended operation stays ended', () => {

@@ -41,10 +41,10 @@ export function createClient(options = {}) {
   const { prefix = '' } = options;
   /** The channel on which the tabs of one gateway announce the signed-in person. */
   const here = `bff:here${prefix}`;
-  const store = createStore({ isFollowed: (name) => asked().has(name) });
+  const store = createStore({ isFollowed: (name) => requested().has(name) });
   /** @type {Set<() => void>} */
   const listeners = new Set();
-  /** @type {Set<string[]>} the values asked for, by who asks */
+  /** @type {Set<string[]>} the requested values, by subscriber */
   const subscribed = new Set();
   let asking = false;
   let gaps = 0; // in a row
@@ -53,7 +53,7 @@ export function createClient(options = {}) {
   let heardAt = null;
   /** @type {string | null} */
   let userId = null;
-  /** Ends what `dispose` must end. @type {Set<() => void>} */
+  /** Subscriptions to the page's events, which `dispose` ends. @type {Set<() => void>} */
   const leaves = new Set();
   let disposed = false;
 
@@ -68,7 +68,7 @@ export function createClient(options = {}) {
   const mutations = createMutations({
     // A session that ended here may be another person's by now, and then so would be the repeated requests.
     fetch: (...request) =>
-      userId !== null && source.state.get() === 'stopped'
+      disposed || (userId !== null && source.state.get() === 'stopped')
         ? new Response(null, { status: 401 })
         : (options.fetch ?? fetch)(...request),
     storage: options.storage === undefined ? orNull(() => sessionStorage) : options.storage,
@@ -111,15 +111,15 @@ export function createClient(options = {}) {
     asking = true;
     queueMicrotask(() => {
       asking = false;
-      source.follow(wanted());
+      source.follow(carried());
     });
   }
 
   /** All values that the page subscribes to, the oldest subscription first. */
-  const asked = () => new Set([...subscribed].flat());
+  const requested = () => new Set([...subscribed].flat());
 
-  /** Those that the stream carries; the others wait until a subscription ends. */
-  const wanted = () => new Set([...asked()].slice(0, MOST_VALUES));
+  /** The values that the stream carries; the others wait until a subscription ends. */
+  const carried = () => [...requested()].slice(0, MOST_VALUES);
 
   function stop() {
     source.stop();
@@ -161,7 +161,7 @@ export function createClient(options = {}) {
      * @returns {import('./operation.js').Operation[]} The resumed mutations.
      */
     start(who) {
-      if (disposed) throw new Error('this client was disposed of');
+      if (disposed) throw new Error('the client is disposed');
       if (userId !== null && userId !== who.userId) stop();
       userId = who.userId;
       sessionExpiresAt.set(null);
@@ -177,7 +177,7 @@ export function createClient(options = {}) {
     /** Leave, and delete everything that belongs to the person. */
     stop,
 
-    /** Stop for good: no listener stays, and `start` throws. */
+    /** Stop for good: no listener of the page's events stays, `start` throws, and a mutation is rejected with status 401. */
     dispose() {
       if (disposed) return;
       disposed = true;
@@ -192,16 +192,16 @@ export function createClient(options = {}) {
      * @returns {() => void} Ends the subscription.
      */
     onSessionChange(listener) {
-      const hear = (/** @type {any} a StorageEvent */ { key, newValue }) => {
+      const onStorage = (/** @type {any} a StorageEvent */ { key, newValue }) => {
         if (key !== here || newValue === null) return;
         if (source.state.get() === 'stopped' || newValue.replace(/.*? /, '') !== userId) listener();
       };
       const leave = () => {
         leaves.delete(leave);
-        globalThis.removeEventListener?.('storage', hear);
+        globalThis.removeEventListener?.('storage', onStorage);
       };
       leaves.add(leave);
-      globalThis.addEventListener?.('storage', hear);
+      globalThis.addEventListener?.('storage', onStorage);
       return leave;
     },
 
@@ -215,7 +215,7 @@ export function createClient(options = {}) {
       const mine = [...names];
       subscribed.add(mine);
       sheltered(() => {
-        if (asked().size > MOST_VALUES)
+        if (requested().size > MOST_VALUES)
           throw new RangeError(`more than ${MOST_VALUES} values are subscribed to`);
       });
       ask();

@@ -23,10 +23,10 @@ import { createParser, EventTooLarge } from './sse.js';
  */
 
 /**
- * What keeps a stream from working, where that is no outage. no-content: the server answered 204, there is no stream for this
- * person; it is stopped. too-large: an event has more characters than are read (`LARGEST`); it is stopped. redirect: the address
- * redirects without end or to where the page may not go; it is tried again after the longest pause. not-found: there is no
- * stream at the address (404, 410); it is tried again after the longest pause.
+ * What keeps a stream from working, where it is not an outage. no-content: the server answered 204, there is no
+ * stream for this person; it is stopped. too-large: an event has more characters than are read (`LARGEST`); it is
+ * stopped. redirect: the address redirects endlessly or to a forbidden address; it is tried again after the longest
+ * pause. not-found: there is no stream at the address (404, 410); it is tried again after the longest pause.
  * @typedef {'no-content' | 'too-large' | 'redirect' | 'not-found'} Fault
  */
 
@@ -34,12 +34,12 @@ import { createParser, EventTooLarge } from './sse.js';
  * `id` is the position of the event itself; empty where it has none.
  * @typedef {object} Source
  * @property {import('./observable.js').Readable<StreamState>} state
- * @property {import('./observable.js').Readable<Fault | null>} [fault]  null while nothing but the network is in the way.
- * @property {(userId?: string) => void} start  Join as this person; where that was done, join anew without a word of it.
- * @property {() => void} stop   Leave, for good until `start()`.
+ * @property {import('./observable.js').Readable<Fault | null>} [fault]  null while only the network can be the problem.
+ * @property {(userId?: string) => void} start  Join as this person; where that is done already, join again without a change of state.
+ * @property {() => void} stop   Leave, until `start()`.
  * @property {() => void} [dispose]  Leave for good: no listener stays.
- * @property {(names: Iterable<string>) => void} follow  From now on these values are asked for (at most 50).
- * @property {(options?: {backoff?: boolean}) => void} reconnect  Join again after the cursor; now, or counted as a failure.
+ * @property {(names: Iterable<string>) => void} follow  Request these values from now on (at most 50).
+ * @property {(options?: {backoff?: boolean}) => void} reconnect  Join again after the cursor: now, or with backoff as after a failure.
  */
 
 /** @typedef {{type: string, onLine: boolean}} Wake  What happened to a page, by the event's type, and whether there is a network. */
@@ -140,16 +140,15 @@ export function createConnection(options) {
       if (!ok || !headers.get('content-type')?.startsWith('text/event-stream')) {
         if (status === 400 || status === 403) options.onRefused?.();
         farewell = retryAfterSeconds(headers.get('retry-after'));
-        if (status === 404 || status === 410) {
-          // Not an outage: the address is wrong, or a deployment does not have it for a while.
-          fault.set('not-found');
-          farewell = Math.max(cap, farewell ?? 0);
-        }
+        // Not an outage: the address is wrong, or a deployment does not have it for a while.
+        const missing = status === 404 || status === 410;
+        fault.set(missing ? 'not-found' : null);
+        if (missing) farewell = Math.max(cap, farewell ?? 0);
         return;
       }
-      // Somebody else has signed in meanwhile: theirs is not to be mixed with what is here.
-      const whose = headers.get('bff-user') ?? '';
-      if (whose !== (user ??= whose)) return stop();
+      // Another person has signed in meanwhile: their data must not be mixed with the existing state.
+      const owner = headers.get('bff-user') ?? '';
+      if (owner !== (user ??= owner)) return stop();
       state.set('live');
       fault.set(null);
       const parser = createParser({
@@ -189,7 +188,7 @@ export function createConnection(options) {
       }
     } catch (error) {
       if (error instanceof EventTooLarge) return stop('too-large');
-      // Network, abort or watchdog: all of them mean "join again".
+      // Network failure, abort or watchdog: all of them mean "join again".
       if (unanswered && redirects && !signal.aborted) {
         fault.set('redirect');
         farewell = cap;

@@ -1,7 +1,8 @@
 /**
- * One stream for many tabs: it follows one person's journal and passes every event to all tabs that joined. For a tab at
- * another position the stream is joined again from there, and the other tabs ignore repeats. A tab whose values the server
- * refuses is told to use its own stream. `step` of membership.js decides all of that; this module carries out the effects.
+ * One stream for many tabs: it follows one person's journal and sends every event to all tabs that joined. It stores only
+ * the position: for a tab at another position the stream is joined again from there, and the other tabs ignore repeated
+ * events. A tab that requests what the server refuses, or more values than one stream may have, is told to use its own
+ * stream. `step` of membership.js decides all of that; this module carries out the effects.
  *
  * It runs in a shared worker, in the leading tab, or in each page.
  */

@@ -1,7 +1,7 @@
 /**
- * Runs a hub on a channel on which every tab gets every message and uses those for itself. A page loads this module only
- * where there is no shared worker: the tab that gets the Web Lock leads and runs the hub for all, and when that tab ends the
- * next one gets the lock at once; or each page runs its own hub.
+ * Runs a hub. It uses a channel on which every tab receives every message, and handles the messages for it. A page loads this
+ * module only where there is no shared worker: the tab that gets the Web Lock leads and runs the hub for all, and when that
+ * tab ends the next one gets the lock at once; or each page runs its own hub.
  */
 import { createHub } from './hub.js';
 import { PROTOCOL } from './protocol.js';
@@ -9,9 +9,9 @@ import { PROTOCOL } from './protocol.js';
 /**
  * @param {string} place  The channel's name.
  * @param {typeof fetch | undefined} [fetch]
- * @returns {() => void} The end of it, at once.
+ * @returns {() => void} Ends it at once.
  */
-export function holdHub(place, fetch) {
+export function runHub(place, fetch) {
   const channel = new BroadcastChannel(place);
   const hub = createHub({
     post: (to, message) => channel.postMessage({ to, message }),
@@ -35,20 +35,20 @@ export function holdHub(place, fetch) {
  * @param {string} place
  * @returns {(() => void) | null}
  */
-export const holdFor = (place) => (place.startsWith(`${PROTOCOL} `) ? holdHub(place) : null);
+export const runWorkerHub = (place) => (place.startsWith(`${PROTOCOL} `) ? runHub(place) : null);
 
 /**
  * @param {string} place  The lock's name, too.
- * @param {AbortSignal} signal  The end of it.
+ * @param {AbortSignal} signal  Ends it.
  * @param {typeof fetch | undefined} fetch
- * @param {boolean} alone  Nobody else speaks there.
- * @returns {Promise<unknown>} At the end. Rejects where there are no locks.
+ * @param {boolean} alone  No other tab uses the channel.
+ * @returns {Promise<unknown>} Resolves at the end. Rejects where there are no locks.
  */
 export async function lead(place, signal, fetch, alone) {
   const begin = () =>
     new Promise((resolve) => {
       if (signal.aborted) return resolve(null);
-      const end = holdHub(place, fetch);
+      const end = runHub(place, fetch);
       signal.addEventListener('abort', () => resolve(end()));
     });
   return alone ? begin() : navigator.locks.request(place, { signal }, begin);

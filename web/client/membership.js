@@ -2,8 +2,9 @@
  * The members of a hub and its position in the journal, as a value with pure transitions: `step(hub, event)` returns the
  * next hub and a list of effects. The table is in docs/reference/client-states.md.
  *
- * A hub serves one person at a time, the one who joined last, and stops the tabs of the others; a tab that belongs to
- * another person than the journal is stopped, too. Of the events it stores only the position.
+ * A hub serves one person at a time, the one who joined last, and stops the tabs of others. A tab whose person is not the
+ * owner of the journal is stopped, too. Of the events only the position is stored. A tab that crashed sends no message;
+ * its Web Lock is free then, and it no longer counts.
  */
 
 /** @typedef {import('./protocol.js').HubMessage} HubMessage */
@@ -74,44 +75,41 @@ export function step(hub, event) {
     case 'refused':
       return onRefused(hub);
     case 'event': {
-      const { event: told } = event;
-      const came = told.id ? 'position' : hub.came === 'nothing' ? 'something' : hub.came;
-      const next = { ...hub, came, cursor: told.id || hub.cursor };
-      return { hub: next, effects: [toAll(next, { kind: 'event', event: told })] };
+      const { event: live } = event;
+      const came = live.id ? 'position' : hub.came === 'nothing' ? 'something' : hub.came;
+      const next = { ...hub, came, cursor: live.id || hub.cursor };
+      return { hub: next, effects: toAll(next, { kind: 'event', event: live }) };
     }
     case 'state': {
       const { state, fault, user } = event;
       const next = { ...hub, state, fault, user };
       if (state === 'stopped') return end(next, fault);
-      return { hub: next, effects: [toAll(next, { kind: 'state', state, fault })] };
+      return { hub: next, effects: toAll(next, { kind: 'state', state, fault }) };
     }
     case 'close':
-      return { hub: closed(hub), effects: [{ type: 'close' }] };
+      return { hub: { ...closed(hub), members: new Map() }, effects: [{ type: 'close' }] };
   }
 }
 
-/** All requested values. @param {HubState} hub */
-const wanted = ({ members }) => new Set([...members.values()].flatMap(({ names }) => names));
+/** The requested values of all tabs. @param {HubState} hub */
+const requested = ({ members }) => new Set([...members.values()].flatMap(({ names }) => names));
 
 /** Every message names its person. @param {HubState} hub @param {HubMessage} message @returns {HubMessage} */
 const about = ({ userId, user }, message) => ({ userId, user, ...message });
 
-/** @param {HubState} hub @param {HubMessage} message @returns {HubEffect} */
-const toAll = (hub, message) => ({
-  type: 'post',
-  to: [...hub.members.keys()],
-  message: about(hub, message),
-});
+/** @param {HubState} hub @param {HubMessage} message @returns {HubEffect[]} None where no tab has joined. */
+const toAll = (hub, message) =>
+  hub.members.size > 0 ? [{ type: 'post', to: [...hub.members.keys()], message: about(hub, message) }] : [];
 
 /** @param {HubState} hub @returns {HubState} */
 const closed = (hub) => ({ ...hub, open: false, user: null, state: 'stopped', fault: null });
 
 /** The last tab has left, or the stream was stopped. @param {HubState} hub @param {Fault | null} fault @returns {HubStep} */
 function end(hub, fault) {
-  const over = closed(hub);
+  const ended = closed(hub);
   return {
-    hub: { ...over, members: new Map() },
-    effects: [{ type: 'close' }, toAll(over, { kind: 'state', state: 'stopped', fault })],
+    hub: { ...ended, members: new Map() },
+    effects: [{ type: 'close' }, ...toAll(ended, { kind: 'state', state: 'stopped', fault })],
   };
 }
 
@@ -123,12 +121,10 @@ function onJoin(hub, from, join) {
     return { hub, effects: [{ type: 'post', to: [from], message }] };
   }
   // The joining tab ignores the end: it names another person.
-  const before = [null, userId].includes(hub.userId)
-    ? { hub, effects: [] }
-    : end(hub, /** @type {Fault | null} */ (null));
+  const before = [null, userId].includes(hub.userId) ? { hub, effects: [] } : end(hub, null);
   const known = before.hub;
   const mine = known.members.get(from);
-  const asked = wanted(known);
+  const others = requested(known);
   // If another tab still waits for events after another position, the whole state serves both.
   const place = known.open && known.came !== 'position' && known.cursor !== cursor ? null : cursor;
   const more = known.came !== 'nothing' && names.some((name) => !mine?.names.includes(name));
@@ -139,14 +135,14 @@ function onJoin(hub, from, join) {
     userId,
     cursor: place,
     members: new Map(known.members).set(from, { names, lock: lock ?? null }),
-    newest: names.some((name) => !asked.has(name)) ? from : known.newest,
+    newest: names.some((name) => !others.has(name)) ? from : known.newest,
     open: true,
     came: anew ? 'nothing' : known.came,
   };
   /** @type {HubEffect[]} */
   const effects = [...before.effects];
   if (!known.open) effects.push({ type: 'open', settings });
-  effects.push({ type: 'follow', names: wanted(next) });
+  effects.push({ type: 'follow', names: requested(next) });
   if (anew) effects.push({ type: 'start', backoff });
   if (lock && lock !== mine?.lock) effects.push({ type: 'watch', tab: from, lock });
   effects.push({ type: 'answer', to: from });
@@ -159,7 +155,7 @@ function onLeave(hub, from) {
   if (!members.delete(from)) return { hub, effects: [] };
   const next = { ...hub, members };
   if (members.size === 0) return end(next, null);
-  return { hub: next, effects: [{ type: 'follow', names: wanted(next) }] };
+  return { hub: next, effects: [{ type: 'follow', names: requested(next) }] };
 }
 
 /** The refused values of one tab must not end the stream of the others. @param {HubState} hub @returns {HubStep} */
@@ -173,7 +169,7 @@ function onRefused(hub) {
     hub: next,
     effects: [
       { type: 'post', to: [last], message: about(next, { kind: 'full' }) },
-      { type: 'follow', names: wanted(next) },
+      { type: 'follow', names: requested(next) },
       { type: 'reconnect' },
     ],
   };

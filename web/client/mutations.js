@@ -1,8 +1,8 @@
 /**
- * Optimistic mutations. A mutation shows at once, is asked for under its own id until somebody knows its fate, and is
- * settled by the journal or by its answer, whichever comes first. `step` of operation.js decides every transition;
- * this module carries out the effects. It promises that the base advancing and the operation giving way are one step for every
- * listener, and refuses more than `MOST_PENDING` unanswered ones at a time.
+ * Optimistic mutations. A mutation is shown at once, is sent under its own id until its outcome is known, and is settled by
+ * the journal or by its answer, whichever comes first. `step` of operation.js decides every transition; this module carries
+ * out the effects. For every listener the change of the base and the end of the operation are one step. It refuses more
+ * than `MOST_PENDING` unanswered mutations at a time.
  */
 import { pause } from './backoff.js';
 import { parseCursor } from './cursor.js';
@@ -11,7 +11,7 @@ import { announce, createCell, enlist } from './observable.js';
 import { createOperation, isPending, isUnanswered, progressOf, step } from './operation.js';
 import { newId } from './ids.js';
 import { createMemory } from './pending.js';
-import { attemptOnce, written } from './send.js';
+import { attemptOnce, serialize } from './send.js';
 import { fold } from './view.js';
 
 /** @typedef {import('./operation.js').Definition} Definition */
@@ -53,19 +53,13 @@ export class TooManyPending extends RangeError {}
 /** Seconds; the longest pause between two attempts that nobody asked for. */
 const LONGEST_PAUSE = 10;
 
-/** @param {number} seconds @param {() => void} then @returns {any} */
-const later = (seconds, then) =>
-  /** @type {any} a number in browsers, an object in Node, where it must not keep the process alive */ (
-    setTimeout(then, seconds * 1000)
-  ).unref?.();
-
 /**
  * A pending operation: its state, its promises and its timers.
  * @typedef {object} Entry
  * @property {import('./operation.js').OperationState} operation
  * @property {import('./observable.js').Readable<import('./operation.js').Progress> & {set: (progress: import('./operation.js').Progress) => void}} progress
- * @property {Map<import('./operation.js').Timer, any>} timers
- * @property {ReturnType<typeof written>} request
+ * @property {Map<import('./operation.js').Timer, ReturnType<typeof setTimeout>>} timers  Cleared when it is dropped.
+ * @property {ReturnType<typeof serialize>} request
  * @property {Operation} handle
  * @property {(acceptance: import('./operation.js').Acceptance) => void} accept
  * @property {(outcome: import('./operation.js').Outcome) => void} conclude
@@ -80,14 +74,14 @@ export function createMutations(host) {
   const { state } = store;
   /** @type {Entry[]} oldest first */
   let entries = [];
-  /** @type {{entry: Entry, effect: import('./operation.js').Effect}[]} carried out after the subscribers were notified */
+  /** @type {{entry: Entry, effect: import('./operation.js').Effect}[]} carried out after the listeners were notified */
   const effects = [];
   /** @type {Map<string, Kind<any>>} */
   const kinds = new Map();
   /** @type {Set<(operation: Operation) => void>} */
-  const restorations = new Set();
+  const restoredListeners = new Set();
   /** @type {Set<(settlement: Settlement) => void>} */
-  const settlements = new Set();
+  const settledListeners = new Set();
   let memory = createMemory(null, '');
   let view = state;
 
@@ -99,12 +93,12 @@ export function createMutations(host) {
   }
 
   /** An event of one operation. @param {Entry} entry @param {OperationEvent} event */
-  function happened(entry, event) {
+  function advance(entry, event) {
     dispatch(entry, event);
     commit();
   }
 
-  /** Settle, drop, fold and tell, in one step. @param {boolean} [replaced]  The state, by a snapshot or reset. */
+  /** Settle, drop, fold and notify, in one step. @param {boolean} [replaced]  The state, by a snapshot or reset. */
   function commit(replaced = false) {
     const position = parseCursor(store.cursor());
     for (const entry of entries) {
@@ -114,18 +108,20 @@ export function createMutations(host) {
     show(entries.filter(({ operation }) => isPending(operation)));
   }
 
-  /** @param {Entry[]} left  What is still to be folded over the base. */
+  /** @param {Entry[]} left  The operations still to be folded over the base. */
   function show(left) {
-    const told = entries;
+    const before = entries;
     entries = left;
     view = fold(
       state,
       entries.map(({ operation }) => operation),
     );
     announce(host.listeners, undefined);
-    // Listeners must not see progress before the view that belongs to it.
-    for (const { progress, operation } of told) progress.set(progressOf(operation));
-    for (let one; (one = effects.shift());) run(one.entry, one.effect);
+    // Listeners must not receive progress before the matching view.
+    for (const { progress, operation } of before) progress.set(progressOf(operation));
+    for (let next; (next = effects.shift());) run(next.entry, next.effect);
+    for (const { operation, timers } of before)
+      if (!isPending(operation)) for (const timer of timers.values()) clearTimeout(timer);
   }
 
   /** @param {Entry} entry @param {import('./operation.js').Effect} effect */
@@ -139,7 +135,7 @@ export function createMutations(host) {
       entry.conclude(outcome);
       if (!effect.final) return;
       entry.settle(outcome);
-      announce(settlements, { operation: entry.handle, outcome });
+      announce(settledListeners, { operation: entry.handle, outcome });
     }
   }
 
@@ -150,14 +146,18 @@ export function createMutations(host) {
       timer === 'retry'
         ? pause({ failures: effect.failures, asked: effect.retryAfter, base, cap: LONGEST_PAUSE }, random) /
           1000
-        : // A plain command has no saga whose end could be near.
+        : // Nothing else shows that the effect of a plain command is there.
           timer === 'values' && entry.operation.sagaId
           ? linger / 30
           : linger;
     clearTimeout(entry.timers.get(timer));
-    const over = () => happened(entry, { type: 'timer', timer, live: host.isLive(), state });
-    // The pause before an attempt keeps a Node process running; the other waits do not.
-    entry.timers.set(timer, timer === 'retry' ? setTimeout(over, seconds * 1000) : later(seconds, over));
+    const started = setTimeout(() => {
+      entry.timers.delete(timer);
+      advance(entry, { type: 'timer', timer, live: host.isLive(), state });
+    }, seconds * 1000);
+    entry.timers.set(timer, started);
+    // A number in browsers, an object in Node: the pause before an attempt keeps the process running, the other waits do not.
+    if (timer !== 'retry') /** @type {any} */ (started).unref?.();
   }
 
   /** @param {Entry} entry @param {boolean} first */
@@ -165,7 +165,7 @@ export function createMutations(host) {
     const { request } = entry;
     clearTimeout(entry.timers.get('retry'));
     const answer = await attemptOnce({ key: entry.operation.id, request, first, timeout, fetch });
-    happened(entry, { type: 'answer', answer, attempts });
+    advance(entry, { type: 'answer', answer, attempts });
   }
 
   /**
@@ -178,11 +178,12 @@ export function createMutations(host) {
     const unanswered = entries.filter((entry) => isUnanswered(entry.operation)).length;
     if (unanswered >= MOST_PENDING || entries.length >= MOST_FOLLOWED)
       throw new TooManyPending('too many mutations');
-    const operation = createOperation(definition, id ?? (host.newId ?? newId)(), at, !!id);
+    const operation = createOperation(guarded(definition), id ?? (host.newId ?? newId)(), at, !!id);
     /** @type {Map<string, number>} */
     const awaited = new Map();
-    fold(state, [...entries.map((entry) => entry.operation), operation], awaited); // its errors are the caller's
-    const entry = createEntry({ ...operation, awaited }, happened);
+    // Its exceptions go to the caller.
+    fold(state, [...entries.map((entry) => entry.operation), operation], awaited);
+    const entry = createEntry({ ...operation, awaited }, advance);
     entries = [...entries, entry];
     effects.push({ entry, effect: { type: 'send', first: !id } });
     commit();
@@ -193,24 +194,24 @@ export function createMutations(host) {
   function wake() {
     for (const entry of [...entries])
       if (entry.operation.status === 'waiting')
-        happened(entry, { type: 'timer', timer: 'retry', live: host.isLive(), state });
+        advance(entry, { type: 'timer', timer: 'retry', live: host.isLive(), state });
   }
 
   /**
    * Resume the mutations that a reload interrupted.
-   * @param {string} [name]  Of this kind alone.
+   * @param {string} [only]  The name of the only kind to resume; default all kinds.
    * @returns {Operation[]}
    */
-  function restore(name) {
+  function restore(only) {
     /** @type {Operation[]} */
     const restored = [];
-    for (const { id, kind: name_, input, at } of [...memory.entries()]) {
-      const kind = kinds.get(name_);
+    for (const { id, kind: name, input, at } of [...memory.entries()]) {
+      const kind = kinds.get(name);
       const known = entries.some(({ operation }) => operation.id === id);
-      if (kind && !known && name_ === (name ?? name_))
-        sheltered(() => restored.push(begin(bind(name_, kind, input), id, at)));
+      if (kind && !known && name === (only ?? name))
+        sheltered(() => restored.push(begin(bind(name, kind, input), id, at)));
     }
-    for (const operation of restored) announce(restorations, operation);
+    for (const operation of restored) announce(restoredListeners, operation);
     return restored;
   }
 
@@ -221,7 +222,7 @@ export function createMutations(host) {
      * @param {(operation: Operation) => void} listener
      * @returns {() => void} Ends the subscription.
      */
-    onRestored: (listener) => enlist(restorations, listener),
+    onRestored: (listener) => enlist(restoredListeners, listener),
     /** The store has changed. @param {boolean} [replaced]  By a snapshot or reset. */
     advanced: commit,
     wake,
@@ -238,9 +239,9 @@ export function createMutations(host) {
      * @param {(settlement: Settlement) => void} listener
      * @returns {() => void} Ends the subscription.
      */
-    onSettled: (listener) => enlist(settlements, listener),
+    onSettled: (listener) => enlist(settledListeners, listener),
     /**
-     * Name a mutation, so that one whose fate is unknown survives a reload.
+     * Name a mutation, so that one with an unknown outcome survives a reload.
      * @template I
      * @param {string} name
      * @param {Kind<I>} kind
@@ -250,13 +251,13 @@ export function createMutations(host) {
       kinds.set(name, kind);
       restore(name);
       return (input) => {
-        const { keep } = memory; // this person's, whoever is here when it has begun
+        const { keep } = memory; // of this person, even if another one is signed in when the request has started
         const operation = begin(bind(name, kind, input));
         keep({ id: operation.id, kind: name, input, at: new Date().toISOString() });
         return operation;
       };
     },
-    /** Somebody is here: take up what they had under way before a reload. @param {string} userId @returns {Operation[]} */
+    /** A person is signed in: resume their mutations from before a reload. @param {string} userId @returns {Operation[]} */
     restore(userId) {
       memory = createMemory(host.storage, userId);
       return restore();
@@ -272,10 +273,10 @@ export function createMutations(host) {
 
 /**
  * @param {import('./operation.js').OperationState} operation
- * @param {(entry: Entry, event: OperationEvent) => void} happened
+ * @param {(entry: Entry, event: OperationEvent) => void} advance
  * @returns {Entry}
  */
-function createEntry(operation, happened) {
+function createEntry(operation, advance) {
   /** @type {Entry['accept']} */
   let accept = () => {};
   /** @type {Entry['conclude']} */
@@ -291,7 +292,7 @@ function createEntry(operation, happened) {
     operation,
     progress,
     timers: new Map(),
-    request: written(operation.definition.request),
+    request: serialize(operation.definition.request),
     accept,
     conclude,
     settle,
@@ -303,12 +304,24 @@ function createEntry(operation, happened) {
       accepted,
       outcome,
       settled,
-      retry: () => happened(entry, { type: 'retry' }),
-      dismiss: () => happened(entry, { type: 'dismiss' }),
+      retry: () => advance(entry, { type: 'retry' }),
+      dismiss: () => advance(entry, { type: 'dismiss' }),
     },
   };
   return entry;
 }
+
+/** An exception of `settledWhen` must not stop the other operations. @param {Definition} definition @returns {Definition} */
+const guarded = ({ settledWhen, ...definition }) => ({
+  ...definition,
+  settledWhen:
+    settledWhen &&
+    ((state, input) => {
+      let settled = true;
+      sheltered(() => (settled = settledWhen(state, input)));
+      return settled;
+    }),
+});
 
 /**
  * @template I

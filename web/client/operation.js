@@ -1,7 +1,8 @@
 /**
  * One mutation as a value, with its pure transitions: `step(operation, event)` returns the next operation and a list of
  * effects, and does nothing itself. docs/reference/client-states.md explains the states and has the table, which a test
- * prints from this function. Every promise of an operation is settled by an effect; none rejects.
+ * prints from this function. Every promise of an operation is settled by an effect, and none rejects: a failure is part
+ * of the outcome.
  */
 import { reached } from './cursor.js';
 import { contains, ended, findContaining, OUTCOMES } from './store.js';
@@ -35,10 +36,11 @@ import { contains, ended, findContaining, OUTCOMES } from './store.js';
  * @property {string | null} name  By which it was defined; null for a one-off.
  * @property {any} input  What it was called with.
  * @property {import('./observable.js').Readable<Progress>} progress
- * @property {Promise<Acceptance>} accepted  When the server is known to have it, or to have refused it, or we gave up asking.
- * @property {Promise<Outcome>} outcome      When nothing more will happen by itself: it ended, or we gave up asking.
- * @property {Promise<Outcome>} settled      When it ended, also after giving up: the journal or `retry()` may still settle it.
- * @property {() => void} retry    Ask again now, with the same key.
+ * @property {Promise<Acceptance>} accepted  Settles when the server is known to have it, or has refused it, or the attempts have ended.
+ * @property {Promise<Outcome>} outcome      Settles when it has ended, or the attempts have ended.
+ * @property {Promise<Outcome>} settled      Settles when it has ended. After the attempts have ended the journal or `retry()` may
+ *   still end it.
+ * @property {() => void} retry    Send again now, with the same key.
  * @property {() => void} dismiss  Stop showing it. It is not cancelled: the server may have it.
  */
 
@@ -47,9 +49,10 @@ import { contains, ended, findContaining, OUTCOMES } from './store.js';
  * @property {(draft: import('./view.js').Draft, input: any) => void} apply
  * @property {import('./send.js').RequestData} request
  * @property {string} [name]  By which it was defined.
- * @property {any} [input]  Handed to `apply` and `settledWhen`.
- * @property {((state: State, input: any) => boolean) | undefined} [settledWhen]  Keep the row until this holds of the server's state, for a mutation whose
- *   effect shows only in a later event than the one its answer names. An event that names the mutation ends it, too.
+ * @property {any} [input]  Passed to `apply` and `settledWhen`.
+ * @property {((state: State, input: any) => boolean) | undefined} [settledWhen]  Keep the row until this is true for the server's state, for a
+ *   mutation whose effect comes only with a later event than the one its answer names. An event that names the mutation ends
+ *   the row, too. An exception is reported, and counts as true.
  */
 
 /**
@@ -71,8 +74,8 @@ import { contains, ended, findContaining, OUTCOMES } from './store.js';
  * @property {number} failures  Attempts without a usable answer, since the start or the last `retry()`.
  * @property {{version: number, cursor: import('./cursor.js').Cursor | null} | null} answer  The version and position that its
  *   answer named.
- * @property {boolean} echoed  Whether an event named it, even if later events of that saga name another mutation.
- * @property {boolean} rowSettled  Whether the base has its row, or no row is to be shown any more.
+ * @property {boolean} echoed  Whether an event with its id was received, even if later events of that saga have another id.
+ * @property {boolean} rowSettled  Whether the base has its row, or no row must be shown any more.
  * @property {ReadonlyMap<string, number>} awaited  The values whose base does not contain its effect yet: name → the version at
  *   the click.
  */
@@ -96,25 +99,25 @@ import { contains, ended, findContaining, OUTCOMES } from './store.js';
  *   | {type: 'wait', timer: 'event' | 'values'}
  *   | {type: 'accept', acceptance: Acceptance}
  *   | {type: 'conclude', outcome: Outcome, final: boolean}} Effect  first: no earlier attempt can have reached the server.
- *   accept and conclude settle the promises, each the first time only. final: it ended; else we only gave up asking.
+ *   accept and conclude settle the promises, each the first time only. final: it has ended; else only the attempts have.
  */
 
 /** @typedef {{operation: OperationState, effects: readonly Effect[]}} Step */
 
-/** @type {ReadonlySet<OperationStatus>} */
+/** @type {ReadonlySet<OperationStatus>} statuses of an operation that has ended */
 const ENDS = new Set(['confirmed', 'compensated', 'rejected', 'closed']);
 /** @type {ReadonlySet<OperationStatus>} */
 const UNANSWERED = new Set(['sending', 'waiting', 'asking', 'gave-up']);
 /** @type {ReadonlyMap<string, number>} */
-const NONE = new Map();
+const NO_VALUES = new Map();
 /** @type {readonly Effect[]} */
-const NOTHING = [];
+const NO_EFFECTS = [];
 
 /**
  * @param {Definition} definition
  * @param {string} id
  * @param {string} at  RFC 3339.
- * @param {boolean} restored  Taken up after a reload: an earlier attempt may have reached the server.
+ * @param {boolean} restored  Resumed after a reload: an earlier attempt may have reached the server.
  * @returns {OperationState}
  */
 export const createOperation = (definition, id, at, restored) => ({
@@ -129,7 +132,7 @@ export const createOperation = (definition, id, at, restored) => ({
   answer: null,
   echoed: false,
   rowSettled: false,
-  awaited: NONE,
+  awaited: NO_VALUES,
 });
 
 /** Whether its outcome is unknown, and the server may not have it. @param {OperationState} operation */
@@ -169,13 +172,13 @@ export function step(operation, event) {
       return end(operation, 'closed', { reason: 'dismissed' });
     case 'stop':
       return ENDS.has(status)
-        ? stay({ ...operation, awaited: NONE })
+        ? stay({ ...operation, awaited: NO_VALUES })
         : end(operation, 'closed', { reason: 'stopped' });
   }
 }
 
 /** @param {OperationState} operation @returns {Step} */
-const stay = (operation) => ({ operation, effects: NOTHING });
+const stay = (operation) => ({ operation, effects: NO_EFFECTS });
 
 /** @param {OperationState} operation @returns {Step} */
 const ask = (operation) => ({
@@ -184,7 +187,7 @@ const ask = (operation) => ({
 });
 
 /**
- * The server has it: the request no longer matters.
+ * The server is known to have it: what happens to the request no longer matters.
  * @param {OperationState} operation
  * @param {string | null} sagaId
  * @returns {Step}
@@ -203,7 +206,7 @@ const accept = (operation, sagaId) => ({
 function end(operation, status, { reason = null, problem = null } = {}) {
   if (ENDS.has(operation.status)) return stay(operation);
   // A completed saga has changed its values, and so has a compensated one: its effect is shown until the base contains it.
-  const awaited = status === 'confirmed' || status === 'compensated' ? operation.awaited : NONE;
+  const awaited = status === 'confirmed' || status === 'compensated' ? operation.awaited : NO_VALUES;
   const { sagaId } = operation;
   /** @type {Effect[]} */
   const effects = [
@@ -235,7 +238,7 @@ function onAnswer(operation, answer, attempts) {
     const named = { ...operation, answer: { version: saga?.version ?? Infinity, cursor } };
     const accepted = accept(named, saga?.id ?? operation.sagaId);
     // A plain command: no event follows.
-    if (!saga) return then(accepted, (one) => end(one, 'confirmed'));
+    if (!saga) return then(accepted, (next) => end(next, 'confirmed'));
     return { ...accepted, effects: [...accepted.effects, { type: 'wait', timer: 'event' }] };
   }
   const { kind, problem } = answer;
@@ -264,9 +267,9 @@ function onAnswer(operation, answer, attempts) {
 function onTimer(operation, { timer, live, state }) {
   const { status, rowSettled, sagaId } = operation;
   if (timer === 'retry') return status === 'waiting' ? ask(operation) : stay(operation);
-  if (timer === 'values') return stay(ENDS.has(status) ? { ...operation, awaited: NONE } : operation);
+  if (timer === 'values') return stay(ENDS.has(status) ? { ...operation, awaited: NO_VALUES } : operation);
   if (status !== 'accepted' || rowSettled) return stay(operation);
-  // A missing event means something only while the journal is followed.
+  // Only while the journal is followed does a missing event show that there is none.
   if (!live) return { operation, effects: [{ type: 'wait', timer: 'event' }] };
   if (state.sagas.has(sagaId ?? '')) return stay({ ...operation, rowSettled: true });
   return end(operation, 'closed');
@@ -291,18 +294,19 @@ function onBase(operation, base, position, replaced) {
   const before = named && !operation.echoed ? accept({ ...settled, echoed: true }, saga.id) : stay(settled);
   const { echoed } = before.operation;
 
-  const told = saga && (echoed || saga.version >= (answer?.version ?? Infinity));
+  // Whether the base contains the version that the answer named, or an event that named the operation was received.
+  const contained = saga && (echoed || saga.version >= (answer?.version ?? Infinity));
   const cursor = answer?.cursor ?? null;
-  // After a reset in another epoch the answer's position means nothing; the new state counts.
+  // After a reset in another epoch the answer's position does not count; the new state is newer.
   const superseded = replaced && cursor && cursor.epoch !== position?.epoch;
-  const current = told || superseded || reached(position, cursor);
+  const current = contained || superseded || reached(position, cursor);
   const { settledWhen, input } = definition;
   const shown =
     !settledWhen || !saga || ended(saga) || saga.mutations?.includes(id) || settledWhen(base, input) || false;
   const rowSettled = operation.rowSettled || (Boolean(current) && shown);
-  return then(before, (one) => {
-    const next = one.rowSettled === rowSettled ? one : { ...one, rowSettled };
-    if (told && ended(saga))
+  return then(before, (accepted) => {
+    const next = accepted.rowSettled === rowSettled ? accepted : { ...accepted, rowSettled };
+    if (contained && ended(saga))
       return end(next, OUTCOMES[/** @type {keyof typeof OUTCOMES} */ (saga.status)], {
         reason: saga.reason,
       });
@@ -312,8 +316,8 @@ function onBase(operation, base, position, replaced) {
 }
 
 /**
- * The values whose base does not contain the effect yet. Where a service names its commands, the version that names this one
- * contains it; otherwise the next version does.
+ * The values whose base does not contain the operation's effect yet. Where a service names the commands of a version, the
+ * version that names this operation contains it. Otherwise the next version counts as the one that contains it.
  * @param {OperationState} operation
  * @param {State} base
  */

@@ -64,15 +64,18 @@ export async function readProblem(response) {
     detail: `${body.detail ?? ''}`,
     correlationId: body.correlation_id ?? null,
     // The header has whole seconds; the body may be more precise.
-    retryAfter: body.retry_after ?? retryAfterSeconds(headers.get('retry-after')),
+    retryAfter: Number.isFinite(body.retry_after)
+      ? Math.max(0, body.retry_after)
+      : retryAfterSeconds(headers.get('retry-after')),
     owner: body.owner ?? null,
     errors: Array.isArray(body.errors) ? body.errors : [],
   });
 }
 
 /**
- * Whether an exception of `fetch`, or of reading its answer, is a failure of the network. A TypeError may also be a mistake in
- * the page (WHATWG Fetch, "network error"); a SyntaxError is a body that was cut short.
+ * Whether an exception of `fetch`, or of reading its answer, is a failure of the network. `fetch` throws a TypeError for it
+ * (WHATWG Fetch, "network error"), so a TypeError that is a mistake in the page counts as one, too. A SyntaxError is a body
+ * that was cut short.
  * @param {unknown} error
  */
 export const isNetworkError = (error) =>
@@ -81,12 +84,12 @@ export const isNetworkError = (error) =>
   ['TimeoutError', 'AbortError', 'NetworkError'].includes(Object(error).name);
 
 /**
- * @param {unknown} error  What fetch threw.
+ * @param {unknown} error  The exception of fetch.
  * @returns {Problem}
  */
 export const networkProblem = (error) =>
   problem(Object(error).name === 'TimeoutError' && { code: 'timeout', title: 'No answer in time' });
 
-/** @param {unknown} error  A mistake in this page: whether anything was sent is unknown. @returns {Problem} */
+/** @param {unknown} error  A programming error in the page: it is unknown whether the request was sent. @returns {Problem} */
 export const clientProblem = (error) =>
   problem({ code: 'client-error', title: 'This page has a mistake', detail: `${error}` });

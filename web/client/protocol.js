@@ -1,8 +1,8 @@
 /**
  * The messages between tabs and the hub, and the name of this protocol. Pages of two deployments, or a page and the worker of
- * another deployment, use different channels when their messages differ: a test computes the name from this file.
+ * another deployment, use different channels when their messages differ: a test computes the name from the rest of this file.
  */
-export const PROTOCOL = 'bff-live-3ea59901';
+export const PROTOCOL = 'bff-live-40c2667b';
 
 /**
  * @typedef {object} Settings

@@ -20,13 +20,13 @@ import { clientProblem, isNetworkError, networkProblem, readProblem } from './pr
 /** @typedef {{id: string, type: string, status: string, version: number}} SagaRef */
 
 /**
- * again: nobody can tell, another attempt may. unknown: no more attempts will tell.
+ * again: the outcome is unknown, another attempt may show it. unknown: no further attempt will show it.
  * @typedef {{kind: 'accepted', saga: SagaRef | null, cursor: import('./cursor.js').Cursor | null}
  *   | {kind: 'rejected' | 'again' | 'unknown', problem: Problem}} Answer
  */
 
 /** A request with its body as text, for all attempts. Throws what `JSON.stringify` throws. @param {RequestData} request */
-export const written = (request) => ({ ...request, text: JSON.stringify(request.body ?? {}) });
+export const serialize = (request) => ({ ...request, text: JSON.stringify(request.body ?? {}) });
 
 /**
  * @param {Problem} problem

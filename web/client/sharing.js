@@ -3,7 +3,8 @@
  * effects. The table is in docs/reference/client-states.md.
  *
  * There are three modes, the best first: a shared worker, a leading tab, a stream of this page alone. When a mode fails or is
- * silent the next one is used; after a pause the best one is tried again, with longer pauses each time.
+ * silent the next one is used; after a pause the best one is tried again, and the pauses grow until an event arrives in the
+ * best mode.
  */
 
 /** @typedef {'worker' | 'lock' | 'none'} Mode */
@@ -144,7 +145,9 @@ function onMessage(tab, message) {
     case 'event': {
       const { event } = message;
       const late = tab.behind && event.type === 'saga';
-      return { tab: next, effects: late ? [wait] : [wait, { type: 'deliver', event }] };
+      // An event shows that this mode works. An answer does not: the server may still refuse the values of this tab.
+      const setbacks = next.mode === next.best ? 0 : next.setbacks;
+      return { tab: { ...next, setbacks }, effects: late ? [wait] : [wait, { type: 'deliver', event }] };
     }
     case 'hello':
       return join(next);
@@ -153,9 +156,8 @@ function onMessage(tab, message) {
     case 'state': {
       const { state, fault = null } = message;
       if (state === 'stopped') return stop(next, fault);
-      const setbacks = next.mode === next.best ? 0 : next.setbacks;
       return {
-        tab: { ...next, behind: false, setbacks },
+        tab: { ...next, behind: false },
         effects: [wait, { type: 'fault', fault }, { type: 'state', state }],
       };
     }

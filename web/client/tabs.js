@@ -1,8 +1,9 @@
 /**
  * One live stream for all tabs of a browser: in a shared worker, else in a leading tab, which uses a BroadcastChannel to the
- * others, else in this page alone. `step` of sharing.js decides which; this module carries out the effects. When the holder of
- * the stream ends, nothing is lost: the next one resumes from the position of a tab.
+ * others, else in this page alone. `step` of sharing.js decides which; this module carries out the effects. When the worker
+ * or the leading tab ends, nothing is lost: the next one resumes from the position of a tab.
  */
+import { sheltered } from './faults.js';
 import { newId } from './ids.js';
 import { createCell } from './observable.js';
 import { attend, isHidden, isOnLine } from './page.js';
@@ -25,19 +26,21 @@ export function createSharedStream(options) {
   const fault = createCell(/** @type {import('./connection.js').Fault | null} */ (null));
   /** @type {any} without a page some members are missing */
   const around = globalThis;
-  // A worker has an address of its own: what is relative is relative to the page. On a server there is no page and no stream.
+  // A worker has its own address, so relative addresses are resolved against the page. On a server there is no page.
   const url = around.location
     ? String(new URL(options.url ?? '/bff/live', around.location))
     : (options.url ?? '/bff/live');
   const worker = new URL('./worker.js', import.meta.url);
   const name = `${PROTOCOL} ${worker} ${url}`;
   const id = newId();
-  // A worker cannot be given functions. A mode that this browser does not have is not tried again and again.
+  // Functions cannot be sent to a worker. A mode that this browser does not have is never tried.
   const available = [around.SharedWorker && !fetch, around.navigator?.locks, true];
   const preferred = MODES.indexOf(share ?? 'worker');
   let tab = createTab(available.findIndex((is, mode) => is && mode >= preferred));
   /** @type {string[]} */
   let names = [];
+  /** @type {(() => void)[]} events; the first one is being carried out */
+  const events = [];
   /** @type {BroadcastChannel | null} to a hub */
   let link = null;
   /** Closes what was opened last: the failure of an earlier one does not count. */
@@ -49,11 +52,20 @@ export function createSharedStream(options) {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let recovery;
 
-  /** @param {import('./sharing.js').TabEvent} event */
+  /**
+   * One event after another: where a listener stops the client during the effects of an event, it is stopped after them.
+   * @param {import('./sharing.js').TabEvent} event
+   */
   function dispatch(event) {
+    if (events.push(() => carryOut(event)) > 1) return;
+    for (let next; (next = events[0]); events.shift()) sheltered(next);
+  }
+
+  /** @param {import('./sharing.js').TabEvent} event */
+  function carryOut(event) {
     const next = step(tab, event);
     tab = next.tab;
-    next.effects.forEach(run);
+    for (const effect of next.effects) sheltered(() => run(effect));
   }
 
   /** @param {import('./sharing.js').TabEffect} effect */

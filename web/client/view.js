@@ -1,7 +1,7 @@
 /**
- * What the reader sees: `view = fold(pending, base)`. The base is never written; an operation is taken back by leaving it
- * out and folding again, so nothing that arrived meanwhile is lost. An operation's row gives way once the server's own is
- * in the base, and its effect on a value once the base holds it.
+ * What the page shows: `view = fold(pending, base)`. The base is never changed: an operation is reverted by leaving it out
+ * and folding again, so nothing that arrived meanwhile is lost. An operation's row is dropped once the server's own row is
+ * in the base, and its effect on a value once the base contains it.
  */
 import { sheltered } from './faults.js';
 import { progressOf } from './operation.js';
@@ -22,15 +22,16 @@ import { BLANK } from './store.js';
 /**
  * @param {State} base
  * @param {readonly import('./operation.js').OperationState[]} operations  Oldest first.
- * @param {Map<string, number>} [touched]  For the very first fold of the last one: gets the values that it changes, with the
- *   version that is known; what it throws is thrown.
+ * @param {Map<string, number>} [touched]  For the first fold of the last operation: it gets the name and known version of each
+ *   value that the operation changes. Without it exceptions of `apply` are reported; with it, those of the last operation
+ *   are thrown.
  * @returns {State}
  */
 export function fold(base, operations, touched) {
   if (operations.length === 0) return base;
   const sagas = new Map(base.sagas);
   const values = new Map(base.values);
-  const beginning = touched && operations.at(-1);
+  const first = touched && operations.at(-1);
 
   for (const operation of operations) {
     const { id, at, awaited, definition, rowSettled, sagaId } = operation;
@@ -51,20 +52,20 @@ export function fold(base, operations, touched) {
           ...changes,
           ...row,
           id: key,
-          pending: /** @type {Saga['pending']} what is over has no row */ (progressOf(operation).phase),
+          pending: /** @type {Saga['pending']} an ended operation has no row */ (progressOf(operation).phase),
         });
       },
       value(name, change) {
         const known = values.get(name);
         if (!known) return;
-        if (operation === beginning) touched?.set(name, known.version);
+        if (operation === first) touched?.set(name, known.version);
         else if (!awaited.has(name)) return;
         values.set(name, { ...known, data: change(known.data) });
       },
     };
     const apply = () => definition.apply(draft, definition.input);
-    if (operation === beginning) apply();
-    else sheltered(apply); // loud, but the other operations and the base are still shown
+    if (operation === first) apply();
+    else sheltered(apply); // reported, but the other operations and the base are still shown
   }
   return { sagas, values };
 }

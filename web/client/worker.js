@@ -1,4 +1,4 @@
-/** The shared worker: one hub for every tab. It ends with the last of them. */
-import { holdFor } from './leader.js';
+/** The shared worker: one hub for all tabs. It ends with the last tab. */
+import { runWorkerHub } from './leader.js';
 
-holdFor(self.name);
+runWorkerHub(self.name);

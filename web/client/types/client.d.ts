@@ -58,7 +58,7 @@ export function createClient(options?: ClientOptions): {
     }): import("./operation.js").Operation[];
     /** Leave, and delete everything that belongs to the person. */
     stop: () => void;
-    /** Stop for good: no listener stays, and `start` throws. */
+    /** Stop for good: no listener of the page's events stays, `start` throws, and a mutation is rejected with status 401. */
     dispose(): void;
     /**
      * Be notified when another person, or the same one again, starts in another tab: time to ask who is signed in.

@@ -9,22 +9,22 @@
  * @typedef {{type: string, id: string, data: any}} LiveEvent
  */
 /**
- * What keeps a stream from working, where that is no outage. no-content: the server answered 204, there is no stream for this
- * person; it is stopped. too-large: an event has more characters than are read (`LARGEST`); it is stopped. redirect: the address
- * redirects without end or to where the page may not go; it is tried again after the longest pause. not-found: there is no
- * stream at the address (404, 410); it is tried again after the longest pause.
+ * What keeps a stream from working, where it is not an outage. no-content: the server answered 204, there is no
+ * stream for this person; it is stopped. too-large: an event has more characters than are read (`LARGEST`); it is
+ * stopped. redirect: the address redirects endlessly or to a forbidden address; it is tried again after the longest
+ * pause. not-found: there is no stream at the address (404, 410); it is tried again after the longest pause.
  * @typedef {'no-content' | 'too-large' | 'redirect' | 'not-found'} Fault
  */
 /**
  * `id` is the position of the event itself; empty where it has none.
  * @typedef {object} Source
  * @property {import('./observable.js').Readable<StreamState>} state
- * @property {import('./observable.js').Readable<Fault | null>} [fault]  null while nothing but the network is in the way.
- * @property {(userId?: string) => void} start  Join as this person; where that was done, join anew without a word of it.
- * @property {() => void} stop   Leave, for good until `start()`.
+ * @property {import('./observable.js').Readable<Fault | null>} [fault]  null while only the network can be the problem.
+ * @property {(userId?: string) => void} start  Join as this person; where that is done already, join again without a change of state.
+ * @property {() => void} stop   Leave, until `start()`.
  * @property {() => void} [dispose]  Leave for good: no listener stays.
- * @property {(names: Iterable<string>) => void} follow  From now on these values are asked for (at most 50).
- * @property {(options?: {backoff?: boolean}) => void} reconnect  Join again after the cursor; now, or counted as a failure.
+ * @property {(names: Iterable<string>) => void} follow  Request these values from now on (at most 50).
+ * @property {(options?: {backoff?: boolean}) => void} reconnect  Join again after the cursor: now, or with backoff as after a failure.
  */
 /** @typedef {{type: string, onLine: boolean}} Wake  What happened to a page, by the event's type, and whether there is a network. */
 /**
@@ -69,10 +69,10 @@ export type LiveEvent = {
     data: any;
 };
 /**
- * What keeps a stream from working, where that is no outage. no-content: the server answered 204, there is no stream for this
- * person; it is stopped. too-large: an event has more characters than are read (`LARGEST`); it is stopped. redirect: the address
- * redirects without end or to where the page may not go; it is tried again after the longest pause. not-found: there is no
- * stream at the address (404, 410); it is tried again after the longest pause.
+ * What keeps a stream from working, where it is not an outage. no-content: the server answered 204, there is no
+ * stream for this person; it is stopped. too-large: an event has more characters than are read (`LARGEST`); it is
+ * stopped. redirect: the address redirects endlessly or to a forbidden address; it is tried again after the longest
+ * pause. not-found: there is no stream at the address (404, 410); it is tried again after the longest pause.
  */
 export type Fault = "no-content" | "too-large" | "redirect" | "not-found";
 /**
@@ -81,15 +81,15 @@ export type Fault = "no-content" | "too-large" | "redirect" | "not-found";
 export type Source = {
     state: import("./observable.js").Readable<StreamState>;
     /**
-     * null while nothing but the network is in the way.
+     * null while only the network can be the problem.
      */
     fault?: import("./observable.js").Readable<Fault | null> | undefined;
     /**
-     * Join as this person; where that was done, join anew without a word of it.
+     * Join as this person; where that is done already, join again without a change of state.
      */
     start: (userId?: string) => void;
     /**
-     * Leave, for good until `start()`.
+     * Leave, until `start()`.
      */
     stop: () => void;
     /**
@@ -97,11 +97,11 @@ export type Source = {
      */
     dispose?: (() => void) | undefined;
     /**
-     * From now on these values are asked for (at most 50).
+     * Request these values from now on (at most 50).
      */
     follow: (names: Iterable<string>) => void;
     /**
-     * Join again after the cursor; now, or counted as a failure.
+     * Join again after the cursor: now, or with backoff as after a failure.
      */
     reconnect: (options?: {
         backoff?: boolean;

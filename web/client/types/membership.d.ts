@@ -4,8 +4,9 @@ export function step(hub: HubState, event: HubEvent): HubStep;
  * The members of a hub and its position in the journal, as a value with pure transitions: `step(hub, event)` returns the
  * next hub and a list of effects. The table is in docs/reference/client-states.md.
  *
- * A hub serves one person at a time, the one who joined last, and stops the tabs of the others; a tab that belongs to
- * another person than the journal is stopped, too. Of the events it stores only the position.
+ * A hub serves one person at a time, the one who joined last, and stops the tabs of others. A tab whose person is not the
+ * owner of the journal is stopped, too. Of the events only the position is stored. A tab that crashed sends no message;
+ * its Web Lock is free then, and it no longer counts.
  */
 /** @typedef {import('./protocol.js').HubMessage} HubMessage */
 /** @typedef {import('./protocol.js').TabMessage & {kind: 'join'}} Join */

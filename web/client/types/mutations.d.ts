@@ -3,8 +3,8 @@
  * @typedef {object} Entry
  * @property {import('./operation.js').OperationState} operation
  * @property {import('./observable.js').Readable<import('./operation.js').Progress> & {set: (progress: import('./operation.js').Progress) => void}} progress
- * @property {Map<import('./operation.js').Timer, any>} timers
- * @property {ReturnType<typeof written>} request
+ * @property {Map<import('./operation.js').Timer, ReturnType<typeof setTimeout>>} timers  Cleared when it is dropped.
+ * @property {ReturnType<typeof serialize>} request
  * @property {Operation} handle
  * @property {(acceptance: import('./operation.js').Acceptance) => void} accept
  * @property {(outcome: import('./operation.js').Outcome) => void} conclude
@@ -38,14 +38,14 @@ export function createMutations(host: Host): {
      */
     onSettled: (listener: (settlement: Settlement) => void) => () => void;
     /**
-     * Name a mutation, so that one whose fate is unknown survives a reload.
+     * Name a mutation, so that one with an unknown outcome survives a reload.
      * @template I
      * @param {string} name
      * @param {Kind<I>} kind
      * @returns {(input: I) => Operation}
      */
     define<I>(name: string, kind: Kind<I>): (input: I) => Operation;
-    /** Somebody is here: take up what they had under way before a reload. @param {string} userId @returns {Operation[]} */
+    /** A person is signed in: resume their mutations from before a reload. @param {string} userId @returns {Operation[]} */
     restore(userId: string): Operation[];
     /** No person is signed in any more. What is stored for a reload stays for the same person. */
     clear(): void;
@@ -88,8 +88,11 @@ export type Entry = {
     progress: import("./observable.js").Readable<import("./operation.js").Progress> & {
         set: (progress: import("./operation.js").Progress) => void;
     };
-    timers: Map<import("./operation.js").Timer, any>;
-    request: ReturnType<typeof written>;
+    /**
+     * Cleared when it is dropped.
+     */
+    timers: Map<import("./operation.js").Timer, ReturnType<typeof setTimeout>>;
+    request: ReturnType<typeof serialize>;
     handle: Operation;
     accept: (acceptance: import("./operation.js").Acceptance) => void;
     conclude: (outcome: import("./operation.js").Outcome) => void;
@@ -145,4 +148,4 @@ export type Host = {
     newId?: (() => string) | undefined;
     random?: (() => number) | undefined;
 };
-import { written } from './send.js';
+import { serialize } from './send.js';

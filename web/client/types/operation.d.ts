@@ -54,19 +54,20 @@ export type Operation = {
     input: any;
     progress: import("./observable.js").Readable<Progress>;
     /**
-     * When the server is known to have it, or to have refused it, or we gave up asking.
+     * Settles when the server is known to have it, or has refused it, or the attempts have ended.
      */
     accepted: Promise<Acceptance>;
     /**
-     * When nothing more will happen by itself: it ended, or we gave up asking.
+     * Settles when it has ended, or the attempts have ended.
      */
     outcome: Promise<Outcome>;
     /**
-     * When it ended, also after giving up: the journal or `retry()` may still settle it.
+     * Settles when it has ended. After the attempts have ended the journal or `retry()` may
+     * still end it.
      */
     settled: Promise<Outcome>;
     /**
-     * Ask again now, with the same key.
+     * Send again now, with the same key.
      */
     retry: () => void;
     /**
@@ -82,12 +83,13 @@ export type Definition = {
      */
     name?: string | undefined;
     /**
-     * Handed to `apply` and `settledWhen`.
+     * Passed to `apply` and `settledWhen`.
      */
     input?: any;
     /**
-     * Keep the row until this holds of the server's state, for a mutation whose
-     * effect shows only in a later event than the one its answer names. An event that names the mutation ends it, too.
+     * Keep the row until this is true for the server's state, for a
+     * mutation whose effect comes only with a later event than the one its answer names. An event that names the mutation ends
+     * the row, too. An exception is reported, and counts as true.
      */
     settledWhen?: ((state: State, input: any) => boolean) | undefined;
 };
@@ -121,11 +123,11 @@ export type OperationState = {
         cursor: import("./cursor.js").Cursor | null;
     } | null;
     /**
-     * Whether an event named it, even if later events of that saga name another mutation.
+     * Whether an event with its id was received, even if later events of that saga have another id.
      */
     echoed: boolean;
     /**
-     * Whether the base has its row, or no row is to be shown any more.
+     * Whether the base has its row, or no row must be shown any more.
      */
     rowSettled: boolean;
     /**
@@ -161,7 +163,7 @@ export type OperationEvent = {
 export type Timer = "retry" | "event" | "values";
 /**
  * first: no earlier attempt can have reached the server.
- *   accept and conclude settle the promises, each the first time only. final: it ended; else we only gave up asking.
+ *   accept and conclude settle the promises, each the first time only. final: it has ended; else only the attempts have.
  */
 export type Effect = {
     type: "send";

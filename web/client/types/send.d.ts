@@ -16,7 +16,7 @@ export function attemptOnce({ key, request, first, timeout, fetch }: {
     timeout: number;
     fetch: Send;
 }): Promise<Answer>;
-export function written(request: RequestData): {
+export function serialize(request: RequestData): {
     text: string;
     url: string;
     /**
@@ -51,7 +51,7 @@ export type SagaRef = {
     version: number;
 };
 /**
- * again: nobody can tell, another attempt may. unknown: no more attempts will tell.
+ * again: the outcome is unknown, another attempt may show it. unknown: no further attempt will show it.
  */
 export type Answer = {
     kind: "accepted";

@@ -5,7 +5,8 @@ export function step(tab: TabState, event: TabEvent): TabStep;
  * effects. The table is in docs/reference/client-states.md.
  *
  * There are three modes, the best first: a shared worker, a leading tab, a stream of this page alone. When a mode fails or is
- * silent the next one is used; after a pause the best one is tried again, with longer pauses each time.
+ * silent the next one is used; after a pause the best one is tried again, and the pauses grow until an event arrives in the
+ * best mode.
  */
 /** @typedef {'worker' | 'lock' | 'none'} Mode */
 /** @type {readonly Mode[]} */

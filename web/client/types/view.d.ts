@@ -11,8 +11,9 @@
 /**
  * @param {State} base
  * @param {readonly import('./operation.js').OperationState[]} operations  Oldest first.
- * @param {Map<string, number>} [touched]  For the very first fold of the last one: gets the values that it changes, with the
- *   version that is known; what it throws is thrown.
+ * @param {Map<string, number>} [touched]  For the first fold of the last operation: it gets the name and known version of each
+ *   value that the operation changes. Without it exceptions of `apply` are reported; with it, those of the last operation
+ *   are thrown.
  * @returns {State}
  */
 export function fold(base: State, operations: readonly import("./operation.js").OperationState[], touched?: Map<string, number>): State;
