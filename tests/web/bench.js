@@ -50,7 +50,7 @@ export function createBench({ storage = null, ...mutations } = {}) {
     /** mutations: those that this version contains; none: the service does not say. */
     value: (name, version, data, mutations) =>
       push({ type: 'value', id: '', data: { name, version, data, at: '', ...(mutations && { mutations }) } }),
-    /** The n-th request, once it is there. */
+    /** The n-th request, once it was made. */
     async request(n = 0) {
       const deadline = Date.now() + 5000;
       while (requests.length <= n) {

@@ -47,8 +47,8 @@ function fail(what) {
 
 /**
  * @param {{fate: string, answer: 'ok' | '4xx' | 'timeout' | 'lost', named: boolean, seldom: string[]}} scenario  answer: timeout
- *   is lost before the server took it, lost is lost after. named: values name the mutations that they contain. seldom: what
- *   happens once, at a moment of the schedule's choice.
+ *   is lost before the server accepted it, lost is lost afterwards. named: values name the mutations that they contain.
+ *   seldom: what happens once, at a step that the schedule chooses.
  * @param {(options: number) => number} choose
  * @param {ReturnType<typeof stopTime>} time
  */

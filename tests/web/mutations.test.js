@@ -293,7 +293,7 @@ test('reverting one operation leaves later events and the other operations', asy
   const bench = ready();
   const first = place(bench, 1);
   place(bench, 2);
-  bench.value(KEY, 6, { left: 100 }, []); // somebody filled the shelf: it holds neither click
+  bench.value(KEY, 6, { left: 100 }, []); // the stock was filled: this version contains neither click
   assert.equal(bench.client.value(KEY).get().data.left, 97);
   (await bench.request(0)).resolve(problem(400, 'bad'));
   await first.outcome;
@@ -301,7 +301,7 @@ test('reverting one operation leaves later events and the other operations', asy
   assert.equal(bench.client.sagas().get().length, 1);
 });
 
-test('of two quick clicks the version that holds the first settles only that one', () => {
+test('of two quick clicks the version that names the first one settles only that one', () => {
   const bench = ready();
   const left = record(bench.client.value(KEY));
   const first = place(bench, 1);
@@ -337,16 +337,16 @@ test('when two of three clicks are refused, the third waits for the one version 
   assert.equal(bench.client.value(KEY).get().data.left, 9);
 });
 
-test('a version by somebody else does not end what was clicked, one that skips its own version does', () => {
+test('a version that names only others leaves a click pending; a later one that names it ends it', () => {
   const bench = ready();
   const left = record(bench.client.value(KEY));
   const { id } = place(bench);
-  bench.value(KEY, 6, { left: 7 }, ['another']); // three went to somebody else
-  bench.value(KEY, 8, { left: 5 }, ['another', id, 'a third']); // version 7, with ours, was never told
+  bench.value(KEY, 6, { left: 7 }, ['another']); // another person bought three
+  bench.value(KEY, 8, { left: 5 }, ['another', id, 'a third']); // version 7, the one of this click, was missed
   assert.deepEqual(distinct(left.map((value) => value.data.left)), [10, 9, 6, 5]);
 });
 
-test('the same version, told again with more of its commands, ends what was clicked', () => {
+test('the same version, sent again with further commands, ends the click that it names', () => {
   const bench = ready();
   const left = record(bench.client.value(KEY));
   const { id } = place(bench);
@@ -366,13 +366,13 @@ test('a change of an existing row ends with the event that names it, whatever th
   (await bench.request()).resolve(answer(operation.id, 'e-1', ORDER, 2));
   await operation.accepted;
   bench.saga('e-2', event('m0', 3, 'RUNNING', 'charge'));
-  assert.equal(bench.client.saga(ORDER).get().reason, 'cancelling', 'another step, not the answer to it');
+  assert.equal(bench.client.saga(ORDER).get().reason, 'cancelling', 'a step that does not name it');
   bench.saga('e-3', { ...event('m0', 4, 'COMPENSATING', 'refund', 'cancelled'), mutations: [operation.id] });
   assert.equal(bench.client.saga(ORDER).get().reason, 'cancelled');
   assert.equal(bench.client.saga(ORDER).get().pending, undefined);
 });
 
-test('after the event a network error or a refusal of the request means nothing', async () => {
+test('after the event a network error or a refusal of the request changes nothing', async () => {
   for (const end of [
     (request) => request.reject(new TypeError('network')),
     (request) => request.resolve(problem(500, 'oops')),
@@ -710,7 +710,7 @@ test('a key that the server has for another request, after a new version of the 
   assert.equal(bench.client.sagas().get().length, 1);
 });
 
-test('what is under way is known by its id, and every end is told, also of what was taken up after a reload', async () => {
+test('a pending operation is found by its id, and `onSettled` gets its end, also after a reload', async () => {
   const storage = memoryStorage();
   const kind = {
     request: (input) => ({ url: '/', body: input }),
@@ -721,9 +721,9 @@ test('what is under way is known by its id, and every end is told, also of what 
   const { id } = before.client.define('place', kind)({ quantity: 3 });
 
   const bench = createBench({ storage });
-  const told = [];
+  const ends = [];
   const leave = bench.client.onSettled(({ operation, outcome }) =>
-    told.push([operation.name, operation.input, outcome.kind]),
+    ends.push([operation.name, operation.input, outcome.kind]),
   );
   bench.client.define('place', kind);
   bench.client.start({ userId: 'ada' });
@@ -732,9 +732,9 @@ test('what is under way is known by its id, and every end is told, also of what 
   (await bench.request(0)).resolve(problem(409, 'sold-out'));
   await turn();
   await turn();
-  assert.deepEqual(told, [['place', { quantity: 3 }, 'rejected']]);
+  assert.deepEqual(ends, [['place', { quantity: 3 }, 'rejected']]);
   assert.equal(bench.client.operation(id), undefined);
   leave();
   place(bench).dismiss();
-  assert.equal(told.length, 1);
+  assert.equal(ends.length, 1);
 });

@@ -101,7 +101,7 @@ test('values are requested by name; one more name joins again while the state st
   await until(() => events.length === 1, 'a snapshot');
   stream.follow(['stock/b', 'stock/a']);
   await until(() => requests.length === 2, 'a join with values');
-  stream.follow(['stock/a']); // fewer are not worth joining again for
+  stream.follow(['stock/a']); // fewer names cause no new join
   await new Promise((resolve) => setTimeout(resolve, 30));
   assert.equal(requests.length, 2);
   assert.equal(requests[1].url, '/bff/live?value=stock%2Fa&value=stock%2Fb');

@@ -201,13 +201,13 @@ test('where storage is forbidden everything except persistence works', () =>
       apply: (draft) => draft.saga({ type: 'order' }),
     });
     assert.deepEqual(client.start({ userId: 'ada' }), []);
-    const leave = client.onSessionChange(() => assert.fail('nobody has signed in'));
+    const leave = client.onSessionChange(() => assert.fail('no person has signed in'));
     const operation = place({});
     assert.equal(client.sagas().get()[0].pending, 'sending');
     assert.equal((await operation.outcome).kind, 'unknown');
     await until(() => client.saga('o').get()?.version === 1, 'the journal');
     client.stop();
-    assert.deepEqual(client.start({ userId: 'ada' }), [], 'nothing was kept');
+    assert.deepEqual(client.start({ userId: 'ada' }), [], 'nothing was stored');
     leave();
   }));
 
@@ -330,7 +330,7 @@ test('the signed-in person is sent to the other tabs, and not stored for the nex
     let heard = 0;
     other.start({ userId: 'ada@example.org' });
     other.onSessionChange(() => (heard += 1));
-    /** What a browser does for every other tab, some time after the change. */
+    /** The browser's storage event in every other tab, some time after the change. */
     const deliver = () => {
       for (const change of told.splice(0)) page.dispatchEvent(Object.assign(new Event('storage'), change));
     };

@@ -83,12 +83,12 @@ async def test_without_a_shared_worker_another_tab_takes_over_the_stream_within_
 
 
 @pytest.mark.slow
-async def test_what_a_crashed_tab_asked_for_is_asked_for_no_longer(lab: Lab, browser: Browser) -> None:
+async def test_the_values_of_a_crashed_tab_are_no_longer_requested(lab: Lab, browser: Browser) -> None:
     async with lab.visit(browser) as context:
         crashed, living = [await lab.tab(context) for _ in range(2)]
         for tab in (crashed, living):
             await live(tab)
-        # As many as one stream carries: with those of another tab they would be too many.
+        # As many values as one stream carries: with one of another tab they would be too many.
         await crashed.evaluate("client.subscribe(Array.from({ length: 50 }, (_, at) => `stock/none-${at}`))")
         await lab.one_stream()
         session = await context.new_cdp_session(crashed)
@@ -98,7 +98,7 @@ async def test_what_a_crashed_tab_asked_for_is_asked_for_no_longer(lab: Lab, bro
         await lab.one_stream()
 
 
-async def test_the_network_is_cut_and_comes_back(lab: Lab, browser: Browser) -> None:
+async def test_the_stream_resumes_after_the_network_was_cut(lab: Lab, browser: Browser) -> None:
     async with lab.visit(browser) as context:
         tabs = [await lab.tab(context) for _ in range(2)]
         for tab in tabs:

@@ -74,4 +74,4 @@ async def test_a_screen_in_react_shows_the_order_at_once_and_then_its_real_state
 
     renders = await page.evaluate("window.renders")
     await page.evaluate("client.setValues([])")
-    assert await page.evaluate("window.renders") == renders, "no news, no rendering"
+    assert await page.evaluate("window.renders") == renders, "no change, no rendering"

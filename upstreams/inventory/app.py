@@ -54,7 +54,8 @@ SAGA: Final = Depends(RequireScope("saga"))
 
 
 def level_event(level: Level, mutation: str | None = None) -> Event:
-    """The level as the event of the value `stock/<sku>`, in the trace of whoever changed it by this command."""
+    """The level as the event of the value `stock/<sku>`, in the trace of the current request. mutation: the command
+    that changed it."""
     trace = current_trace()
     return EVENTS.value(
         "stock",

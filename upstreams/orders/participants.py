@@ -124,7 +124,7 @@ class Participants:
             json=asked.body(order),
             headers={
                 "Idempotency-Key": f'"{order["id"]}:{action}"',
-                # What changes because of it names the click, so that the customer's page knows its own change.
+                # Values that change name the customer's command, so that the customer's page recognises its own change.
                 **({"BFF-Mutation": order["mutation"]} if order["mutation"] else {}),
                 **await self._token.headers(),
             },

@@ -8,11 +8,12 @@
 const LONGEST_WAIT = 300; // seconds
 
 /**
+ * The length of one wait.
  * @param {object} after
  * @param {number} after.failures  In a row, this one included.
- * @param {number | null} after.asked  Seconds that the server asks for; null: none.
+ * @param {number | null} after.asked  Seconds that the server requests; null: none.
  * @param {number} after.base  Seconds; the first wait is shorter than that.
- * @param {number} after.cap  Seconds; the longest pause that the server did not ask for.
+ * @param {number} after.cap  Seconds; every wait that the server did not request is shorter.
  * @param {() => number} random
  * @returns {number} Milliseconds.
  */

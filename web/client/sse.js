@@ -1,7 +1,7 @@
 /**
- * An event-stream parser over byte chunks (WHATWG HTML, 9.2.6 "Interpreting an event stream"). It promises the whole
- * grammar however the bytes are cut: CR, LF and CRLF, a byte order mark, many data lines, comments, ids, retry, half a
- * character. It refuses to grow without bound: one event larger than `limit` characters throws an `EventTooLarge`, a `RangeError`.
+ * An event-stream parser over byte chunks (WHATWG HTML, 9.2.6 "Interpreting an event stream"). It handles the whole
+ * grammar however the bytes are split: CR, LF and CRLF, a byte order mark, many data lines, comments, ids, retry,
+ * partial characters. Its memory is bounded: one event larger than `limit` characters throws an `EventTooLarge`.
  */
 
 /** An event has more characters than are read. */

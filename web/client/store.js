@@ -83,23 +83,24 @@ function read(raw, ...names) {
     : null;
 }
 
-/** Whether the second names a mutation that the first does not. @param {Value} known @param {Value} value */
-const isNews = (known, { mutations }) => mutations?.some((one) => !known.mutations?.includes(one)) ?? false;
+/** Whether `value` names a mutation that `known` does not name. @param {Value} known @param {Value} value */
+const namesMore = (known, { mutations }) =>
+  mutations?.some((one) => !known.mutations?.includes(one)) ?? false;
 
 /** @param {any} raw @returns {Saga | null} */
 const readSaga = (raw) => read(raw, 'id', 'status');
 
-/** @param {ReadonlyMap<string, Saga>} sagas @param {string} mutation @returns {Saga | undefined} The newest that it began. */
+/** @param {ReadonlyMap<string, Saga>} sagas @param {string} mutation @returns {Saga | undefined} The newest saga that this mutation started. */
 export function findByMutation(sagas, mutation) {
   let found;
   for (const saga of sagas.values()) if (saga.mutation === mutation) found = saga;
   return found;
 }
 
-/** Whether this status contains the mutation, or began with it. @param {Saga} saga @param {string} id */
+/** Whether this mutation started the saga, or its status contains it. @param {Saga} saga @param {string} id */
 export const contains = ({ mutation, mutations }, id) => mutation === id || mutations?.includes(id) === true;
 
-/** @param {ReadonlyMap<string, Saga>} sagas @param {string} id @returns {Saga | undefined} The newest that contains the mutation. */
+/** @param {ReadonlyMap<string, Saga>} sagas @param {string} id @returns {Saga | undefined} The newest saga that contains this mutation. */
 export function findContaining(sagas, id) {
   let found;
   for (const saga of sagas.values()) if (contains(saga, id)) found = saga;
@@ -108,7 +109,7 @@ export function findContaining(sagas, id) {
 
 /**
  * @param {object} [options]
- * @param {(name: string) => boolean} [options.isFollowed]  Whether the page subscribes to this value; default to none.
+ * @param {(name: string) => boolean} [options.isFollowed]  Whether the page subscribes to this value; default: to none.
  */
 export function createStore({ isFollowed = () => false } = {}) {
   /** @type {Map<string, Saga>} */
@@ -117,7 +118,7 @@ export function createStore({ isFollowed = () => false } = {}) {
   const values = new Map();
   /** @type {string | null} */
   let cursor = null;
-  /** The last snapshot's epoch, kept when the position is given up. @type {string | null} */
+  /** The last snapshot's epoch, kept when the position is dropped. @type {string | null} */
   let epoch = null;
   /** In which epoch each value was learned; null before the first. @type {Map<string, string | null>} */
   const learnedIn = new Map();
@@ -140,7 +141,7 @@ export function createStore({ isFollowed = () => false } = {}) {
       values.delete(name); // the newest is last
       values.set(name, value);
       trimValues();
-    } else if (known.version === value.version && isNews(known, value))
+    } else if (known.version === value.version && namesMore(known, value))
       // The same version, sent again with further mutations.
       values.set(name, { ...known, mutations: value.mutations });
     else return 'repeated';
@@ -162,7 +163,10 @@ export function createStore({ isFollowed = () => false } = {}) {
       sagas.delete(([...sagas.values()].find(ended) ?? sagas.values().next().value)?.id ?? '');
   }
 
-  /** An event at no position, told while the journal is restored: its version says whether it is news. @param {Saga | null} saga @returns {Verdict} */
+  /**
+   * An event without a position, sent while the journal is restored: only its version decides.
+   * @param {Saga | null} saga @returns {Verdict}
+   */
   function amend(saga) {
     if (!saga || (sagas.get(saga.id)?.version ?? -1) >= saga.version) return 'repeated';
     sagas.set(saga.id, saga);
@@ -187,11 +191,11 @@ export function createStore({ isFollowed = () => false } = {}) {
       const read = replaced ? data?.sagas?.map(readSaga) : [readSaga(data)];
       if (!next || !read) return 'gap';
       if (replaced) {
-        // Values from before the first epoch belong to it.
+        // Values that were learned before the first snapshot belong to its epoch.
         if (epoch === null) for (const name of values.keys()) learnedIn.set(name, next.epoch);
         epoch = next.epoch;
         for (const value of data.values ?? []) setValue(value);
-        // For another tab that has just joined; here it says nothing new of sagas.
+        // For another tab that has just joined; here its sagas are not new.
         if (!ahead) return 'applied';
         sagas.clear();
       } else {
@@ -208,7 +212,7 @@ export function createStore({ isFollowed = () => false } = {}) {
     },
     /** A value from elsewhere, for example from a screen. @param {any} value */
     learn: (value) => setValue(value, true),
-    /** @type {State} Live maps: read them, do not keep them. */
+    /** @type {State} The maps are live: read them, do not store them. */
     state: { sagas, values },
     /** The position as the stream's Last-Event-ID, null before the first snapshot. */
     cursor: () => cursor,

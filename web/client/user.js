@@ -10,7 +10,7 @@ import { ProblemError, readProblem } from './problem.js';
  * @param {string} [url]  The gateway's address; below a prefix for example "/desk/bff/user".
  * @param {RequestInit} [init]
  * @param {typeof fetch} [send]
- * @returns {Promise<User | null>} null: nobody. Rejects with a ProblemError, or with what fetch threw.
+ * @returns {Promise<User | null>} null: not signed in. Rejects with a ProblemError, or with the exception of fetch.
  */
 export async function fetchUser(url = '/bff/user', init, send = fetch) {
   const response = await send(`${url}?anonymous=1`, init);
@@ -19,11 +19,12 @@ export async function fetchUser(url = '/bff/user', init, send = fetch) {
 }
 
 /**
- * @param {string} url
+ * Sign out at the gateway.
+ * @param {string} url  The gateway's address, "/bff/logout" below the prefix.
  * @param {RequestInit} [init]
  * @param {typeof fetch} [send]
- * @returns {Promise<{redirect?: string}>} Where the browser is to go, to be signed out at the provider, too. Rejects as
- *   `fetchUser` does.
+ * @returns {Promise<{redirect?: string}>} redirect: the address that the browser must open to be signed out at the
+ *   provider, too. Rejects as `fetchUser` does.
  */
 export async function logOut(url, init, send = fetch) {
   const response = await send(url, { ...init, method: 'POST', headers: { 'X-BFF': '1' } });

@@ -92,8 +92,8 @@ class EventSource:
         traceparent: str | None = None,
     ) -> Event:
         """Where a saga is. `version` counts its events from 1; `owner` is `<iss>|<sub>`; `status` one of PENDING,
-        RUNNING, COMPENSATING, COMPLETED, COMPENSATED, REJECTED and NEEDS_ATTENTION. `mutations` are the commands after
-        the first one that this status contains, a cancellation for one (at most 32)."""
+        RUNNING, COMPENSATING, COMPLETED, COMPENSATED, REJECTED and NEEDS_ATTENTION. `mutations` are the later
+        commands that this status contains, for example a cancellation (at most 32)."""
         at = at or datetime.now(UTC)
         told: dict[str, Any] = {"status": status, "step": step, "attempt": attempt}
         told |= {"reason": reason, "owner": owner, "mutation": mutation}
@@ -114,7 +114,7 @@ class EventSource:
         traceparent: str | None = None,
     ) -> Event:
         """The value `<name>/<key>` as it is now; `version` counts its changes from 1. `mutation` is the command that
-        made this version (`BFF-Mutation`), so that the page of whoever asked for it knows its own change."""
+        made this version (`BFF-Mutation`), so that the page that sent the command recognises its own change."""
         at = at or datetime.now(UTC)
         told = {"version": version, "at": rfc3339(at), "data": dict(data)}
         told |= {"mutations": [mutation] if mutation else []}

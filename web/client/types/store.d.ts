@@ -1,10 +1,10 @@
-/** @param {ReadonlyMap<string, Saga>} sagas @param {string} mutation @returns {Saga | undefined} The newest that it began. */
+/** @param {ReadonlyMap<string, Saga>} sagas @param {string} mutation @returns {Saga | undefined} The newest saga that this mutation started. */
 export function findByMutation(sagas: ReadonlyMap<string, Saga>, mutation: string): Saga | undefined;
-/** @param {ReadonlyMap<string, Saga>} sagas @param {string} id @returns {Saga | undefined} The newest that contains the mutation. */
+/** @param {ReadonlyMap<string, Saga>} sagas @param {string} id @returns {Saga | undefined} The newest saga that contains this mutation. */
 export function findContaining(sagas: ReadonlyMap<string, Saga>, id: string): Saga | undefined;
 /**
  * @param {object} [options]
- * @param {(name: string) => boolean} [options.isFollowed]  Whether the page subscribes to this value; default to none.
+ * @param {(name: string) => boolean} [options.isFollowed]  Whether the page subscribes to this value; default: to none.
  */
 export function createStore({ isFollowed }?: {
     isFollowed?: ((name: string) => boolean) | undefined;
@@ -16,7 +16,7 @@ export function createStore({ isFollowed }?: {
     apply({ type, data, id }: import("./connection.js").LiveEvent): Verdict;
     /** A value from elsewhere, for example from a screen. @param {any} value */
     learn: (value: any) => Verdict;
-    /** @type {State} Live maps: read them, do not keep them. */
+    /** @type {State} The maps are live: read them, do not store them. */
     state: State;
     /** The position as the stream's Last-Event-ID, null before the first snapshot. */
     cursor: () => string | null;

@@ -3,15 +3,16 @@
  * @param {string} [url]  The gateway's address; below a prefix for example "/desk/bff/user".
  * @param {RequestInit} [init]
  * @param {typeof fetch} [send]
- * @returns {Promise<User | null>} null: nobody. Rejects with a ProblemError, or with what fetch threw.
+ * @returns {Promise<User | null>} null: not signed in. Rejects with a ProblemError, or with the exception of fetch.
  */
 export function fetchUser(url?: string, init?: RequestInit, send?: typeof fetch): Promise<User | null>;
 /**
- * @param {string} url
+ * Sign out at the gateway.
+ * @param {string} url  The gateway's address, "/bff/logout" below the prefix.
  * @param {RequestInit} [init]
  * @param {typeof fetch} [send]
- * @returns {Promise<{redirect?: string}>} Where the browser is to go, to be signed out at the provider, too. Rejects as
- *   `fetchUser` does.
+ * @returns {Promise<{redirect?: string}>} redirect: the address that the browser must open to be signed out at the
+ *   provider, too. Rejects as `fetchUser` does.
  */
 export function logOut(url: string, init?: RequestInit, send?: typeof fetch): Promise<{
     redirect?: string;

@@ -16,7 +16,7 @@ export function startExpiry() {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
 
-  /** What the gateway told when it was asked, or what the stream has told since. */
+  /** The time from the gateway's answer, or a later one from the stream. */
   const ends = signInEnds;
 
   function draw() {
@@ -61,7 +61,7 @@ export function startExpiry() {
     if (!banner.hidden) ask();
     draw();
   });
-  // A warning that is taken back: the stream goes on with a newer sign-in.
+  // The warning is withdrawn: the stream continues with a newer sign-in.
   client.sessionExpiresAt.subscribe((at) => (at === null && !banner.hidden ? ask() : draw()));
   onPerson(draw);
   draw();

@@ -74,9 +74,9 @@ export function putBack(items, repriced = false) {
  * @param {import('./basket.js').Item[]} [items]  The items of the order.
  */
 export function follow(operation, items = []) {
-  // After we gave up asking, too: a retry may still be refused.
+  // `settled`, because a retry after the last attempt may still be refused.
   void operation.settled.then(({ kind, problem }) => {
-    if (kind !== 'rejected' || problem === null) return; // the order's own row says the rest
+    if (kind !== 'rejected' || problem === null) return; // the order's row shows the rest
     notices = [{ id: operation.id, problem, items }, ...notices].slice(0, 5);
     draw();
     toast(items.length ? `Your order was not placed: ${problem.title}.` : `${problem.title}.`, {
@@ -87,7 +87,7 @@ export function follow(operation, items = []) {
   return operation;
 }
 
-/** What a reload interrupted is followed like what was just clicked. */
+/** Show the results of commands that a reload interrupted, too. */
 export const tellOfRestored = () => client.onRestored((operation) => void follow(operation));
 
 /** Where refusals are shown. */

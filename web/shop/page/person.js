@@ -1,4 +1,4 @@
-/** Who is here: the client's session helper, and what this shop says when a session has ended. */
+/** The signed-in person: the client's session helper, and the toasts of this shop when a session or the stream ends. */
 import { createSession } from '/client/index.js';
 import { client } from './live.js';
 import { toast } from './toast.js';
@@ -18,7 +18,7 @@ const listeners = new Set();
 let before = session.get().status;
 
 session.subscribe(({ status }) => {
-  // That a visitor is nobody is no news: what they see was asked for without a person.
+  // For an anonymous visitor nothing changes: the screens were requested without a person.
   const visitor = before === 'unknown' && status === 'signed-out';
   before = status;
   if (!visitor) for (const listener of listeners) listener();
@@ -30,16 +30,16 @@ export function onPerson(listener) {
   return () => void listeners.delete(listener);
 }
 
-/** Ask at the start, a few times if the gateway is full or starting. */
+/** Ask at the start who is signed in, again after a failure: a gateway that is full or starting refuses only for a moment. */
 export const recogniseAtLast = session.start;
 
-/** Ask the gateway; the session itself never reaches the page. */
+/** Ask the gateway who is signed in; the session itself never reaches the page. */
 export const recognise = session.refresh;
 
-/** An answer has shown that the session is over. */
+/** Report that an answer showed the end of the session. */
 export const lose = session.ended;
 
-/** Where signing in starts, and returns to. */
+/** The address where a sign-in starts, with the address to return to. */
 export const signInAt = session.signInUrl;
 
 export const signOut = session.signOut;
