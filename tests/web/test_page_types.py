@@ -65,9 +65,13 @@ def described(change: Callable[[Schema], None], folder: Path) -> None:
 
 
 WRONG_IN_THE_PAGE = {
-    "a command's field": ("live.js", "({ sku, quantity }))", "({ sku, amount: quantity }))"),
+    "a command's field": (
+        "live.js",
+        "({ sku, quantity, price_cents }))",
+        "({ sku, amount: quantity, price_cents }))",
+    ),
     "a command's parameter": ("live.js", "cancel', { id }", "cancel', { order: id }"),
-    "a command that does not exist": ("live.js", "'/api/orders'", "'/api/order'"),
+    "a command that does not exist": ("live.js", "'/api/notifications/read'", "'/api/notification/read'"),
     "a value's data": ("live.js", "stock.available - quantity", "stock.left - quantity"),
     "an order's data": ("order-row.js", "order.data.total_cents", "order.data.total"),
     "a screen's field": ("views/product.js", "item.price_cents", "item.price"),
