@@ -13,17 +13,20 @@ import { PROTOCOL } from './protocol.js';
  */
 export function runHub(place, fetch) {
   const channel = new BroadcastChannel(place);
+  const ended = new AbortController();
   const hub = createHub({
     post: (to, message) => channel.postMessage({ to, message }),
-    // A tab that crashes sends no message, but its lock becomes free.
+    // A tab that crashes sends no message, but its lock becomes free. A request that is left would keep the page of this hub
+    // out of the back-forward cache.
     watch(lock, gone) {
-      void globalThis.navigator?.locks?.request(lock, gone).catch(() => {});
+      void globalThis.navigator?.locks?.request(lock, { signal: ended.signal }, gone).catch(() => {});
     },
     fetch,
   });
   channel.onmessage = ({ data: { from, message } }) => from && hub.onMessage(from, message);
   channel.postMessage({ message: { kind: 'hello' } });
   return () => {
+    ended.abort();
     hub.close();
     channel.close();
   };
