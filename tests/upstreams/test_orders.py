@@ -151,9 +151,10 @@ def test_a_cancel_between_the_steps_undoes_what_was_done(world: World) -> None:
     world.faults("payments", match="POST /charges", hold="after", times=1)
     order_id = world.order_id()
     world.wait_held("payments")
-    answer = world.cancel(order_id, key="take-it-back")
+    answer = world.cancel(order_id, key="take-it-back", headers={"BFF-Mutation": "the-cancel"})
     assert answer.status_code == 202
     assert answer.json()["id"] == order_id
+    assert answer.json()["mutations"] == [], "it has not taken effect yet"
     world.release("payments")
     order = world.ended(order_id)
     assert told(world, order_id) == [
@@ -164,6 +165,9 @@ def test_a_cancel_between_the_steps_undoes_what_was_done(world: World) -> None:
         ("COMPENSATED", "release"),
     ]
     assert order["reason"] == "cancelled"
+    assert order["mutations"] == ["the-cancel"]
+    named = [event["data"]["mutations"] for event in world.published(order_id)]
+    assert named == [[], [], ["the-cancel"], ["the-cancel"], ["the-cancel"]]
     assert world.stock("mug-01") == before
     assert [charge["status"] for charge in world.charges(order_id)] == ["refunded"]
     again = world.cancel(order_id, key="take-it-back")

@@ -321,10 +321,20 @@ class World:
         found: dict[str, Any] = answer.raise_for_status().json()
         return found
 
-    def cancel(self, order_id: str, person: str = "ada", key: str | None = None) -> httpx.Response:
+    def cancel(
+        self,
+        order_id: str,
+        person: str = "ada",
+        key: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
         return self.http.post(
             f"{self.url('orders')}/orders/{order_id}/cancel",
-            headers={**self.bearer(person), "Idempotency-Key": f'"{key or secrets.token_hex(8)}"'},
+            headers={
+                **self.bearer(person),
+                "Idempotency-Key": f'"{key or secrets.token_hex(8)}"',
+                **(headers or {}),
+            },
         )
 
     def ended(

@@ -6,7 +6,7 @@ to fail for its database, whatever is wrong with it: it tries again, at most 2 s
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Final, TypeVar
 
@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from upstreams.orders.models import told_time
 from upstreams.orders.participants import Participants
-from upstreams.orders.repository import OrderRepository
+from upstreams.orders.repository import OrderRepository, later_mutations
 from upstreams.orders.saga import Change, Order, Outcome
 
 EVENTS: Final = EventSource("orders", domain="shop")
@@ -41,8 +41,10 @@ class OrderActivities:
     async def record_status(self, order: Order, change: Change, run: int) -> None:
         async def record(db: AsyncConnection) -> None:
             at = await self._orders.record(db, order, change, run)
-            if at is not None:
-                await self._outbox.add(db, status_event(order, change, at).message())
+            row = await self._orders.row(db, order["id"])
+            if at is not None and row is not None:
+                event = status_event(order, change, at, later_mutations(row, change["reason"]))
+                await self._outbox.add(db, event.message())
 
         await self._transact(record)
 
@@ -58,8 +60,8 @@ class OrderActivities:
         return await self._database.transact_patiently(work, passes=_passes)
 
 
-def status_event(order: Order, change: Change, at: float) -> Event:
-    """A change as the gateway is told of it."""
+def status_event(order: Order, change: Change, at: float, mutations: Sequence[str] = ()) -> Event:
+    """A change as the gateway is told of it. mutations: the later commands that it contains."""
     again = change["next_try_at"]
     return EVENTS.saga_status(
         "order",
@@ -71,6 +73,7 @@ def status_event(order: Order, change: Change, at: float) -> Event:
         attempt=change["attempt"],
         reason=change["reason"],
         mutation=order["mutation"],
+        mutations=mutations,
         data={
             **order["data"],
             "next_try_at": None if again is None else told_time(again),

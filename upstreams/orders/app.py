@@ -196,10 +196,10 @@ def build(settings: OrdersSettings) -> FastAPI:
         responses=refusals(TOO_LATE, NOT_FOUND),
         summary="Take an order back, while it is not shipped",
     )
-    async def cancel(id: OrderId, person: Person, once: Once) -> Response:
+    async def cancel(id: OrderId, person: Person, mutation: Mutation, once: Once) -> Response:
         async def effect(db: AsyncConnection) -> OrderStatus:
             row = await order_of(db, id, person)
-            if not await orders.ask_to_cancel(db, id):
+            if not await orders.ask_to_cancel(db, id, mutation):
                 raise TOO_LATE.problem()
             await engine.wake(id, row.run, FORWARD)
             return status_of(row)

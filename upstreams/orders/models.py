@@ -78,6 +78,7 @@ class OrderStatus(BaseModel):
     version: int
     reason: str | None
     mutation: str | None
+    mutations: list[str] = []
     at: Time
     data: OrderData
 

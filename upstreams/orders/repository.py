@@ -33,7 +33,7 @@ from sqlalchemy.engine import Row
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from upstreams.orders.execution import GIVEN_UP
+from upstreams.orders.execution import CANCELLED, GIVEN_UP
 from upstreams.orders.models import COMPENSATING, ENDED, HistoryEntry, OrderDetail, OrderStatus
 from upstreams.orders.saga import Change, Order
 
@@ -64,6 +64,7 @@ class OrderRepository:
             Column("ended", Boolean, nullable=False, default=False),
             Column("cancel_asked", Boolean, nullable=False, default=False),
             Column("cancel_closed", Boolean, nullable=False, default=False),
+            Column("cancel_mutation", String(255)),
             Column("next_try_at", Float),
             Column("last_error", String(64)),
             Column("given_up", Text),
@@ -142,13 +143,13 @@ class OrderRepository:
         )
         return at
 
-    async def ask_to_cancel(self, db: AsyncConnection, order_id: str) -> bool:
-        """Note the wish; False when it comes too late."""
+    async def ask_to_cancel(self, db: AsyncConnection, order_id: str, mutation: str | None) -> bool:
+        """Note the wish; False when it comes too late. mutation: the command; the first one stays."""
         orders = self.orders
         noted = await db.execute(
             update(orders)
             .where(orders.c.id == order_id, orders.c.cancel_closed.is_(False))
-            .values(cancel_asked=True)
+            .values(cancel_asked=True, cancel_mutation=func.coalesce(orders.c.cancel_mutation, mutation))
         )
         return noted.rowcount == 1
 
@@ -252,8 +253,15 @@ def input_of(row: Row[Any]) -> Order:
     return order
 
 
+def later_mutations(row: Row[Any], reason: str | None) -> list[str]:
+    """The commands after the first one that a status with this reason contains: the cancellation, once it has taken
+    effect."""
+    return [row.cancel_mutation] if reason == CANCELLED and row.cancel_mutation else []
+
+
 def status_of(row: Row[Any]) -> OrderStatus:
     """The row as customers see it."""
     order = input_of(row)
     data = {**order["data"], "next_try_at": row.next_try_at, "last_error": row.last_error}
-    return OrderStatus.model_validate({**row._mapping, "mutation": order["mutation"], "data": data})
+    told = {"mutation": order["mutation"], "mutations": later_mutations(row, row.reason), "data": data}
+    return OrderStatus.model_validate({**row._mapping, **told})
