@@ -59,6 +59,18 @@ export interface Asked<A = unknown> {
   readonly answer?: A;
 }
 
+// ---- what is drawn
+
+export type Child =
+  | import('./render.js').ElementDescription
+  | import('./render.js').SourceDrawing
+  | string
+  | number
+  | false
+  | null
+  | undefined
+  | readonly Child[];
+
 // ---- the client, with the types of this gateway's sagas and values
 
 interface Values {
