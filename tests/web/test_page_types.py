@@ -75,7 +75,17 @@ WRONG_IN_THE_PAGE = {
     "a value's data": ("live.js", "stock.available - quantity", "stock.left - quantity"),
     "an order's data": ("order-row.js", "order.data.total_cents", "order.data.total"),
     "a screen's field": ("views/product.js", "item.price_cents", "item.price"),
-    "a step that no order has": ("words.js", "reserve: 'Setting items aside'", "hold: 'Setting items aside'"),
+    "a text that another language lacks": (
+        "texts.de.js",
+        "few: 'Nur noch {left}'",
+        "fewer: 'Nur noch {left}'",
+    ),
+    "a placeholder that a text does not have": ("stock.js", "{ left: left ?? 0 }", "{ count: left ?? 0 }"),
+    "a step that no order has": (
+        "texts.en.js",
+        "reserve: 'Setting items aside'",
+        "hold: 'Setting items aside'",
+    ),
 }
 # A change of the description, and the places where the page must fail to compile.
 CHANGED: dict[str, tuple[str, Callable[[Schema], Any]]] = {

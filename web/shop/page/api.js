@@ -20,7 +20,7 @@ export async function fetchJson(path, init = {}) {
       credentials: 'same-origin',
       ...init,
       headers: { Accept: 'application/json', 'X-BFF': '1', ...init.headers },
-      signal: AbortSignal.timeout(PATIENCE),
+      signal: AbortSignal.any([AbortSignal.timeout(PATIENCE), ...(init.signal ? [init.signal] : [])]),
     });
     if (path.startsWith('/api/screens/')) note(path, began, response);
     if (response.ok) return await response.json();
@@ -38,9 +38,10 @@ const address = (path, named) =>
  * @template {import('./shapes.js').ScreenPath} P
  * @param {P} path
  * @param {import('./shapes.js').ScreenNamed<P>} named
+ * @param {AbortSignal} [signal]
  * @returns {Promise<import('./shapes.js').Screen<P>>} Rejects with a ProblemError.
  */
-export const screen = (path, named) => fetchJson(address(path, named));
+export const screen = (path, named, signal) => fetchJson(address(path, named), signal && { signal });
 
 /**
  * @template {import('./shapes.js').CommandPath} P

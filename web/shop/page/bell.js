@@ -2,206 +2,196 @@
  * The bell: how many notifications are unread, live, and the list of them. It is a button with a popover; Escape, a click
  * elsewhere and leaving it with the Tab key close it. A list that cannot be loaded shows the reason and the owner.
  */
-import { problemOf, screen } from './api.js';
-import { fill, h, say, svg } from './dom.js';
-import { plural, time } from './format.js';
+import { time } from './format.js';
 import { client, readAll } from './live.js';
 import { follow } from './notices.js';
-import { drawProblem } from './parts.js';
-import { lose, onPerson, who } from './person.js';
+import { problemCard } from './parts.js';
+import { onSession, user } from './session.js';
+import { h, svg } from './render.js';
 import { onNavigate } from './router.js';
+import { invalidate } from './schedule.js';
+import { useScreen } from './screen.js';
+import { plural, texts } from './texts.js';
+
+/** @typedef {import('./shapes.js').Notification} Notification */
 
 const SETTLE = 150; // milliseconds after a change of the bell before the list is fetched again
-const BELL =
-  '<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M12 2a2 2 0 0 0-2 2v.3A6 6 0 0 0 6 10v5l-2 2v1h16v-1l-2-2v-5a6 6 0 0 0-4-5.7V4a2 2 0 0 0-2-2zm-2.5 18a2.5 2.5 0 0 0 5 0z"/></svg>';
+const BELL = svg`<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M12 2a2 2 0 0 0-2 2v.3A6 6 0 0 0 6 10v5l-2 2v1h16v-1l-2-2v-5a6 6 0 0 0-4-5.7V4a2 2 0 0 0-2-2zm-2.5 18a2.5 2.5 0 0 0 5 0z"/></svg>`;
 
-export function startBell() {
-  const place = /** @type {HTMLElement} */ (document.getElementById('bell'));
-  const count = h('span', { class: 'count', 'aria-hidden': true, 'data-test': 'unread' });
-  const button = h(
-    'button',
-    {
-      type: 'button',
-      class: 'plain bell',
-      'data-test': 'bell',
-      'aria-expanded': 'false',
-      'aria-controls': 'notifications',
-      onclick: () => (popover.hidden ? open() : close()),
-    },
-    svg(BELL),
-    count,
-  );
-  const list = h('ul', { class: 'notifications' });
-  const note = h('div');
-  const all = h(
-    'button',
-    {
-      type: 'button',
-      class: 'small plain',
-      'data-test': 'read-all',
-      onclick() {
-        if (topic && unread() > 0) follow(readAll({ topic }));
-      },
-    },
-    'Mark all as read',
-  );
-  const popover = h(
-    'section',
-    { id: 'notifications', class: 'popover', 'aria-label': 'Notifications', hidden: true },
-    h('header', {}, h('h2', {}, 'Notifications'), all),
-    note,
-    list,
-  );
-  fill(place, button, popover);
+let opened = false;
+/** The list of the signed-in person. @type {ReturnType<typeof followNotifications> | null} */
+let notifications = null;
 
-  /** @type {import('./shapes.js').Screen<'/api/screens/notifications'> | null} */
-  let told = null;
+/** Follow the notifications and the bell of the person who is signed in, until `end`. */
+function followNotifications() {
+  /** @type {(() => void)[]} */
+  const leaves = [];
+  const onLeave = (/** @type {() => void} */ leave) => void leaves.push(leave);
   /** @type {`bell/${string}` | null} the bell that is watched */
   let topic = null;
-  let drawn = '';
-  let heard = -1; // the newest version of the bell for which the list was fetched
-  /** @type {() => void} */
-  let leave = () => {};
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
-
-  /** The bell from the stream, or before its first event from the screen. */
-  function unread() {
-    return told === null || topic === null ? 0 : (client.value(topic).get()?.data.unread ?? told.unread);
-  }
-
-  function draw() {
-    const left = unread();
-    place.hidden = who() === null;
-    count.hidden = left === 0;
-    say(count, left > 99 ? '99+' : String(left));
-    button.setAttribute(
-      'aria-label',
-      left ? `Notifications, ${plural(left, 'unread one', 'unread')}` : 'Notifications, none unread',
-    );
-    // Not `disabled`, which would remove the keyboard focus from the button that was just pressed.
-    all.setAttribute('aria-disabled', String(left === 0));
-    const next = JSON.stringify([told?.notifications, left === 0]);
-    if (next === drawn) return;
-    drawn = next;
-    const at = [...list.querySelectorAll('a')].indexOf(
-      /** @type {HTMLAnchorElement} */ (document.activeElement),
-    );
-    drawList(told?.notifications ?? [], left);
-    list.querySelectorAll('a')[at]?.focus();
-  }
-
-  /** @param {import('./shapes.js').Notification[]} shown @param {number} left */
-  function drawList(shown, left) {
-    fill(
-      list,
-      shown.length
-        ? shown.map((one) =>
-            h(
-              'li',
-              {
-                'data-test': 'notification',
-                'data-kind': one.kind,
-                'data-read': String(one.read || left === 0),
-              },
-              h(
-                'a',
-                { href: `/orders/${one.order_id}` },
-                h(
-                  'strong',
-                  {},
-                  one.title,
-                  !one.read && left > 0 && h('span', { class: 'unseen' }, ' (unread)'),
-                ),
-                h('span', {}, one.text),
-                h('time', { class: 'quiet', datetime: one.at }, time(one.at)),
-              ),
-            ),
-          )
-        : told &&
-            h('li', { class: 'quiet none' }, 'No notifications yet. Updates about your orders appear here.'),
-    );
-  }
-
-  async function load() {
-    const person = who();
-    if (person === null) return;
-    try {
-      const fresh = await screen('/api/screens/notifications', {});
-      if (who() !== person) return;
-      if (topic !== fresh.topic) listen(/** @type {`bell/${string}`} */ (fresh.topic));
-      told = fresh;
-      fill(note);
-    } catch (error) {
-      if (who() !== person) return;
-      const problem = problemOf(error);
-      if (problem.status === 401) return lose();
-      fill(
-        note,
-        drawProblem(problem, {
-          retry: load,
-          title: 'Notifications are not available right now',
-        }),
-      );
-    }
-    draw();
-  }
+  const list = useScreen(
+    { onLeave },
+    '/api/screens/notifications',
+    {},
+    {
+      personal: true,
+      received(data) {
+        if (topic === null) watch(/** @type {`bell/${string}`} */ (data.topic));
+      },
+    },
+  );
+  onLeave(() => clearTimeout(timer));
 
   /** @param {`bell/${string}`} mine */
-  function listen(mine) {
+  function watch(mine) {
     topic = mine;
     const bell = client.value(mine);
-    leave();
-    const unsubscribeValue = client.subscribe([mine]);
-    const unsubscribe = bell.subscribe((value) => {
-      if (value && value.version > heard) {
-        heard = value.version;
+    let newest = bell.get()?.version ?? -1; // the version for which the list was fetched
+    onLeave(client.subscribe([mine]));
+    onLeave(
+      bell.subscribe((value) => {
+        invalidate();
+        if (!value || value.version <= newest) return;
+        newest = value.version;
         clearTimeout(timer);
-        timer = setTimeout(load, SETTLE);
-      }
-      draw();
-    });
-    // The bell of another person must not be requested.
-    leave = () => {
-      unsubscribeValue();
-      unsubscribe();
-    };
-    heard = bell.get()?.version ?? -1;
+        timer = setTimeout(list.reload, SETTLE);
+      }),
+    );
   }
 
-  function open() {
-    popover.hidden = false;
-    button.setAttribute('aria-expanded', 'true');
-    void load();
-  }
+  return {
+    list,
+    topic: () => topic,
+    /** As the stream reports it, or before its first event the screen. */
+    unread: () => (topic && client.value(topic).get()?.data.unread) ?? list.data?.unread ?? 0,
+    end: () => leaves.splice(0).forEach((leave) => leave()),
+  };
+}
 
-  /** @param {{focus?: boolean}} [how] */
-  function close({ focus = false } = {}) {
-    if (popover.hidden) return;
-    popover.hidden = true;
-    button.setAttribute('aria-expanded', 'false');
-    if (focus) button.focus();
-  }
+function open() {
+  opened = true;
+  notifications?.list.reload();
+  invalidate();
+}
 
+/** @param {{focus?: boolean}} [how] */
+function close({ focus = false } = {}) {
+  if (!opened) return;
+  opened = false;
+  invalidate();
+  const button = document.querySelector('#bell button');
+  if (focus && button instanceof HTMLElement) button.focus();
+}
+
+export function startBell() {
   document.addEventListener('keydown', (event) => {
     if (event.key === 'Escape') close({ focus: true });
   });
-  place.addEventListener('focusout', (event) => {
-    const next = /** @type {FocusEvent} */ (event).relatedTarget;
-    if (next instanceof Node && !place.contains(next)) close();
-  });
   document.addEventListener('click', (event) => {
-    if (event.target instanceof Node && event.target.isConnected && !place.contains(event.target)) close();
+    const place = document.getElementById('bell');
+    if (event.target instanceof Node && event.target.isConnected && !place?.contains(event.target)) close();
   });
   onNavigate(() => close());
-  onPerson(() => {
-    leave();
-    leave = () => {};
-    told = topic = null;
-    heard = -1;
+  let person = user()?.sub;
+  onSession(() => {
+    if (user()?.sub === person) return;
+    person = user()?.sub;
+    notifications?.end();
+    notifications = person === undefined ? null : followNotifications();
     close();
-    draw();
-    void load();
   });
-  draw();
+}
+
+/** @param {Notification} one @param {number} unread */
+const notificationView = (one, unread) =>
+  h(
+    'li',
+    {
+      key: one.id,
+      'data-test': 'notification',
+      'data-kind': one.kind,
+      'data-read': String(one.read || unread === 0),
+    },
+    h(
+      'a',
+      { href: `/orders/${one.order_id}` },
+      h(
+        'strong',
+        {},
+        one.title,
+        !one.read && unread > 0 && h('span', { class: 'unseen' }, ` ${texts.bell.isUnread}`),
+      ),
+      h('span', {}, one.text),
+      h('time', { class: 'quiet', datetime: one.at }, time(one.at)),
+    ),
+  );
+
+/** @param {number} unread */
+function popoverView(unread) {
+  const topic = notifications?.topic();
+  const { data = null, problem = null } = notifications?.list ?? {};
+  return h(
+    'section',
+    { id: 'notifications', class: 'popover', 'aria-label': texts.bell.title, hidden: !opened },
+    h(
+      'header',
+      {},
+      h('h2', {}, texts.bell.title),
+      h(
+        'button',
+        {
+          type: 'button',
+          class: 'small plain',
+          'data-test': 'read-all',
+          // Not `disabled`, which would remove the keyboard focus from the button that was just pressed.
+          'aria-disabled': unread === 0,
+          onclick: () => topic && unread > 0 && follow(readAll({ topic })),
+        },
+        texts.bell.readAll,
+      ),
+    ),
+    problem && problemCard(problem, { retry: notifications?.list.reload, title: texts.bell.notAvailable }),
+    h(
+      'ul',
+      { class: 'notifications' },
+      data?.notifications.map((one) => notificationView(one, unread)),
+      data?.notifications.length === 0 && h('li', { class: 'quiet none' }, texts.bell.none),
+    ),
+  );
+}
+
+export function bellView() {
+  const unread = notifications?.unread() ?? 0;
+  return h(
+    'div',
+    {
+      id: 'bell',
+      hidden: user() === null,
+      /** @param {FocusEvent & {currentTarget: Element}} event */
+      onfocusout({ relatedTarget, currentTarget }) {
+        if (relatedTarget instanceof Node && !currentTarget.contains(relatedTarget)) close();
+      },
+    },
+    h(
+      'button',
+      {
+        type: 'button',
+        class: 'plain bell',
+        'data-test': 'bell',
+        'aria-expanded': opened,
+        'aria-controls': 'notifications',
+        'aria-label': unread ? plural(texts.bell.unread, unread) : texts.bell.noneUnread,
+        onclick: () => (opened ? close() : open()),
+      },
+      BELL,
+      h(
+        'span',
+        { class: 'count', 'aria-hidden': true, 'data-test': 'unread', hidden: unread === 0 },
+        unread > 99 ? '99+' : String(unread),
+      ),
+    ),
+    popoverView(unread),
+  );
 }

@@ -1,121 +1,115 @@
 /** The page's header: navigation, the number of orders under way, the person, and whether the page is up to date. */
 import { ended } from '/client/index.js';
-import { basketCount, onBasket } from './basket.js';
-import { fill, h } from './dom.js';
-import { plural } from './format.js';
+import { basketCount } from './basket.js';
+import { bellView } from './bell.js';
 import { client } from './live.js';
 import { liveOrders } from './orders.js';
-import { onPerson, signInAt, signOut, who } from './person.js';
-import { onNavigate } from './router.js';
+import { isSessionUnknown, signInUrl, signOut, user } from './session.js';
+import { h, svg } from './render.js';
+import { interpolate, number, plural, texts } from './texts.js';
 import { toast } from './toast.js';
+import { entryOf } from './words.js';
 
-/** @type {Record<string, string>} */
-const STATES = {
-  connecting: 'Connecting',
-  live: 'Live',
-  stale: 'Reconnecting',
-  offline: 'Offline',
-  stopped: 'Paused',
-};
-const LINKS = /** @type {const} */ ([
-  ['/', 'Shop'],
-  ['/orders', 'Orders'],
-  ['/basket', 'Basket'],
-]);
+const SIGN = svg`<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M11 2h2v3h6l3 3-3 3h-6v2h4v6h-4v3h-2v-3H5l-3-3 3-3h6v-2H7V5h4z"/></svg>`;
 
-export function startHeader() {
-  const nav = /** @type {Element} */ (document.getElementById('nav'));
-  const person = /** @type {Element} */ (document.getElementById('person'));
-  const connection = /** @type {HTMLElement} */ (document.getElementById('connection'));
-  const count = h('span', { class: 'count', 'data-test': 'basket-count' });
-  const moving = h('span', { class: 'count under-way', 'data-test': 'under-way' });
-  /** @type {Record<string, Element>} */
-  const counts = { '/basket': count, '/orders': moving };
-  const links = LINKS.map(([href, text]) => h('a', { href }, text, counts[href]));
-  fill(nav, links);
+/** @param {string} href @param {string} path  The path that is shown. */
+const isHere = (href, path) =>
+  href === '/' ? path === '/' || path.startsWith('/products') : path.startsWith(href);
 
-  function drawNav() {
-    for (const link of links) {
-      const here =
-        link.pathname === '/'
-          ? location.pathname === '/' || location.pathname.startsWith('/products')
-          : location.pathname.startsWith(link.pathname);
-      if (here) link.setAttribute('aria-current', 'page');
-      else link.removeAttribute('aria-current');
-    }
-    const items = basketCount();
-    drawCount(count, items, `${plural(items, 'item')}`);
-    drawMoving();
-    drawPerson();
-  }
+/** @param {{test: string, kind?: string, count: number, spoken: string}} what */
+const countView = ({ test, kind = '', count, spoken }) =>
+  h(
+    'span',
+    { class: `count ${kind}`.trim(), 'data-test': test, 'data-count': count, hidden: count === 0 },
+    h('span', { 'aria-hidden': true }, number(count)),
+    h('span', { class: 'unseen' }, `, ${spoken}`),
+  );
 
-  /** @param {HTMLElement} element @param {number} number @param {string} spoken */
-  function drawCount(element, number, spoken) {
-    element.hidden = number === 0;
-    if (element.getAttribute('data-count') === String(number)) return;
-    element.setAttribute('data-count', String(number));
-    fill(element, h('span', { 'aria-hidden': true }, number), h('span', { class: 'unseen' }, `, ${spoken}`));
-  }
-
-  function drawMoving() {
-    const open = who() ? liveOrders.get().filter((order) => !ended(order)).length : 0;
-    drawCount(moving, open, `${open} under way`);
-  }
-
-  /** @type {string | undefined} */
-  let drawn;
-
-  function drawPerson() {
-    const someone = who();
-    const name = someone?.name ?? someone?.sub ?? '';
-    // A button that is replaced under the pointer loses its click, so only what changes is drawn again.
-    const next = someone ? `in ${name}` : `out ${signInAt()}`;
-    if (next === drawn) {
-      drawConnection();
-      return;
-    }
-    drawn = next;
-    const [first = '', ...rest] = name.split(' ');
-    fill(
-      person,
-      someone
-        ? h(
-            'div',
-            { class: 'person' },
-            h(
-              'span',
-              { class: 'person-name', 'data-test': 'person', title: name },
-              first,
-              rest.length > 0 && h('span', { class: 'rest' }, ` ${rest.join(' ')}`),
-            ),
-            h(
-              'button',
-              {
-                type: 'button',
-                class: 'plain small',
-                'data-test': 'sign-out',
-                onclick: () =>
-                  signOut().catch(() => toast('Sign-out failed. Please try again.', { tone: 'bad' })),
-              },
-              'Sign out',
-            ),
-          )
-        : h('a', { class: 'button small', href: signInAt(), 'data-test': 'sign-in' }, 'Sign in'),
-    );
-    drawConnection();
-  }
-
-  function drawConnection() {
-    const state = client.connection.get();
-    connection.hidden = !who();
-    connection.setAttribute('data-state', state);
-    if (connection.textContent !== STATES[state]) connection.textContent = STATES[state] ?? state;
-  }
-
-  onBasket(drawNav);
-  liveOrders.subscribe(drawMoving);
-  onPerson(drawNav);
-  onNavigate(drawNav);
-  client.connection.subscribe(drawConnection);
-  drawNav();
+/** @param {string} path */
+function navView(path) {
+  const items = basketCount();
+  const open = user() ? liveOrders.get().filter((order) => !ended(order)).length : 0;
+  const link = (/** @type {string} */ href, /** @type {string} */ text, /** @type {any} */ count) =>
+    h('a', { href, 'aria-current': isHere(href, path) ? 'page' : null }, text, count);
+  return h(
+    'nav',
+    { 'aria-label': texts.page.main, id: 'nav' },
+    link('/', texts.page.shop, null),
+    link(
+      '/orders',
+      texts.page.orders,
+      countView({
+        test: 'under-way',
+        kind: 'under-way',
+        count: open,
+        spoken: interpolate(texts.underWay, { count: open }),
+      }),
+    ),
+    link(
+      '/basket',
+      texts.page.basket,
+      countView({ test: 'basket-count', count: items, spoken: plural(texts.items, items) }),
+    ),
+  );
 }
+
+function personView() {
+  const someone = user();
+  if (!someone)
+    return (
+      !isSessionUnknown() &&
+      h('a', { class: 'button small', href: signInUrl(), 'data-test': 'sign-in' }, texts.person.signIn)
+    );
+  const name = someone.name ?? someone.sub;
+  const [first = '', ...rest] = name.split(' ');
+  return h(
+    'div',
+    { class: 'person' },
+    h(
+      'span',
+      { class: 'person-name', 'data-test': 'person', title: name },
+      first,
+      rest.length > 0 && h('span', { class: 'rest' }, ` ${rest.join(' ')}`),
+    ),
+    h(
+      'button',
+      {
+        type: 'button',
+        class: 'plain small',
+        'data-test': 'sign-out',
+        onclick: () => signOut().catch(() => toast(texts.person.notSignedOut, { tone: 'bad' })),
+      },
+      texts.person.signOut,
+    ),
+  );
+}
+
+function connectionView() {
+  const state = client.connection.get();
+  return h(
+    'span',
+    {
+      class: 'connection',
+      id: 'connection',
+      'data-test': 'connection',
+      'data-state': state,
+      role: 'status',
+      hidden: user() === null,
+    },
+    entryOf(texts.connection, state) ?? state,
+  );
+}
+
+/** @param {string} path */
+export const headerView = (path) =>
+  h(
+    'header',
+    { class: 'top' },
+    h(
+      'div',
+      { class: 'top-in' },
+      h('a', { class: 'brand', href: '/', 'aria-label': texts.page.home }, SIGN, h('span', {}, 'Waypost')),
+      navView(path),
+      h('div', { class: 'top-side' }, connectionView(), bellView(), h('div', { id: 'person' }, personView())),
+    ),
+  );

@@ -1,4 +1,4 @@
-/** The page's client, and what the page does with it: place an order, cancel one, follow stock. */
+/** The page's client, and what the page does with it: place an order, cancel one, read notifications. */
 import { createClient } from '/client/index.js';
 import { command } from './api.js';
 
@@ -48,24 +48,3 @@ export const readAll = client.define('read-notifications', {
     draft.value(topic, (bell) => ({ ...bell, unread: 0 }));
   },
 });
-
-/** Stock from a screen is merged with stock from the stream: the newer version wins. @param {import('./shapes.js').Stock[]} levels */
-export function learnStock(levels) {
-  client.setValues(
-    levels.map((level) => ({ name: `stock/${level.sku}`, version: level.version, data: level })),
-  );
-}
-
-/** @param {string} sku */
-export const stockOf = (sku) => client.value(`stock/${sku}`);
-
-/** For a view: a function that requests the stock of these products instead of the earlier ones. @param {(leave: () => void) => void} onLeave */
-export function stockWatch(onLeave) {
-  let leave = () => {};
-  onLeave(() => leave());
-  return (/** @type {string[]} */ skus) => {
-    const before = leave;
-    leave = client.subscribe(skus.slice(0, 20).map((sku) => /** @type {const} */ (`stock/${sku}`)));
-    before();
-  };
-}

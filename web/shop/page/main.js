@@ -1,13 +1,15 @@
-/** Starts the page's parts. */
+/** Starts the page's parts. Every change of what they show leads to one drawing of the page in the next frame. */
+import { onBasket } from './basket.js';
 import { startBell } from './bell.js';
 import { startExpiry } from './expiry.js';
 import { startFreshness } from './freshness.js';
-import { startHeader } from './header.js';
-import { tellOfOrders, tellOfRestored } from './notices.js';
+import { announceOrders, followRestored } from './notices.js';
+import { liveOrders } from './orders.js';
+import { drawPage } from './page.js';
 import { startPanel } from './panel/panel.js';
-import { recogniseAtLast } from './person.js';
+import { startSession } from './session.js';
 import { route, startRouter } from './router.js';
-import { toast } from './toast.js';
+import { invalidate, startDrawing } from './schedule.js';
 import { basket } from './views/basket.js';
 import { home } from './views/home.js';
 import { lost } from './views/lost.js';
@@ -22,18 +24,14 @@ route(/^\/orders$/, orders);
 route(/^\/orders\/([\w.~-]+)$/, order);
 route(/./, lost);
 
-startHeader();
+liveOrders.subscribe(invalidate);
+onBasket(invalidate);
 startFreshness();
 startExpiry();
 startBell();
-tellOfOrders();
-tellOfRestored();
-
-// The person first: otherwise a private view would show the sign-in card for a moment.
-const own = /^\/(orders|basket)/.test(location.pathname);
-const recognised = recogniseAtLast().catch(() =>
-  toast('We could not find out whether you are signed in. Reload to try again.', { tone: 'bad' }),
-);
-if (own) await recognised;
+announceOrders();
+followRestored();
 startRouter();
-void startPanel();
+startDrawing(drawPage);
+void startSession();
+startPanel();

@@ -1,61 +1,69 @@
-/** Results of commands, shown wherever the person is: refusals with the problem and a way back, ends of orders as toasts. */
+/** Results of commands, shown wherever the person is: refusals with the problem and a way back, ends of orders as messages. */
 import { ended } from '/client/index.js';
 import { problemOf, screen } from './api.js';
 import { addToBasket, reprice } from './basket.js';
-import { fill, h } from './dom.js';
 import { client } from './live.js';
 import { keyOf, liveOrders } from './orders.js';
-import { drawProblem } from './parts.js';
-import { signInAt } from './person.js';
+import { problemCard, titleOf } from './parts.js';
+import { signInUrl } from './session.js';
+import { h } from './render.js';
 import { go } from './router.js';
+import { invalidate } from './schedule.js';
+import { interpolate, texts } from './texts.js';
 import { announce, toast } from './toast.js';
 import { label, message } from './words.js';
 
 /** @typedef {{id: string, problem: import('/client/index.js').Problem, items: import('./basket.js').Item[]}} Notice */
 
-/** @type {Notice[]} */
-let notices = [];
-const region = h('div', { class: 'notices' });
+const MOST = 5;
 
-function draw() {
-  fill(
-    region,
-    notices.map((notice) =>
-      h(
-        'div',
-        { 'data-test': 'refusal' },
-        drawProblem(notice.problem, {
-          title: notice.items.length ? 'Your order was not placed' : 'That was not possible',
-          actions: h(
-            'div',
-            { class: 'actions' },
-            notice.problem.status === 401 && h('a', { class: 'button primary', href: signInAt() }, 'Sign in'),
-            notice.items.length > 0 &&
-              h(
-                'button',
-                {
-                  type: 'button',
-                  'data-test': 'put-back',
-                  onclick: () => (
-                    drop(notice),
-                    putBack(notice.items, notice.problem.code === 'price-changed')
-                  ),
-                },
-                notice.problem.code === 'price-changed' ? 'Show me the new price' : 'Put back in basket',
-              ),
-            h('button', { type: 'button', class: 'plain', onclick: () => drop(notice) }, 'Dismiss'),
-          ),
-        }),
-      ),
-    ),
-  );
+/** @type {Notice[]} newest first */
+let notices = [];
+
+/** @param {Notice[]} next */
+function become(next) {
+  notices = next.slice(0, MOST);
+  invalidate();
 }
 
 /** @param {Notice} notice */
-function drop(notice) {
-  notices = notices.filter((other) => other !== notice);
-  draw();
+const drop = (notice) => become(notices.filter((other) => other !== notice));
+
+/** @param {Notice} notice */
+function noticeView(notice) {
+  const { id, problem, items } = notice;
+  const repriced = problem.code === 'price-changed';
+  return h(
+    'div',
+    { key: id, 'data-test': 'refusal' },
+    problemCard(problem, {
+      announced: true,
+      title: items.length ? texts.notice.notPlaced : texts.notice.notPossible,
+      actions: h(
+        'div',
+        { class: 'actions' },
+        problem.status === 401 && h('a', { class: 'button primary', href: signInUrl() }, texts.person.signIn),
+        items.length > 0 &&
+          h(
+            'button',
+            {
+              type: 'button',
+              'data-test': 'put-back',
+              onclick() {
+                drop(notice);
+                putBack(items, repriced);
+              },
+            },
+            repriced ? texts.notice.newPrice : texts.order.putBack,
+          ),
+        h('button', { type: 'button', class: 'plain', onclick: () => drop(notice) }, texts.page.dismiss),
+      ),
+    }),
+  );
 }
+
+/** Refusals, where orders are shown. */
+export const noticesView = () => h('div', { class: 'notices' }, notices.map(noticeView));
 
 /** @param {import('./basket.js').Item[]} items @param {boolean} [repriced]  With the prices of now, to be looked at before they are ordered again. */
 export function putBack(items, repriced = false) {
@@ -64,7 +72,8 @@ export function putBack(items, repriced = false) {
   if (repriced)
     screen('/api/screens/products', {}).then(
       ({ products }) => reprice(products),
-      (error) => toast(`${problemOf(error).title}. The prices in the basket may be old.`, { tone: 'bad' }),
+      (error) =>
+        toast(interpolate(texts.notice.oldPrices, { why: titleOf(problemOf(error)) }), { tone: 'bad' }),
     );
 }
 
@@ -77,41 +86,40 @@ export function follow(operation, items = []) {
   // `settled`, because a retry after the last attempt may still be refused.
   void operation.settled.then(({ kind, problem }) => {
     if (kind !== 'rejected' || problem === null) return; // the order's row shows the rest
-    notices = [{ id: operation.id, problem, items }, ...notices].slice(0, 5);
-    draw();
-    toast(items.length ? `Your order was not placed: ${problem.title}.` : `${problem.title}.`, {
+    become([{ id: operation.id, problem, items }, ...notices]);
+    const why = titleOf(problem);
+    toast(items.length ? interpolate(texts.notice.notPlacedWhy, { why }) : `${why}.`, {
       tone: 'bad',
-      link: { href: '/orders', text: 'Details' },
+      link: { href: '/orders', text: texts.notice.details },
     });
   });
   return operation;
 }
 
 /** Show the results of commands that a reload interrupted, too. */
-export const tellOfRestored = () => client.onRestored((operation) => void follow(operation));
+export const followRestored = () => client.onRestored((operation) => void follow(operation));
 
-/** Where refusals are shown. */
-export const noticeRegion = () => region;
-
-/** Show toasts for orders that change while the page is open; orders of a snapshot are not new. */
-export function tellOfOrders() {
+/** Announce each change of an order while the page is open, and show its end; orders of a snapshot are not new. */
+export function announceOrders() {
   /** @type {Map<string, import('/client/index.js').Saga>} */
   let known = new Map();
   liveOrders.subscribe((orders) => {
     for (const order of orders) {
       const before = known.get(keyOf(order));
-      if (!before || order.pending || (before.status === order.status && before.step === order.step))
-        continue;
-      announce(`Order: ${label(order)}`);
-      if (!ended(order)) continue;
-      const link = { href: `/orders/${order.id}`, text: 'See order' };
-      if (order.status === 'COMPLETED') toast('Your order is on its way.', { tone: 'good', link });
-      else
-        toast(message(order)?.happened ?? label(order), {
-          tone: order.reason === 'cancelled' ? 'plain' : 'bad',
-          link,
-        });
+      if (before && !order.pending && (before.status !== order.status || before.step !== order.step))
+        announceOrder(order);
     }
     known = new Map(orders.map((order) => [keyOf(order), order]));
   });
+}
+
+/** @param {import('./shapes.js').LiveOrder} order */
+function announceOrder(order) {
+  const bad = ended(order) && order.status !== 'COMPLETED' && order.reason !== 'cancelled';
+  // The message of a bad end is announced itself.
+  if (!bad) announce(interpolate(texts.notice.announced, { label: label(order) }));
+  if (!ended(order)) return;
+  const link = { href: `/orders/${order.id}`, text: texts.notice.see };
+  if (order.status === 'COMPLETED') toast(texts.notice.onItsWay, { tone: 'good', link, announced: false });
+  else toast(message(order)?.happened ?? label(order), { tone: bad ? 'bad' : 'plain', link, announced: bad });
 }

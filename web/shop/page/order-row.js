@@ -1,46 +1,49 @@
-/** One order in the list, updated in place as it changes. */
-import { drawing } from './art.js';
-import { countdown } from './countdown.js';
-import { fill, h, say } from './dom.js';
+/** One order in the list, and what to show and offer besides the line with its stops. */
+import { artOf, drawing } from './art.js';
+import { secondsUntil } from './clock.js';
 import { money, shortId, time } from './format.js';
 import { client } from './live.js';
 import { putBack } from './notices.js';
 import { keyOf } from './orders.js';
-import { createTrack } from './track.js';
-import { label, message, mood, trying } from './words.js';
+import { h } from './render.js';
+import { interpolate, texts } from './texts.js';
+import { trackView } from './track.js';
+import { label, message, mood, nextRetry } from './words.js';
 
 /** @typedef {import('./shapes.js').Order} Order */
 
-/** The key of the drawing for an order's line, which has only a sku. @param {string} sku */
-export const artOf = (sku) => sku.replace(/-[^-]*$/, '');
-
 /** @param {Order} order */
-export function itemsOf(order) {
-  return order.data.lines.map((line) => ({
-    ...line,
-    currency: order.data.currency,
-    art: artOf(line.sku),
-  }));
+const itemsOf = (order) =>
+  order.data.lines.map((line) => ({ ...line, currency: order.data.currency, art: artOf(line.sku) }));
+
+/** @param {NonNullable<ReturnType<typeof nextRetry>>} again */
+function retryView({ what, attempt, at, why }) {
+  const left = secondsUntil(at);
+  return h(
+    'p',
+    { class: 'trying', 'data-test': 'trying', 'data-attempt': attempt },
+    h(
+      'b',
+      {},
+      `${what}: ${interpolate(texts.order.attempt, { attempt })}, `,
+      left > 0 ? interpolate(texts.order.nextTry, { seconds: left }) : texts.order.tryingNow,
+    ),
+    why && `. ${why}.`,
+  );
 }
 
-/** @param {Order} order  What to show and offer besides the line with its stops. */
-export function verdict(order) {
+/** @param {Order} order */
+export function verdictView(order) {
   const said = message(order);
-  const again = trying(order);
+  const again = nextRetry(order);
   if (!said && !again) return null;
-  const operation = client.operation(keyOf(order));
+  const operation = order.pending === 'unknown' && client.operation(keyOf(order));
   const over = order.status === 'COMPENSATED' || order.status === 'REJECTED';
   return h(
     'div',
     { class: 'verdict', 'data-tone': said?.tone ?? 'warn', 'data-test': 'verdict' },
     said && h('p', {}, h('strong', {}, said.happened), ' ', said.next),
-    again &&
-      h(
-        'p',
-        { class: 'trying', 'data-test': 'trying', 'data-attempt': again.attempt },
-        h('b', {}, `${again.what}: attempt ${again.attempt}, `, countdown(again.at)),
-        again.why && `. ${again.why}.`,
-      ),
+    again && retryView(again),
     h(
       'div',
       { class: 'actions' },
@@ -48,79 +51,66 @@ export function verdict(order) {
         h(
           'button',
           { type: 'button', class: 'small', 'data-test': 'put-back', onclick: () => putBack(itemsOf(order)) },
-          'Put back in basket',
+          texts.order.putBack,
         ),
-      order.pending === 'unknown' &&
-        operation && [
-          h(
-            'button',
-            { type: 'button', class: 'small', 'data-test': 'ask-again', onclick: () => operation.retry() },
-            'Ask again now',
-          ),
-          h('button', { type: 'button', class: 'small plain', onclick: () => operation.dismiss() }, 'Hide'),
-        ],
+      operation && [
+        h(
+          'button',
+          { type: 'button', class: 'small', 'data-test': 'ask-again', onclick: () => operation.retry() },
+          texts.order.askAgain,
+        ),
+        h(
+          'button',
+          { type: 'button', class: 'small plain', onclick: () => operation.dismiss() },
+          texts.order.hide,
+        ),
+      ],
     ),
   );
 }
 
-/** @param {Order} first */
-export function createOrderRow(first) {
-  const title = h('h2');
-  const chip = h('span', { class: 'chip' });
-  const when = h('span', { class: 'quiet' });
-  const total = h('span', { class: 'price' });
-  const what = h('p', { class: 'what' });
-  const art = h('div', { class: 'row-art', 'aria-hidden': true });
-  const below = h('div');
-  const track = createTrack();
-  const element = h(
+/** @param {Order} order */
+export function orderRow(order) {
+  const [first] = order.data.lines;
+  const ours = order.version < 0 && order.pending !== 'accepted';
+  const name = ours ? texts.order.new : interpolate(texts.order.numbered, { id: shortId(order.id) });
+  return h(
     'li',
-    { class: 'card order', 'data-test': 'order-row' },
-    art,
-    h('div', { class: 'order-head' }, title, chip),
-    h('div', { class: 'order-side' }, total, when),
-    what,
-    track.element,
-    below,
+    {
+      key: keyOf(order),
+      class: 'card order',
+      'data-test': 'order-row',
+      'data-order': order.id,
+      'data-status': order.status,
+      'data-step': order.step ?? '',
+      'data-mood': mood(order),
+      'data-pending': Boolean(order.pending),
+    },
+    h(
+      'div',
+      { class: 'row-art', 'aria-hidden': true },
+      first && h('span', { class: 'tile tiny', 'data-art': artOf(first.sku) }, drawing(artOf(first.sku))),
+    ),
+    h(
+      'div',
+      { class: 'order-head' },
+      h('h2', {}, ours ? name : h('a', { href: `/orders/${order.id}` }, name)),
+      h('span', { class: 'chip' }, label(order)),
+    ),
+    h(
+      'div',
+      { class: 'order-side' },
+      h('span', { class: 'price' }, money(order.data.total_cents, order.data.currency)),
+      h('span', { class: 'quiet' }, time(order.at)),
+    ),
+    h(
+      'p',
+      { class: 'what' },
+      order.data.lines
+        .map((line) => `${line.quantity > 1 ? `${line.quantity} × ` : ''}${line.name}`)
+        .join(', '),
+    ),
+    trackView(order),
+    h('div', {}, verdictView(order)),
   );
-  let drawn = '';
-
-  /** @param {Order} order */
-  function update(order) {
-    const lines = order.data.lines;
-    element.setAttribute('data-order', order.id);
-    element.setAttribute('data-status', order.status);
-    element.setAttribute('data-step', order.step ?? '');
-    element.setAttribute('data-mood', mood(order));
-    element.toggleAttribute('data-pending', Boolean(order.pending));
-    const ours = order.version < 0 && order.pending !== 'accepted';
-    const name = ours ? 'New order' : `Order ${shortId(order.id)}`;
-    if (title.dataset.for !== order.id + ours) {
-      title.dataset.for = order.id + ours;
-      fill(title, ours ? name : h('a', { href: `/orders/${order.id}` }, name));
-    }
-    say(chip, label(order));
-    say(when, time(order.at));
-    say(total, money(order.data.total_cents, order.data.currency));
-    say(
-      what,
-      lines.map((line) => `${line.quantity > 1 ? `${line.quantity} × ` : ''}${line.name}`).join(', '),
-    );
-    if (art.childElementCount === 0) {
-      fill(
-        art,
-        lines
-          .slice(0, 1)
-          .map((line) =>
-            h('span', { class: 'tile tiny', 'data-art': artOf(line.sku) }, drawing(artOf(line.sku))),
-          ),
-      );
-    }
-    track.update(order);
-    const next = JSON.stringify([message(order), trying(order), order.status, order.pending]);
-    if (next !== drawn) fill(below, verdict(order));
-    drawn = next;
-  }
-  update(first);
-  return { element, update };
 }

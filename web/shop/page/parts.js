@@ -1,109 +1,85 @@
 /** What the page shows for a missing or stale part, and for a problem, each with its owner and what to do. */
-import { h } from './dom.js';
-import { client } from './live.js';
-import { signInAt } from './person.js';
-import { MISSING } from './words.js';
+import { signInUrl } from './session.js';
+import { h } from './render.js';
+import { interpolate, texts } from './texts.js';
+import { entryOf } from './words.js';
 
 /**
  * @template T
  * @typedef {import('./shapes.js').Part<T>} Part
  */
+/** @typedef {import('./render.js').Child} Child */
 
 /** @param {import('/client/index.js').Problem['owner']} owner */
 export function contact(owner) {
   if (!owner) return null;
-  const name = owner.team || owner.service;
-  const reach = owner.contact ? ` (${owner.contact})` : '';
+  const team = owner.team || owner.service;
   const safe = owner.docs && /^https?:\/\//.test(owner.docs) ? owner.docs : null;
   return h(
     'span',
     { class: 'contact' },
-    `Maintained by ${name}${reach}`,
-    safe && [' · ', h('a', { href: safe, target: '_blank', rel: 'noreferrer' }, 'docs')],
+    owner.contact
+      ? interpolate(texts.part.maintainedByAt, { team, contact: owner.contact })
+      : interpolate(texts.part.maintainedBy, { team }),
+    safe && [' · ', h('a', { href: safe, target: '_blank', rel: 'noreferrer' }, texts.part.docs)],
   );
 }
 
 /**
  * @template T
- * @param {string} what  For example "Delivery estimate".
+ * @param {string} what  For example "The delivery estimate".
  * @param {Part<T>} part
- * @param {(data: T) => any} draw
+ * @param {(data: T) => Child} view
  * @param {() => void} retry
+ * @returns {Child}
  */
-export function drawPart(what, part, draw, retry) {
+export function partView(what, part, view, retry) {
   if (part.state === 'missing') {
-    const service = part.owner?.team || part.owner?.service || 'The service';
+    const service = part.owner?.team || part.owner?.service || texts.part.service;
     return h(
       'div',
       { class: 'missing', 'data-test': 'missing', 'data-reason': part.reason },
       h(
         'p',
         {},
-        h('strong', {}, `${what} cannot be shown right now. `),
-        `${service} ${MISSING[part.reason]}.`,
+        h('strong', {}, `${interpolate(texts.part.cannotBeShown, { what })} `),
+        `${service} ${texts.missing[part.reason]}.`,
       ),
       h('p', { class: 'quiet' }, contact(part.owner)),
-      h('button', { type: 'button', class: 'small', onclick: retry }, 'Try again'),
+      h('button', { type: 'button', class: 'small', onclick: retry }, texts.page.tryAgain),
     );
   }
-  const old =
+  return [
+    view(part.data),
     part.state === 'stale' &&
-    h(
-      'p',
-      { class: 'quiet', 'data-test': 'stale' },
-      `From ${Math.round(part.age)} s ago. The latest data is not available.`,
-    );
-  return [draw(part.data), old];
+      h(
+        'p',
+        { class: 'quiet', 'data-test': 'stale' },
+        interpolate(texts.part.stale, { seconds: Math.round(part.age) }),
+      ),
+  ];
 }
 
+/** A problem's title; a service's own one is shown as it came. @param {import('/client/index.js').Problem} problem */
+export const titleOf = ({ status, code, title }) => (status === 0 && entryOf(texts.noAnswer, code)) || title;
+
 /**
- * A failed screen as a part that may be there in a moment, or not (a refusal stays one).
  * @param {import('/client/index.js').Problem} problem
- * @returns {Awaited[]}
+ * @param {{retry?: () => void, title?: string, actions?: Child, announced?: boolean}} [options]  announced: a message has announced it.
  */
-export const lacking = (problem) =>
-  problem.status >= 500 || problem.status === 429 || problem.status === 0
-    ? [{ state: 'missing', retry_after: problem.retryAfter }]
-    : [];
-
-/** @typedef {{state: 'ready' | 'stale'} | Pick<import('./shapes.js').Missing, 'state' | 'retry_after'>} Awaited  The fields of a part that decide about retries. */
-
-/**
- * Retry automatically at the time that a missing part names, a few times and only while the page is visible, and when
- * the connection is back.
- */
-export function createPatience(
-  /** @type {() => void} */ retry,
-  /** @type {(leave: () => void) => void} */ onLeave,
-) {
-  let left = 5;
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
-  let timer;
-  let waiting = false;
-  onLeave(() => clearTimeout(timer));
-  // The network or the gateway is back.
-  onLeave(client.connection.subscribe((state) => waiting && state === 'live' && retry()));
-  return (/** @type {Awaited[]} */ ...parts) => {
-    clearTimeout(timer);
-    const waits = parts.flatMap((part) => (part.state === 'missing' ? [part.retry_after ?? 5] : []));
-    waiting = waits.length > 0;
-    if (!waiting) left = 5;
-    else if (left > 0)
-      timer = setTimeout(
-        () => ((left -= 1), document.hidden || retry()),
-        Math.max(2, Math.min(...waits)) * 1000,
-      );
-  };
-}
-
-/** @param {import('/client/index.js').Problem} problem @param {{retry?: () => void, title?: string, actions?: any}} [options] */
-export function drawProblem(problem, { retry, title, actions } = {}) {
+export function problemCard(problem, { retry, title, actions, announced = false } = {}) {
   if (problem.status === 401 && !actions) return signInCard();
   return h(
     'section',
-    { class: 'card problem', role: 'alert', 'data-test': 'problem', 'data-code': problem.code },
-    h('h2', {}, title ?? problem.title),
-    (title || problem.detail) && h('p', {}, title && h('strong', {}, `${problem.title}. `), problem.detail),
+    {
+      class: 'card problem',
+      role: announced ? null : 'alert',
+      'data-test': 'problem',
+      'data-code': problem.code,
+    },
+    h('h2', {}, title ?? titleOf(problem)),
+    (title || problem.detail) &&
+      h('p', {}, title && h('strong', {}, `${titleOf(problem)}. `), problem.detail),
     problem.errors.length > 0 &&
       h(
         'ul',
@@ -111,20 +87,21 @@ export function drawProblem(problem, { retry, title, actions } = {}) {
         problem.errors.map((error) => h('li', {}, error.detail ?? error.pointer ?? '')),
       ),
     problem.owner && h('p', { class: 'quiet' }, contact(problem.owner)),
-    problem.correlationId && h('p', { class: 'quiet' }, 'Reference ', h('code', {}, problem.correlationId)),
-    retry && h('button', { type: 'button', onclick: retry }, 'Try again'),
+    problem.correlationId &&
+      h('p', { class: 'quiet' }, `${texts.part.reference} `, h('code', {}, problem.correlationId)),
+    retry && h('button', { type: 'button', onclick: retry }, texts.page.tryAgain),
     actions,
   );
 }
 
 /** @param {string} [why] */
-export function signInCard(why = 'Sign in to see your orders and to place new ones.') {
+export function signInCard(why = texts.person.whyOrders) {
   return h(
     'section',
     { class: 'card centred', 'data-test': 'sign-in-card' },
-    h('h2', {}, 'Please sign in'),
+    h('h2', {}, texts.person.pleaseSignIn),
     h('p', {}, why),
-    h('a', { class: 'button primary', href: signInAt() }, 'Sign in'),
+    h('a', { class: 'button primary', href: signInUrl() }, texts.person.signIn),
   );
 }
 

@@ -71,6 +71,13 @@ export type Child =
   | undefined
   | readonly Child[];
 
+// ---- texts
+
+/** The keys of a table of texts, with any text in place of the English one. */
+type Translated<T> = { readonly [K in keyof T]: T[K] extends string ? string : Translated<T[K]> };
+/** What a file of texts in another language has: a text for each English one, and no other. */
+export type Translation = Translated<typeof import('./texts.en.js').en>;
+
 // ---- the client, with the types of this gateway's sagas and values
 
 interface Values {

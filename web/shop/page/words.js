@@ -1,9 +1,8 @@
-/** Texts for an order's state, for the person who placed it: what happened, and what to do next. */
+/** What an order's state means for the person who placed it, in the page's language: what happened, and what to do next. */
+import { interpolate, texts } from './texts.js';
 
 /** @typedef {import('./shapes.js').Order} Order */
-
 /** @typedef {import('./shapes.js').Step} Step */
-/** @typedef {import('./shapes.js').Reason} Reason */
 
 /**
  * The text of a table for a code, where it has one: a service may have steps and reasons for which this page has no
@@ -13,46 +12,9 @@
  * @param {string | null | undefined} code
  * @returns {T | undefined}
  */
-export const word = (table, code) => (code && Object.hasOwn(table, code) ? table[code] : undefined);
+export const entryOf = (table, code) => (code && Object.hasOwn(table, code) ? table[code] : undefined);
 
-/** @satisfies {Record<Exclude<Reason, 'given-up'>, {happened: string, next: string}>} by the saga's reason */
-const REASONS = {
-  'card-declined': {
-    happened: 'Your card was declined. Nothing was charged and the items are back in stock.',
-    next: 'Try another card, or contact Payments (#payments).',
-  },
-  'no-carrier': {
-    happened: 'No carrier takes this parcel. Your money is on its way back and the items are back in stock.',
-    next: 'Ask Shipping (#shipping) about your address, or order again later.',
-  },
-  'out-of-stock': {
-    happened: 'An item of this order sold out before we could set it aside. Nothing was charged.',
-    next: 'Order fewer items or other ones, or ask Inventory (#inventory) when more will arrive.',
-  },
-  'payments-unavailable': {
-    happened: 'Your payment could not be made. Nothing stays charged and the items are back in stock.',
-    next: 'Try again later, or contact Payments (#payments).',
-  },
-  'shipping-unavailable': {
-    happened: 'No parcel could be booked. Nothing stays charged and the items are back in stock.',
-    next: 'Try again later, or contact Shipping (#shipping).',
-  },
-  'inventory-unavailable': {
-    happened: 'The warehouse could not be reached. Nothing was charged.',
-    next: 'Try again later, or contact Inventory (#inventory).',
-  },
-  cancelled: {
-    happened: 'You cancelled this order. Nothing stays charged and the items are back in stock.',
-    next: 'Changed your mind? Put it back in the basket.',
-  },
-};
-/** @satisfies {Record<string, {team: string, failed: string}>} by the service that is called again */
-const SERVICES = {
-  inventory: { team: 'Inventory (#inventory)', failed: 'The warehouse did not answer' },
-  payments: { team: 'Payments (#payments)', failed: 'Payments did not answer' },
-  shipping: { team: 'Shipping (#shipping)', failed: 'Shipping did not answer' },
-};
-/** @satisfies {Record<Step, keyof typeof SERVICES>} the service that does a step */
+/** @satisfies {Record<Step, keyof typeof texts.services>} the service that does a step */
 const SERVICE_OF = {
   reserve: 'inventory',
   charge: 'payments',
@@ -60,19 +22,6 @@ const SERVICE_OF = {
   'cancel-shipment': 'shipping',
   refund: 'payments',
   release: 'inventory',
-};
-/** @satisfies {Record<Step, string>} the name of a step's attempt */
-const TRIED = {
-  reserve: 'Setting items aside',
-  charge: 'Charge',
-  ship: 'Booking the parcel',
-  'cancel-shipment': 'Recalling the parcel',
-  refund: 'Refund',
-  release: 'Putting items back',
-};
-const REFUSED = {
-  happened: 'This order could not be completed. Everything done for it was undone.',
-  next: 'Try again, or contact Orders (#orders).',
 };
 
 /** @param {Order} order @returns {'sending' | 'unknown' | 'waiting' | 'moving' | 'undoing' | 'done' | 'undone' | 'cancelled' | 'refused' | 'attention'} */
@@ -89,129 +38,91 @@ export function mood(order) {
   return 'waiting';
 }
 
-/** @satisfies {Partial<Record<Step, string>>} */
-const DOING = { reserve: 'Setting items aside', charge: 'Charging your card', ship: 'Booking the parcel' };
-/** @satisfies {Partial<Record<Step, string>>} */
-const UNDOING = {
-  refund: 'Refunding',
-  release: 'Putting items back',
-  'cancel-shipment': 'Recalling the parcel',
-};
-
 /**
  * A step that failed and will be tried again.
  * @param {Order} order
  * @returns {{what: string, attempt: number, at: string, why: string} | null} `at`: when, RFC 3339.
  */
-export function trying(order) {
+export function nextRetry(order) {
   const at = order.data?.next_try_at;
   if (!at || order.pending || !['RUNNING', 'COMPENSATING', 'NEEDS_ATTENTION'].includes(order.status))
     return null;
+  const { last_error } = order.data;
   return {
-    what: word(TRIED, order.step) ?? 'This step',
+    what: entryOf(texts.tried, order.step) ?? texts.triedOther,
     attempt: order.attempt,
     at,
-    why: why(order.data.last_error),
+    why: last_error ? service(last_error).failed : '',
   };
 }
 
-/** Why an attempt failed. @param {string | null | undefined} error  Such as `payments-unavailable`. */
-export function why(error) {
-  return word(SERVICES, error?.replace(/-unavailable$/, ''))?.failed ?? (error ? 'Failed' : '');
-}
+/** The service of an error. @param {string} error  Such as `payments-unavailable`. */
+export const service = (error) =>
+  entryOf(texts.services, error.replace(/-unavailable$/, '')) ?? texts.services.other;
 
 /** @param {Order} order  Two or three words for the chip. */
 export function label(order) {
-  switch (mood(order)) {
-    case 'sending':
-      return 'Sending…';
-    case 'unknown':
-      return 'Checking…';
-    case 'moving':
-      return word(DOING, order.step) ?? 'Under way';
-    case 'undoing':
-      return order.reason === 'cancelling' ? 'Cancelling…' : (word(UNDOING, order.step) ?? 'Undoing');
-    case 'done':
-      return 'On its way';
-    case 'undone':
-      return order.reason === 'card-declined' ? 'Payment declined' : 'Undone';
-    case 'cancelled':
-      return 'Cancelled';
-    case 'refused':
-      return order.reason === 'out-of-stock' ? 'Sold out' : 'Refused';
-    case 'attention':
-      return 'Being looked into';
-    default:
-      return 'Received';
-  }
+  const now = mood(order);
+  const { labels } = texts;
+  if (now === 'moving') return entryOf(texts.doing, order.step) ?? labels.moving;
+  if (now === 'undoing')
+    return order.reason === 'cancelling'
+      ? labels.cancelling
+      : (entryOf(texts.undoing, order.step) ?? labels.undoing);
+  if (now === 'undone' && order.reason === 'card-declined') return labels.declined;
+  if (now === 'refused' && order.reason === 'out-of-stock') return labels.soldOut;
+  return labels[now];
 }
 
 /** @param {Order} order @returns {{tone: 'plain' | 'bad' | 'warn', happened: string, next: string} | null} */
 export function message(order) {
-  const said = word(REASONS, order.reason) ?? REFUSED;
+  const { messages } = texts;
   switch (mood(order)) {
     case 'unknown':
-      return {
-        tone: 'warn',
-        happened: 'We do not know yet whether this order arrived.',
-        next: 'We keep trying with the same order number, so it cannot be placed twice.',
-      };
-    case 'undoing':
+      return { tone: 'warn', ...messages.unknown };
+    case 'undoing': {
       if (order.reason === 'cancelling') return null;
-      return {
-        tone: 'warn',
-        happened:
-          order.reason === 'card-declined'
-            ? 'Your card was declined.'
-            : order.reason === 'cancelled'
-              ? 'You cancelled this order.'
-              : 'This order could not be completed.',
-        next: 'We are undoing what was done for it.',
-      };
+      const { declined, cancelled, other, next } = messages.undoing;
+      const happened =
+        order.reason === 'card-declined' ? declined : order.reason === 'cancelled' ? cancelled : other;
+      return { tone: 'warn', happened, next };
+    }
     case 'undone':
     case 'cancelled':
     case 'refused':
-      return { tone: order.reason === 'cancelled' ? 'plain' : 'bad', ...said };
-    case 'attention':
-      if (order.reason === 'given-up')
-        return {
-          tone: 'bad',
-          happened: 'We could not undo everything automatically, so our team does it by hand.',
-          next: 'They will be in touch. Questions: Orders (#orders).',
-        };
       return {
-        tone: 'warn',
-        happened: 'A step of this order keeps failing. We keep retrying it.',
-        next: `${word(SERVICES, word(SERVICE_OF, order.step))?.team ?? 'Orders (#orders)'} and Orders (#orders) look into it; there is nothing for you to do.`,
+        tone: order.reason === 'cancelled' ? 'plain' : 'bad',
+        ...(entryOf(texts.reasons, order.reason) ?? messages.refused),
       };
+    case 'attention': {
+      if (order.reason === 'given-up') return { tone: 'bad', ...messages.givenUp };
+      const { team } = texts.services[entryOf(SERVICE_OF, order.step) ?? 'other'];
+      const { happened, next } = messages.attention;
+      return { tone: 'warn', happened, next: interpolate(next, { team }) };
+    }
     default:
       return null;
   }
 }
 
-/** @param {{status: string, step: string | null, reason: string | null}} moment  One line of an order's history. */
+/** @param {{status: string, step: string | null, reason: string | null}} entry  One line of an order's history. */
 export function moment({ status, step, reason }) {
-  if (status === 'PENDING') return 'Order received';
-  if (status === 'RUNNING') return `${word(DOING, step) ?? 'Under way'}…`;
-  if (status === 'COMPENSATING') return `${word(UNDOING, step) ?? 'Undoing'}…`;
-  if (status === 'COMPLETED') return 'Parcel booked, order complete';
+  const { moments } = texts;
+  if (status === 'PENDING') return moments.received;
+  if (status === 'RUNNING') {
+    const doing = entryOf(texts.doing, step);
+    return doing ? interpolate(moments.doing, { step: doing }) : moments.underWay;
+  }
+  const undoing = entryOf(texts.undoing, step);
+  if (status === 'COMPENSATING')
+    return undoing ? interpolate(moments.doing, { step: undoing }) : moments.undoing;
+  if (status === 'COMPLETED') return moments.completed;
   if (status === 'NEEDS_ATTENTION')
     return reason === 'given-up'
-      ? 'Ended by a person'
-      : `${word(UNDOING, step) ?? 'Undoing'}: needs attention, still being tried`;
-  if (reason === 'card-declined') return 'Card declined, everything undone';
-  if (reason === 'out-of-stock') return 'Sold out, nothing done';
-  if (reason === 'cancelled') return 'Cancelled, everything undone';
-  return status === 'REJECTED' ? 'Refused, nothing done' : 'Everything undone';
+      ? moments.givenUp
+      : interpolate(moments.attention, { step: undoing ?? texts.labels.undoing });
+  if (reason === 'card-declined') return moments.declined;
+  if (reason === 'out-of-stock') return moments.soldOut;
+  if (reason === 'cancelled') return moments.cancelled;
+  return status === 'REJECTED' ? moments.refused : moments.undone;
 }
-
-/** @type {Record<import('./shapes.js').Missing['reason'], string>} why a part of a screen is missing */
-export const MISSING = {
-  timeout: 'did not answer in time',
-  'circuit-open': 'is not called for a while after too many failures',
-  overloaded: 'is too busy right now',
-  unreachable: 'cannot be reached',
-  failed: 'had an error',
-  refused: 'refused to answer',
-  invalid: 'sent an unreadable answer',
-};

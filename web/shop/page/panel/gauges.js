@@ -1,189 +1,145 @@
 /** Displays while things break: breakers, the stream, the last screens' timings, orders that need attention. */
-import { fill, h, say } from '../dom.js';
 import { shortId } from '../format.js';
 import { client } from '../live.js';
-import { timings } from '../timings.js';
-import { trying } from '../words.js';
+import { h } from '../render.js';
+import { interpolate, number, texts } from '../texts.js';
+import { entryOf } from '../words.js';
 
 /** @typedef {import('./services.js').Press} Press */
 
-/** @type {Record<string, string>} */
-const STREAM = {
-  connecting: 'joining',
-  live: 'live',
-  stale: 'joining again',
-  offline: 'no network',
-  stopped: 'not signed in',
-};
-
-export function createBreakers() {
-  const element = h('ul', { class: 'lamps', 'aria-label': 'Breakers' });
-  let drawn = '';
-  return {
-    element,
-    /** @param {Record<string, string>} breakers */
-    update(breakers) {
-      const next = JSON.stringify(breakers);
-      if (next === drawn) return;
-      drawn = next;
-      fill(
-        element,
-        Object.entries(breakers).map(([name, state]) =>
-          h(
-            'li',
-            { 'data-test': 'breaker', 'data-service': name, 'data-state': state },
-            h('i', { 'aria-hidden': true }),
-            h('span', {}, name),
-            h('span', { class: 'quiet' }, state),
-          ),
-        ),
-      );
-    },
-  };
-}
-
-export function createStreamGauge() {
-  const rows = /** @type {Record<string, any>} */ ({});
-  const element = h(
-    'dl',
-    { class: 'readings', 'data-test': 'stream' },
-    [
-      ['state', 'This page'],
-      ['position', 'Last position'],
-      ['heard', 'Last sign of life'],
-      ['streams', 'Streams open at the gateway'],
-    ].map(([key = '', name]) => [h('dt', {}, name), (rows[key] = h('dd', { 'data-test': `stream-${key}` }))]),
+/** @param {Record<string, string>} breakers  The state of each, by its service. */
+export const breakersView = (breakers) =>
+  h(
+    'ul',
+    { class: 'lamps', 'aria-label': texts.panel.breakers },
+    Object.entries(breakers).map(([name, state]) =>
+      h(
+        'li',
+        { key: name, 'data-test': 'breaker', 'data-service': name, 'data-state': state },
+        h('i', { 'aria-hidden': true }),
+        h('span', {}, name),
+        h('span', { class: 'quiet' }, entryOf(texts.breakerStates, state) ?? state),
+      ),
+    ),
   );
-  return {
-    element,
-    /** @param {number} streams */
-    update(streams) {
-      const { position, heardAt } = client.status();
-      const state = client.connection.get();
-      element.setAttribute('data-state', state);
-      say(rows.state, STREAM[state] ?? state);
-      say(rows.position, position ?? 'none yet');
-      say(rows.heard, heardAt === null ? 'none yet' : `${Math.round((Date.now() - heardAt) / 1000)} s ago`);
-      say(rows.streams, String(streams));
-    },
-  };
+
+/** @param {number} streams  How many are open at the gateway. */
+export function streamView(streams) {
+  const { position, heardAt } = client.status();
+  const state = client.connection.get();
+  const { panel } = texts;
+  const heard =
+    heardAt === null
+      ? panel.noneYet
+      : interpolate(panel.secondsAgo, { seconds: Math.round((Date.now() - heardAt) / 1000) });
+  const reading = (/** @type {string} */ name, /** @type {string} */ key, /** @type {string} */ value) => [
+    h('dt', {}, name),
+    h('dd', { 'data-test': `stream-${key}` }, value),
+  ];
+  return h(
+    'dl',
+    { class: 'readings', 'data-test': 'stream', 'data-state': state },
+    reading(panel.thisPage, 'state', entryOf(texts.streamStates, state) ?? state),
+    reading(panel.position, 'position', position ?? panel.noneYet),
+    reading(panel.heard, 'heard', heard),
+    reading(panel.streams, 'streams', number(streams)),
+  );
 }
 
 /** @param {import('../timings.js').Share} share @param {number} longest */
-function bar({ name, start, milliseconds, outcome }, longest) {
-  const line = h('i', { 'aria-hidden': true });
-  line.style.marginInlineStart = `${(start / longest) * 100}%`;
-  line.style.width = `${Math.max(1, (milliseconds / longest) * 100)}%`;
-  return h(
+const shareView = ({ name, start, milliseconds, outcome }, longest) =>
+  h(
     'li',
     { 'data-test': 'share', 'data-outcome': outcome },
     h('span', { class: 'share-name' }, name),
-    h('span', { class: 'share-line' }, line),
+    h(
+      'span',
+      { class: 'share-line' },
+      h('i', {
+        'aria-hidden': true,
+        style: {
+          'margin-inline-start': `${(start / longest) * 100}%`,
+          width: `${Math.max(1, (milliseconds / longest) * 100)}%`,
+        },
+      }),
+    ),
     h(
       'span',
       { class: 'share-time' },
-      `${Math.round(milliseconds)} ms`,
+      interpolate(texts.panel.milliseconds, { milliseconds: Math.round(milliseconds) }),
       outcome !== 'ok' && h('b', {}, ` ${outcome}`),
     ),
   );
-}
 
-export function createWaterfall() {
-  const element = h('ol', { class: 'waterfall', 'data-test': 'waterfall' });
-  /** @type {unknown} */
-  let drawn = null;
-  return {
-    element,
-    update() {
-      const taken = timings();
-      if (taken === drawn) return;
-      drawn = taken;
-      fill(
-        element,
-        taken.map(({ path, status, complete, milliseconds, shares }) => {
-          const longest = Math.max(
-            milliseconds,
-            1,
-            ...shares.map((share) => share.start + share.milliseconds),
-          );
-          return h(
-            'li',
-            {},
-            h(
-              'p',
-              {},
-              h('code', {}, path.replace('/api/screens/', '')),
-              h(
-                'span',
-                { class: 'quiet' },
-                `${status}${complete ? '' : ', incomplete'}, ${Math.round(milliseconds)} ms`,
-              ),
-            ),
-            shares.length > 0
-              ? h(
-                  'ul',
-                  {},
-                  shares.map((share) => bar(share, longest)),
-                )
-              : h('p', { class: 'quiet' }, 'No service was called.'),
-          );
-        }),
-      );
-    },
-  };
-}
-
-/** @param {Press} press */
-export function createDesk(press) {
-  const element = h('div', { class: 'desk' });
-  let drawn = '';
-  return {
-    element,
-    /** @param {any[]} stuck */
-    update(stuck) {
-      const next = JSON.stringify(stuck);
-      if (next === drawn) return;
-      drawn = next;
-      element.hidden = stuck.length === 0;
-      fill(
-        element,
-        h('h3', {}, 'Orders that need an operator'),
-        h(
+/** @param {import('../timings.js').Taken} taken */
+function screenView({ path, status, complete, milliseconds, shares }) {
+  const longest = Math.max(milliseconds, 1, ...shares.map((share) => share.start + share.milliseconds));
+  const took = complete ? texts.panel.screenTook : texts.panel.screenIncomplete;
+  return h(
+    'li',
+    { key: path },
+    h(
+      'p',
+      {},
+      h('code', {}, path.replace('/api/screens/', '')),
+      h(
+        'span',
+        { class: 'quiet' },
+        interpolate(took, { status: String(status), milliseconds: Math.round(milliseconds) }),
+      ),
+    ),
+    shares.length > 0
+      ? h(
           'ul',
           {},
-          stuck.map((order) =>
-            h(
-              'li',
-              { 'data-test': 'stuck', 'data-order': order.id },
-              h(
-                'span',
-                {},
-                h('code', {}, shortId(order.id)),
-                ` ${trying({ ...order, data: order })?.what ?? order.step}, attempt ${order.attempt}`,
-              ),
-              h(
-                'span',
-                { class: 'actions' },
-                [
-                  ['retry', 'Try again now'],
-                  ['give-up', 'Give up'],
-                ].map(([operation, text]) =>
-                  h(
-                    'button',
-                    {
-                      type: 'button',
-                      class: 'small',
-                      'data-test': operation,
-                      onclick: () => press('POST', `/demo/orders/${order.id}/${operation}`),
-                    },
-                    text,
-                  ),
-                ),
-              ),
-            ),
+          shares.map((share) => shareView(share, longest)),
+        )
+      : h('p', { class: 'quiet' }, texts.panel.noService),
+  );
+}
+
+/** @param {import('../timings.js').Taken[]} timings */
+export const waterfallView = (timings) =>
+  h('ol', { class: 'waterfall', 'data-test': 'waterfall' }, timings.map(screenView));
+
+/** @param {any[]} stuck  The orders that an operator has to look at. @param {Press} press */
+export function operatorView(stuck, press) {
+  const button = (/** @type {string} */ id, /** @type {string} */ operation, /** @type {string} */ text) =>
+    h(
+      'button',
+      {
+        type: 'button',
+        class: 'small',
+        'data-test': operation,
+        onclick: () => press('POST', `/demo/orders/${id}/${operation}`),
+      },
+      text,
+    );
+  return h(
+    'div',
+    { class: 'desk', hidden: stuck.length === 0 },
+    h('h3', {}, texts.panel.stuck),
+    h(
+      'ul',
+      {},
+      stuck.map(({ id, step, attempt }) =>
+        h(
+          'li',
+          { key: id, 'data-test': 'stuck', 'data-order': id },
+          h(
+            'span',
+            {},
+            h('code', {}, shortId(id)),
+            ` ${interpolate(texts.panel.stuckAttempt, { what: entryOf(texts.tried, step) ?? step, attempt })}`,
+          ),
+          h(
+            'span',
+            { class: 'actions' },
+            button(id, 'retry', texts.panel.retry),
+            button(id, 'give-up', texts.panel.giveUp),
           ),
         ),
-      );
-    },
-  };
+      ),
+    ),
+  );
 }

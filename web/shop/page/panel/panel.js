@@ -1,12 +1,24 @@
 /** The demo's panel, at the foot of the page. It exists only where /demo/state answers. */
-import { fetchJson } from '../api.js';
-import { fill, h } from '../dom.js';
+import { fetchJson, problemOf } from '../api.js';
+import { titleOf } from '../parts.js';
+import { h } from '../render.js';
+import { createResource } from '../resource.js';
+import { invalidate } from '../schedule.js';
+import { texts } from '../texts.js';
+import { timings } from '../timings.js';
 import { toast } from '../toast.js';
-import { createBreakers, createDesk, createStreamGauge, createWaterfall } from './gauges.js';
-import { createScenes } from './scenes.js';
-import { createServices } from './services.js';
+import { breakersView, operatorView, streamView, waterfallView } from './gauges.js';
+import { scenesView } from './scenes.js';
+import { servicesView } from './services.js';
 
 const EVERY = 1000; // milliseconds between two updates while the panel is open
+
+/** What the demo reports about itself. */
+const demo = createResource((signal) => fetchJson('/demo/state', { signal }), {
+  changed: invalidate,
+  handled: () => true, // without the demo there is no panel, and the next update comes anyway
+});
+let open = false;
 
 /** @param {string} method @param {string} path @param {unknown} [body] */
 async function press(method, path, body) {
@@ -17,64 +29,55 @@ async function press(method, path, body) {
       ...(method === 'POST' ? { body: JSON.stringify(body ?? {}) } : {}),
     });
   } catch (error) {
-    const { problem } = /** @type {any} */ (error);
-    toast(problem.detail || problem.title, { tone: 'bad' });
+    const problem = problemOf(error);
+    toast(problem.detail || titleOf(problem), { tone: 'bad' });
   }
-  await refresh();
+  demo.reload();
 }
 
-const breakers = createBreakers();
-const stream = createStreamGauge();
-const waterfall = createWaterfall();
-const desk = createDesk(press);
-const scenes = createScenes(press);
-const services = createServices(press);
-
-let looking = false;
-
-/** @returns {Promise<boolean>} whether there is a panel */
-async function refresh() {
-  if (looking) return true;
-  looking = true;
-  try {
-    const state = await fetchJson('/demo/state');
-    breakers.update(state.gateway.breakers);
-    stream.update(state.gateway.streams);
-    waterfall.update();
-    desk.update(state.stuck);
-    scenes.update(state);
-    services.update(state.services);
-    return true;
-  } catch {
-    return false;
-  } finally {
-    looking = false;
-  }
+export function startPanel() {
+  demo.reload();
+  setInterval(() => open && !document.hidden && demo.reload(), EVERY);
 }
 
-export async function startPanel() {
-  const panel = /** @type {HTMLElement} */ (document.getElementById('panel'));
-  if (!(await refresh())) return;
-  const details = h(
-    'details',
-    { 'data-test': 'panel', ontoggle: () => details.open && refresh() },
-    h('summary', {}, 'Break things'),
+/** @param {any} state  What /demo/state says. */
+const insideView = (state) =>
+  h(
+    'div',
+    { class: 'panel-in' },
+    scenesView(state, press),
+    operatorView(state.stuck, press),
     h(
       'div',
-      { class: 'panel-in' },
-      scenes.element,
-      desk.element,
+      { class: 'gauges' },
       h(
-        'div',
-        { class: 'gauges' },
-        h('section', { class: 'card' }, h('h3', {}, 'Breakers'), breakers.element),
-        h('section', { class: 'card' }, h('h3', {}, 'The stream'), stream.element),
-        h('section', { class: 'card' }, h('h3', {}, 'The last screens'), waterfall.element),
+        'section',
+        { class: 'card' },
+        h('h3', {}, texts.panel.breakers),
+        breakersView(state.gateway.breakers),
       ),
-      h('details', {}, h('summary', {}, 'Service by service'), services.element),
+      h('section', { class: 'card' }, h('h3', {}, texts.panel.stream), streamView(state.gateway.streams)),
+      h('section', { class: 'card' }, h('h3', {}, texts.panel.screens), waterfallView(timings())),
     ),
+    h('details', {}, h('summary', {}, texts.panel.services), servicesView(state.services, press)),
   );
-  fill(panel, details);
-  panel.hidden = false;
-  setInterval(() => details.open && !document.hidden && void refresh(), EVERY);
-}
+
+export const panelView = () =>
+  h(
+    'section',
+    { id: 'panel', hidden: demo.data === null },
+    demo.data !== null &&
+      h(
+        'details',
+        {
+          'data-test': 'panel',
+          ontoggle({ target, currentTarget }) {
+            if (target !== currentTarget) return;
+            ({ open } = currentTarget);
+            if (open) demo.reload();
+          },
+        },
+        h('summary', {}, texts.panel.title),
+        insideView(demo.data),
+      ),
+  );

@@ -1,42 +1,35 @@
 /** The start page: every product, with its stock. */
-import { problemOf, screen } from '../api.js';
 import { drawing } from '../art.js';
 import { addToBasket } from '../basket.js';
-import { fill, h } from '../dom.js';
 import { money } from '../format.js';
-import { learnStock, stockWatch } from '../live.js';
-import { onPerson, who } from '../person.js';
-import { createPatience, drawPart, drawProblem, lacking, skeleton } from '../parts.js';
+import { partView, problemCard, skeleton } from '../parts.js';
+import { h } from '../render.js';
+import { learnStock, useScreen, useStock } from '../screen.js';
 import { stockBadge } from '../stock.js';
+import { interpolate, texts } from '../texts.js';
 import { toast } from '../toast.js';
+
+/** @typedef {import('../shapes.js').Screen<'/api/screens/products'>} Shelves */
+/** @typedef {import('../screen.js').StockLevel} StockLevel */
 
 /** @param {import('../shapes.js').Product} product @param {number} [quantity] */
 export function putInBasket(product, quantity = 1) {
   const { sku, name, price_cents, currency, art } = product;
   if (addToBasket({ sku, name, price_cents, currency, art, quantity })) {
-    toast(`${name} is in your basket.`, { key: 'basket', link: { href: '/basket', text: 'View basket' } });
+    toast(interpolate(texts.home.added, { name }), {
+      key: 'basket',
+      link: { href: '/basket', text: texts.home.viewBasket },
+    });
   } else {
-    toast('The basket is full: an order has at most 20 different items.', { tone: 'bad' });
+    toast(texts.home.full, { tone: 'bad' });
   }
 }
 
-/** @param {import('../shapes.js').Product} product @param {(leave: () => void) => void} onLeave */
-function card(product, onLeave) {
-  const add = h(
-    'button',
-    {
-      type: 'button',
-      class: 'add',
-      'data-test': 'add-to-basket',
-      'data-sku': product.sku,
-      'aria-label': `Add ${product.name} to basket`,
-      onclick: () => putInBasket(product),
-    },
-    'Add',
-  );
-  return h(
+/** @param {import('../shapes.js').Product} product @param {StockLevel} level */
+const card = (product, level) =>
+  h(
     'li',
-    { class: 'product', 'data-test': 'product', 'data-sku': product.sku },
+    { key: product.sku, class: 'product', 'data-test': 'product', 'data-sku': product.sku },
     h(
       'a',
       {
@@ -53,79 +46,73 @@ function card(product, onLeave) {
       { class: 'product-text' },
       h('h2', {}, h('a', { href: `/products/${product.sku}` }, product.name)),
       h('span', { class: 'price' }, money(product.price_cents, product.currency)),
-      stockBadge(product.sku, onLeave, (left) => (add.disabled = left === 0)),
-      add,
+      stockBadge(product.sku, level),
+      h(
+        'button',
+        {
+          type: 'button',
+          class: 'add',
+          'data-test': 'add-to-basket',
+          'data-sku': product.sku,
+          'aria-label': interpolate(texts.home.addNamed, { name: product.name }),
+          disabled: level.left === 0,
+          onclick: () => putInBasket(product),
+        },
+        texts.home.add,
+      ),
     ),
   );
-}
 
-/** @typedef {import('../shapes.js').Screen<'/api/screens/products'>} Shelves */
+/** @param {{shelves: import('../resource.js').Resource<Shelves>, stockOf: (sku: string) => StockLevel}} state */
+const homeView = ({ shelves: { data, problem, reload }, stockOf }) =>
+  h(
+    'div',
+    {},
+    h('section', { class: 'hero' }, h('h1', {}, texts.home.title), h('p', {}, texts.home.lead)),
+    h(
+      'div',
+      {},
+      problem
+        ? problemCard(problem, { retry: reload, title: texts.home.cannotBeShown })
+        : data &&
+            data.stock.state !== 'ready' &&
+            h(
+              'div',
+              { class: 'card slim' },
+              partView(texts.home.liveStock, data.stock, () => null, reload),
+            ),
+    ),
+    h(
+      'ul',
+      { class: 'products', 'aria-label': texts.home.products },
+      data ? data.products.map((product) => card(product, stockOf(product.sku))) : !problem && skeleton(8),
+    ),
+  );
 
-/** @type {Shelves | null} the last answer, shown at once on coming back while a new one is fetched */
+/** The last answer, shown at once on coming back while a new one is fetched. @type {Shelves | null} */
 let last = null;
 
 /** @type {import('../router.js').View} */
-export function home({ onLeave }) {
-  const note = h('div');
-  const grid = h('ul', { class: 'products', 'aria-label': 'Products' });
-  let gone = false;
-  onLeave(() => (gone = true));
-  const patience = createPatience(load, onLeave);
-  const watchStock = stockWatch(onLeave);
-  // Signing out deletes the stream's data, and the stock with it.
-  onLeave(onPerson(() => who() === null && load()));
+export function home(visit) {
+  const stock = useStock(visit);
 
   /** @param {Shelves} data */
-  function draw(data) {
+  function received(data) {
+    last = data;
     if (data.stock.state !== 'missing') learnStock(data.stock.data.levels);
-    watchStock(data.products.map((product) => product.sku));
-    fill(
-      note,
-      data.stock.state === 'ready'
-        ? null
-        : h(
-            'div',
-            { class: 'card slim' },
-            drawPart('Live stock', data.stock, () => null, load),
-          ),
-    );
-    fill(
-      grid,
-      data.products.map((product) => card(product, onLeave)),
-    );
+    stock.watch(data.products.map((product) => product.sku));
   }
 
-  async function load() {
-    try {
-      last = await screen('/api/screens/products', {});
-      if (gone) return;
-      draw(last);
-      patience(last.stock);
-    } catch (error) {
-      if (gone) return;
-      const problem = problemOf(error);
-      fill(note, drawProblem(problem, { retry: load, title: 'The products cannot be shown' }));
-      if (!last) fill(grid);
-      patience(...lacking(problem));
-    }
-  }
-
-  if (last) draw(last);
-  else fill(grid, skeleton(8));
-  void load();
-  return {
-    title: 'Waypost',
-    body: h(
-      'div',
-      {},
-      h(
-        'section',
-        { class: 'hero' },
-        h('h1', {}, 'Good things, and where they are right now.'),
-        h('p', {}, 'Stock is live. Every order shows each step as it happens, and also when a step fails.'),
-      ),
-      note,
-      grid,
-    ),
-  };
+  if (last) received(last);
+  const shelves = useScreen(
+    visit,
+    '/api/screens/products',
+    {},
+    {
+      initial: last,
+      received,
+      parts: (data) => [data.stock],
+    },
+  );
+  return { title: () => 'Waypost', draw: () => homeView({ shelves, stockOf: stock.of }) };
 }

@@ -1,14 +1,16 @@
 /** The page for an unknown address. */
-import { h } from '../dom.js';
+import { h } from '../render.js';
+import { texts } from '../texts.js';
 
 /** @type {import('../router.js').View} */
-export function lost() {
-  const body = h(
-    'section',
-    { class: 'card centred' },
-    h('h1', {}, 'Nothing here'),
-    h('p', {}, 'There is no such page in the shop.'),
-    h('a', { class: 'button primary', href: '/' }, 'Back to the shop'),
-  );
-  return { title: 'Nothing here', body };
-}
+export const lost = () => ({
+  title: () => texts.lost.title,
+  draw: () =>
+    h(
+      'section',
+      { class: 'card centred' },
+      h('h1', {}, texts.lost.title),
+      h('p', {}, texts.lost.what),
+      h('a', { class: 'button primary', href: '/' }, texts.lost.back),
+    ),
+});

@@ -1,29 +1,48 @@
 /** One order: its line of stops, every step with its time, its payment and its parcel. */
 import { ended } from '/client/index.js';
-import { problemOf, screen } from '../api.js';
-import { drawing } from '../art.js';
-import { fill, h } from '../dom.js';
+import { artOf, drawing } from '../art.js';
 import { money, seconds, shortId, time } from '../format.js';
 import { cancelOrder, client } from '../live.js';
-import { follow, noticeRegion } from '../notices.js';
-import { artOf, verdict } from '../order-row.js';
-import { createPatience, drawPart, drawProblem, lacking, signInCard, skeleton } from '../parts.js';
-import { lose, onPerson, who } from '../person.js';
-import { createTrack } from '../track.js';
-import { label, moment, mood, why } from '../words.js';
+import { follow, noticesView } from '../notices.js';
+import { verdictView } from '../order-row.js';
+import { partView, problemCard, signInCard, skeleton } from '../parts.js';
+import { isSessionUnknown, user } from '../session.js';
+import { h } from '../render.js';
+import { useScreen } from '../screen.js';
+import { interpolate, number, texts } from '../texts.js';
+import { trackView } from '../track.js';
+import { label, moment, mood, service, entryOf } from '../words.js';
 
 /** @typedef {import('../shapes.js').Order} Order */
+/** @typedef {import('../shapes.js').Moment} Moment */
+/** @typedef {import('../shapes.js').Screen<'/api/screens/orders/{id}'>} OrderScreen */
+/** @typedef {import('../resource.js').Resource<OrderScreen>} Resource */
+/** @typedef {import('../render.js').Child} Child */
 
 const SETTLE = 250; // milliseconds after an event before the parts are fetched again
+const MOST_STREAMED = 100;
 
-/** @type {Record<string, string>} */
-const PAYMENT = { captured: 'Charged', refunded: 'Refunded' };
-/** @type {Record<string, string>} */
-const SHIPMENT = { booked: 'Booked', cancelled: 'Recalled' };
+/** One entry for each version, oldest first; the listed one if there are two. @param {readonly Moment[]} listed @param {readonly Moment[]} streamed */
+function historyOf(listed, streamed) {
+  const entries = new Map([...streamed, ...listed].map((entry) => [entry.version, entry]));
+  return [...entries.values()].sort((a, b) => a.version - b.version);
+}
 
-const lower = (/** @type {string} */ text) => text.charAt(0).toLowerCase() + text.slice(1);
+/** @param {Moment} entry */
+function attemptsView({ attempt, last_error }) {
+  const why = last_error && service(last_error).before;
+  return h(
+    'em',
+    { 'data-test': 'attempts' },
+    ` ${
+      why
+        ? interpolate(texts.order.attemptAfter, { attempt, why })
+        : interpolate(texts.order.attempt, { attempt })
+    }`,
+  );
+}
 
-/** @param {import('../shapes.js').Moment[]} history  Newest first, with the attempts of one step as one line. */
+/** Newest first, with the attempts of one step as one line. @param {readonly Moment[]} history */
 function timeline(history) {
   const lines = history.filter((entry, at) => {
     const next = history[at + 1];
@@ -37,21 +56,13 @@ function timeline(history) {
       .map((entry) =>
         h(
           'li',
-          { 'data-status': entry.status, 'data-step': entry.step ?? '' },
+          { key: entry.version, 'data-status': entry.status, 'data-step': entry.step ?? '' },
           h('time', { datetime: entry.at }, seconds(entry.at)),
           h(
             'span',
             {},
             moment(entry),
-            entry.attempt > 1 &&
-              entry.reason !== 'given-up' &&
-              !ended(entry) &&
-              h(
-                'em',
-                { 'data-test': 'attempts' },
-                ` attempt ${entry.attempt}`,
-                entry.last_error && `, ${lower(why(entry.last_error))} before`,
-              ),
+            entry.attempt > 1 && entry.reason !== 'given-up' && !ended(entry) && attemptsView(entry),
             entry.note && h('q', {}, entry.note),
           ),
         ),
@@ -59,227 +70,227 @@ function timeline(history) {
   );
 }
 
-/** @type {import('../router.js').View} */
-export function order({ id = '', onLeave }) {
-  const body = h('div');
-  const live = client.saga(id);
-  const track = createTrack();
-  /** @type {import('../shapes.js').Screen<'/api/screens/orders/{id}'> | null} */
-  let data = null;
-  /** @type {import('../shapes.js').Moment[]} what the stream sent since the screen was fetched */
-  let heard = [];
-  /** @type {import('/client/index.js').Problem | null} */
-  let problem = null;
-  let gone = false;
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
-  let timer;
-  onLeave(() => ((gone = true), clearTimeout(timer)));
-  const patience = createPatience(load, onLeave);
+/** @param {Order} order */
+const cancelButton = (order) =>
+  h(
+    'button',
+    {
+      type: 'button',
+      'data-test': 'cancel',
+      onclick: () => follow(cancelOrder({ id: order.id, version: order.version })),
+    },
+    texts.order.cancel,
+  );
 
-  /** @returns {Order | undefined} */
-  function newest() {
-    const told = live.get();
-    return told && (!data || told.version >= data.order.version) ? told : data?.order;
-  }
-
-  function draw() {
-    if (!who()) return fill(body, signInCard('Sign in to see this order.'));
-    const now = newest();
-    if (!now)
-      return fill(
-        body,
-        problem
-          ? drawProblem(problem, {
-              retry: load,
-              title: problem.status === 404 ? 'No such order' : 'This order cannot be shown',
-            })
-          : skeleton(2),
-      );
-    const history = [...(data?.order.history ?? [])];
-    for (const entry of heard)
-      if (!history.some((other) => other.version === entry.version)) history.push(entry);
-    history.sort((a, b) => a.version - b.version);
-    const { lines } = now.data;
-    const cancellable = !now.pending && (now.status === 'PENDING' || now.status === 'RUNNING');
-    track.update(now);
-    fill(
-      body,
-      h(
-        'nav',
-        { class: 'crumbs', 'aria-label': 'You are here' },
-        h('a', { href: '/orders' }, 'Your orders'),
-        h('span', {}, shortId(now.id)),
-      ),
-      noticeRegion(),
-      h(
-        'article',
-        {
-          class: 'card order-page',
-          'data-test': 'order',
-          'data-order': now.id,
-          'data-status': now.status,
-          'data-step': now.step ?? '',
-          'data-mood': mood(now),
-        },
-        h(
-          'header',
-          {},
-          h(
-            'div',
-            {},
-            h('h1', {}, `Order ${shortId(now.id)}`),
-            h('p', { class: 'quiet' }, time(history[0]?.at ?? now.at)),
-          ),
-          h('span', { class: 'chip' }, label(now)),
-        ),
-        track.element,
-        verdict(now),
-        cancellable &&
-          h(
-            'button',
-            {
-              type: 'button',
-              'data-test': 'cancel',
-              onclick: () => follow(cancelOrder({ id: now.id, version: now.version })),
-            },
-            'Cancel order',
-          ),
-      ),
+/** @param {Order} order @param {string} began RFC 3339 */
+function orderCard(order, began) {
+  const cancellable = !order.pending && (order.status === 'PENDING' || order.status === 'RUNNING');
+  return h(
+    'article',
+    {
+      class: 'card order-page',
+      'data-test': 'order',
+      'data-order': order.id,
+      'data-status': order.status,
+      'data-step': order.step ?? '',
+      'data-mood': mood(order),
+    },
+    h(
+      'header',
+      {},
       h(
         'div',
-        { class: 'order-grid' },
+        {},
+        h('h1', {}, interpolate(texts.order.numbered, { id: shortId(order.id) })),
+        h('p', { class: 'quiet' }, time(began)),
+      ),
+      h('span', { class: 'chip' }, label(order)),
+    ),
+    trackView(order),
+    verdictView(order),
+    cancellable && cancelButton(order),
+  );
+}
+
+/** @param {Order['data']} data */
+const itemsCard = ({ lines, currency, total_cents }) =>
+  h(
+    'section',
+    { class: 'card' },
+    h('h2', {}, texts.order.items),
+    h(
+      'ul',
+      { class: 'lines' },
+      lines.map((line) =>
         h(
-          'section',
-          { class: 'card', 'aria-label': 'Steps' },
-          h('h2', {}, 'Steps'),
-          history.length
-            ? timeline(history)
-            : problem
-              ? h('p', { class: 'quiet' }, 'The history is not available right now.')
-              : skeleton(1),
-        ),
-        h(
-          'div',
-          { class: 'stack' },
+          'li',
+          { class: 'line' },
+          h('span', { class: 'tile tiny', 'data-art': artOf(line.sku) }, drawing(artOf(line.sku))),
           h(
-            'section',
-            { class: 'card' },
-            h('h2', {}, 'Items'),
-            h(
-              'ul',
-              { class: 'lines' },
-              lines.map((line) =>
-                h(
-                  'li',
-                  { class: 'line' },
-                  h('span', { class: 'tile tiny', 'data-art': artOf(line.sku) }, drawing(artOf(line.sku))),
-                  h(
-                    'div',
-                    { class: 'line-text' },
-                    h('a', { href: `/products/${line.sku}` }, line.name),
-                    h(
-                      'span',
-                      { class: 'quiet' },
-                      `${line.quantity} × ${money(line.price_cents, now.data.currency)}`,
-                    ),
-                  ),
-                  h('span', { class: 'price' }, money(line.quantity * line.price_cents, now.data.currency)),
-                ),
-              ),
-            ),
-            h(
-              'p',
-              { class: 'sum' },
-              h('span', {}, 'Total'),
-              h('span', { class: 'price' }, money(now.data.total_cents, now.data.currency)),
-            ),
+            'div',
+            { class: 'line-text' },
+            h('a', { href: `/products/${line.sku}` }, line.name),
+            h('span', { class: 'quiet' }, `${number(line.quantity)} × ${money(line.price_cents, currency)}`),
           ),
-          data &&
-            h(
-              'section',
-              { class: 'card', 'data-test': 'payment' },
-              h('h2', {}, 'Payment'),
-              draft(data.payment, 'Nothing was charged.', 'The payment', (charge) =>
-                h(
-                  'p',
-                  {},
-                  h('strong', {}, PAYMENT[charge.status] ?? charge.status),
-                  ` ${money(charge.amount_cents, charge.currency)}`,
-                  h('br'),
-                  h('code', {}, charge.charge_id),
-                ),
-              ),
-            ),
-          data &&
-            h(
-              'section',
-              { class: 'card', 'data-test': 'shipment' },
-              h('h2', {}, 'Parcel'),
-              draft(data.shipment, 'No parcel yet.', 'The parcel', (parcel) =>
-                h(
-                  'p',
-                  {},
-                  h('strong', {}, SHIPMENT[parcel.status] ?? parcel.status),
-                  h('br'),
-                  'Tracking ',
-                  h('code', {}, parcel.tracking),
-                ),
-              ),
-            ),
+          h('span', { class: 'price' }, money(line.quantity * line.price_cents, currency)),
         ),
       ),
-    );
-  }
+    ),
+    h(
+      'p',
+      { class: 'sum' },
+      h('span', {}, texts.order.total),
+      h('span', { class: 'price' }, money(total_cents, currency)),
+    ),
+  );
 
-  /** A refusal means that the service has nothing: that is an answer, not a failure. @param {import('../shapes.js').Part<unknown>} part */
-  const refused = (part) => part.state === 'missing' && part.reason === 'refused';
-  /** @param {import('../shapes.js').Part<unknown>} part */
-  const awaited = (part) => (refused(part) ? [] : [part]);
+/** A refusal means that the service has nothing: that is an answer, not a failure. @param {import('../shapes.js').Part<unknown>} part */
+const isNone = (part) => part.state === 'missing' && part.reason === 'refused';
 
-  /** @template T @param {import('../shapes.js').Part<T>} part @param {string} none @param {string} what @param {(data: T) => any} show */
-  function draft(part, none, what, show) {
-    if (refused(part)) return h('p', { class: 'quiet' }, none);
-    return drawPart(what, part, show, load);
-  }
+/** @param {import('../shapes.js').Part<unknown>} part */
+const awaited = (part) => (isNone(part) ? [] : [part]);
 
-  async function load() {
-    if (!who()) return draw();
-    try {
-      const fresh = await screen('/api/screens/orders/{id}', { id });
-      if (gone) return;
-      data = fresh;
-      problem = null;
-      patience(...awaited(fresh.payment), ...awaited(fresh.shipment));
-      const now = live.get();
-      if (now && now.version > fresh.order.version && ended(now)) later();
-    } catch (error) {
-      if (gone) return;
-      problem = problemOf(error);
-      if (problem.status === 401) return lose();
-      patience(...lacking(problem));
-    }
-    draw();
-  }
+/**
+ * @template T
+ * @param {string} test
+ * @param {{title: string, none: string, what: string}} named
+ * @param {import('../shapes.js').Part<T>} part
+ * @param {() => void} reload
+ * @param {(data: T) => Child} view
+ */
+const partCard = (test, { title, none, what }, part, reload, view) =>
+  h(
+    'section',
+    { class: 'card', 'data-test': test },
+    h('h2', {}, title),
+    isNone(part) ? h('p', { class: 'quiet' }, none) : partView(what, part, view, reload),
+  );
 
-  function later() {
+/** @param {OrderScreen} data @param {() => void} reload */
+const partCards = ({ payment, shipment }, reload) => [
+  partCard(
+    'payment',
+    { title: texts.order.payment, none: texts.order.notCharged, what: texts.order.thePayment },
+    payment,
+    reload,
+    (charge) =>
+      h(
+        'p',
+        {},
+        h('strong', {}, entryOf(texts.paymentStatus, charge.status) ?? charge.status),
+        ` ${money(charge.amount_cents, charge.currency)}`,
+        h('br'),
+        h('code', {}, charge.charge_id),
+      ),
+  ),
+  partCard(
+    'shipment',
+    { title: texts.order.parcel, none: texts.order.noParcel, what: texts.order.theParcel },
+    shipment,
+    reload,
+    (parcel) =>
+      h(
+        'p',
+        {},
+        h('strong', {}, entryOf(texts.shipmentStatus, parcel.status) ?? parcel.status),
+        h('br'),
+        `${texts.order.tracking} `,
+        h('code', {}, parcel.tracking),
+      ),
+  ),
+];
+
+/** @param {{resource: Resource, live: Order | undefined, streamed: readonly Moment[], signedIn: boolean, recognised: boolean}} state */
+function orderView({ resource: { data, problem, reload }, live, streamed, signedIn, recognised }) {
+  const title = h('h1', {}, texts.order.title);
+  if (!recognised) return [title, skeleton(2)];
+  if (!signedIn) return [title, signInCard(texts.person.whyOrder)];
+  const order = live && (!data || live.version >= data.order.version) ? live : data?.order;
+  if (!order)
+    return [
+      title,
+      problem
+        ? problemCard(problem, {
+            retry: reload,
+            title: problem.status === 404 ? texts.order.unknown : texts.order.cannotBeShown,
+          })
+        : skeleton(2),
+    ];
+  const history = historyOf(data?.order.history ?? [], streamed);
+  return [
+    h(
+      'nav',
+      { class: 'crumbs', 'aria-label': texts.page.here },
+      h('a', { href: '/orders' }, texts.orders.title),
+      h('span', {}, shortId(order.id)),
+    ),
+    noticesView(),
+    orderCard(order, history[0]?.at ?? order.at),
+    h(
+      'div',
+      { class: 'order-grid' },
+      h(
+        'section',
+        { class: 'card', 'aria-label': texts.order.steps },
+        h('h2', {}, texts.order.steps),
+        history.length
+          ? timeline(history)
+          : problem
+            ? h('p', { class: 'quiet' }, texts.order.noHistory)
+            : skeleton(1),
+      ),
+      h('div', { class: 'stack' }, itemsCard(order.data), data && partCards(data, reload)),
+    ),
+  ];
+}
+
+/** @type {import('../router.js').View} */
+export function order(visit) {
+  const { id } = visit;
+  const live = client.saga(id);
+  /** @type {Moment[]} what the stream sent since the view was opened */
+  let streamed = [];
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let timer;
+
+  function reloadLater() {
     clearTimeout(timer);
-    timer = setTimeout(load, SETTLE);
+    timer = setTimeout(resource.reload, SETTLE);
   }
 
-  onLeave(
+  const resource = useScreen(
+    visit,
+    '/api/screens/orders/{id}',
+    { id },
+    {
+      personal: true,
+      parts: ({ payment, shipment }) => [...awaited(payment), ...awaited(shipment)],
+      received(fresh) {
+        const now = live.get();
+        if (now && now.version > fresh.order.version && ended(now)) reloadLater();
+      },
+    },
+  );
+  visit.onLeave(() => clearTimeout(timer));
+  visit.onLeave(
     live.subscribe((now) => {
-      if (now && !now.pending) {
-        const { version, status, step, attempt, reason, at } = now;
-        const { next_try_at, last_error } = now.data;
-        const entry = { version, status, step, attempt, reason, at, next_try_at, last_error, note: null };
-        heard = [...heard, entry].slice(-100);
-        later();
-      }
-      draw();
+      if (!now || now.pending) return;
+      const { version, status, step, attempt, reason, at } = now;
+      const { next_try_at, last_error } = now.data;
+      const entry = { version, status, step, attempt, reason, at, next_try_at, last_error, note: null };
+      streamed = [...streamed, entry].slice(-MOST_STREAMED);
+      reloadLater();
     }),
   );
-  onLeave(onPerson(load));
-  draw();
-  void load();
-  return { title: 'Order', body };
+  return {
+    title: () => texts.order.title,
+    draw: () =>
+      orderView({
+        resource,
+        live: live.get(),
+        streamed,
+        signedIn: user() !== null,
+        recognised: !isSessionUnknown(),
+      }),
+  };
 }

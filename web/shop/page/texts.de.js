@@ -1,0 +1,421 @@
+/** The page's texts in German. The names of the demo's steps, services and channels are those of the English texts' tables. */
+
+export const de = /** @satisfies {import('./shapes.js').Translation} */ ({
+  locale: 'de-DE',
+
+  page: {
+    skip: 'Zum Inhalt springen',
+    home: 'Waypost, Startseite',
+    main: 'Hauptmenü',
+    here: 'Sie sind hier',
+    shop: 'Laden',
+    orders: 'Bestellungen',
+    basket: 'Korb',
+    foot: 'Waypost ist eine Vorführung: Nichts wird verkauft oder abgebucht.',
+    language: 'Sprache',
+    messages: 'Meldungen',
+    tryAgain: 'Erneut versuchen',
+    dismiss: 'Schließen',
+    mistake: 'Diese Seite hat einen Fehler',
+    mistakeWhat:
+      'Ein Teil davon kann nicht angezeigt werden. Laden Sie die Seite neu, um es noch einmal zu versuchen.',
+  },
+  connection: {
+    connecting: 'Verbindet',
+    live: 'Aktuell',
+    stale: 'Verbindet neu',
+    offline: 'Ohne Netz',
+    stopped: 'Angehalten',
+  },
+  items: { one: '{count} Artikel', other: '{count} Artikel' },
+  underWay: '{count} in Arbeit',
+
+  person: {
+    signIn: 'Anmelden',
+    signOut: 'Abmelden',
+    notSignedOut: 'Die Abmeldung ist fehlgeschlagen. Bitte versuchen Sie es noch einmal.',
+    signedOut: 'Sie wurden abgemeldet.',
+    noLiveUpdates: 'Zurzeit gibt es keine laufenden Aktualisierungen.',
+    unrecognised:
+      'Wir konnten nicht feststellen, ob Sie angemeldet sind. Laden Sie die Seite neu, um es noch einmal zu versuchen.',
+    pleaseSignIn: 'Bitte melden Sie sich an',
+    whyOrders: 'Melden Sie sich an, um Ihre Bestellungen zu sehen und neue aufzugeben.',
+    whyOrder: 'Melden Sie sich an, um diese Bestellung zu sehen.',
+  },
+  expiry: {
+    soon: 'Ihre Anmeldung endet bald.',
+    left: { one: 'Noch {count} Sekunde.', other: 'Noch {count} Sekunden.' },
+    stay: 'Angemeldet bleiben',
+  },
+  freshness: {
+    offline: 'Sie sind ohne Netz.',
+    lost: 'Die Verbindung ist unterbrochen. Wir versuchen, sie wiederherzustellen.',
+    since: 'Was Sie sehen, ist von {time}.',
+    waiting: {
+      one: '{count} Bestellung wartet hier und wird einmal gesendet, sobald Sie wieder verbunden sind.',
+      other: '{count} Bestellungen warten hier und werden einmal gesendet, sobald Sie wieder verbunden sind.',
+    },
+    goOn: 'Sie können weitermachen: Eine Bestellung wartet hier und wird einmal gesendet, sobald Sie wieder verbunden sind.',
+  },
+  bell: {
+    title: 'Benachrichtigungen',
+    unread: {
+      one: 'Benachrichtigungen, {count} ungelesene',
+      other: 'Benachrichtigungen, {count} ungelesene',
+    },
+    noneUnread: 'Benachrichtigungen, keine ungelesene',
+    readAll: 'Alle gelesen',
+    isUnread: '(ungelesen)',
+    none: 'Noch keine Benachrichtigungen. Hier erscheinen Neuigkeiten zu Ihren Bestellungen.',
+    notAvailable: 'Die Benachrichtigungen sind gerade nicht verfügbar',
+  },
+
+  part: {
+    cannotBeShown: '{what} kann gerade nicht angezeigt werden.',
+    service: 'Der Dienst',
+    stale: 'Stand von vor {seconds} s. Neuere Daten sind nicht verfügbar.',
+    maintainedBy: 'Betreut von {team}',
+    maintainedByAt: 'Betreut von {team} ({contact})',
+    docs: 'Dokumentation',
+    reference: 'Kennung',
+  },
+  missing: {
+    timeout: 'hat nicht rechtzeitig geantwortet',
+    'circuit-open': 'wird nach zu vielen Fehlern eine Weile nicht aufgerufen',
+    overloaded: 'ist gerade überlastet',
+    unreachable: 'ist nicht erreichbar',
+    failed: 'hatte einen Fehler',
+    refused: 'hat die Antwort abgelehnt',
+    invalid: 'hat eine unlesbare Antwort gesendet',
+  },
+
+  noAnswer: {
+    network: 'Keine Verbindung',
+    timeout: 'Keine rechtzeitige Antwort',
+    'client-error': 'Diese Seite hat einen Fehler',
+  },
+
+  home: {
+    title: 'Gute Dinge, und wo sie gerade sind.',
+    lead: 'Der Bestand ist aktuell. Jede Bestellung zeigt jeden Schritt, sobald er geschieht, auch wenn einer fehlschlägt.',
+    products: 'Produkte',
+    add: 'Hinzufügen',
+    addNamed: '{name} zum Warenkorb hinzufügen',
+    added: '{name} liegt in Ihrem Warenkorb.',
+    viewBasket: 'Zum Warenkorb',
+    full: 'Der Warenkorb ist voll: Eine Bestellung hat höchstens 20 verschiedene Artikel.',
+    cannotBeShown: 'Die Produkte können nicht angezeigt werden',
+    liveStock: 'Der aktuelle Bestand',
+  },
+  stock: {
+    unknown: 'Bestand unbekannt',
+    none: 'Ausverkauft',
+    few: 'Nur noch {left}',
+    many: '{left} auf Lager',
+  },
+  product: {
+    title: 'Produkt',
+    quantity: 'Menge',
+    add: 'In den Warenkorb',
+    stock: 'Der Bestand',
+    delivery: 'Lieferung',
+    deliveryEstimate: 'Die geschätzte Lieferzeit',
+    days: { one: '{count} Tag', other: '{count} Tage' },
+    daysBetween: '{least} bis {most} Tage',
+    weight: 'Gewicht',
+    unknown: 'Kein solches Produkt',
+    unknownWhat: 'Vielleicht wird es nicht mehr verkauft.',
+    all: 'Alle Produkte ansehen',
+    cannotBeShown: 'Dieses Produkt kann nicht angezeigt werden',
+  },
+  basket: {
+    title: 'Warenkorb',
+    empty: 'Ihr Warenkorb ist leer',
+    emptyWhat: 'Was Sie hineinlegen, wird hier in diesem Browser gespeichert.',
+    lookAround: 'Zu den Produkten',
+    quantityOf: 'Menge von {name}',
+    remove: 'Entfernen',
+    less: 'Einer weniger',
+    more: 'Einer mehr',
+    place: 'Bestellen',
+    signIn: 'Zum Bestellen anmelden',
+    what: 'Wir reservieren die Artikel, belasten dann Ihre Karte und buchen danach das Paket. Schlägt ein Schritt fehl, werden die vorherigen rückgängig gemacht.',
+    tooMany: 'Zu viele Bestellungen werden noch gesendet. Bitte warten Sie, bis sie angekommen sind.',
+  },
+  lost: {
+    title: 'Hier ist nichts',
+    what: 'Diese Seite gibt es im Laden nicht.',
+    back: 'Zurück zum Laden',
+  },
+
+  orders: {
+    title: 'Ihre Bestellungen',
+    none: 'Noch keine Bestellungen',
+    noneWhat: 'Ihre erste Bestellung zeigt hier jeden Schritt, sobald er geschieht.',
+    goShopping: 'Zu den Produkten',
+    cannotBeListed: 'Ältere Bestellungen können gerade nicht aufgelistet werden',
+  },
+  order: {
+    title: 'Bestellung',
+    numbered: 'Bestellung {id}',
+    new: 'Neue Bestellung',
+    cancel: 'Bestellung stornieren',
+    steps: 'Schritte',
+    noHistory: 'Der Verlauf ist gerade nicht verfügbar.',
+    items: 'Artikel',
+    total: 'Summe',
+    payment: 'Zahlung',
+    thePayment: 'Die Zahlung',
+    notCharged: 'Nichts wurde abgebucht.',
+    parcel: 'Paket',
+    theParcel: 'Das Paket',
+    noParcel: 'Noch kein Paket.',
+    tracking: 'Sendungsnummer',
+    unknown: 'Keine solche Bestellung',
+    cannotBeShown: 'Diese Bestellung kann nicht angezeigt werden',
+    progress: 'Fortschritt',
+    putBack: 'Zurück in den Warenkorb',
+    askAgain: 'Jetzt noch einmal fragen',
+    hide: 'Ausblenden',
+    attempt: 'Versuch {attempt}',
+    attemptAfter: 'Versuch {attempt}, davor: {why}',
+    nextTry: 'nächster Versuch in {seconds} s',
+    tryingNow: 'wird gerade versucht',
+  },
+  paymentStatus: { captured: 'Abgebucht', refunded: 'Erstattet' },
+  shipmentStatus: { booked: 'Gebucht', cancelled: 'Zurückgerufen' },
+  stops: { reserve: 'Lager', charge: 'Zahlung', ship: 'Versand' },
+  stopStates: {
+    todo: 'steht aus',
+    now: 'läuft',
+    done: 'erledigt',
+    undoing: 'wird rückgängig gemacht',
+    undone: 'rückgängig gemacht',
+    failed: 'abgelehnt',
+  },
+  notice: {
+    notPlaced: 'Ihre Bestellung wurde nicht aufgegeben',
+    notPlacedWhy: 'Ihre Bestellung wurde nicht aufgegeben: {why}.',
+    notPossible: 'Das war nicht möglich',
+    details: 'Einzelheiten',
+    newPrice: 'Neuen Preis anzeigen',
+    oldPrices: '{why}. Die Preise im Warenkorb sind vielleicht veraltet.',
+    announced: 'Bestellung: {label}',
+    onItsWay: 'Ihre Bestellung ist unterwegs.',
+    see: 'Ansehen',
+  },
+
+  labels: {
+    sending: 'Wird gesendet …',
+    unknown: 'Wird geprüft …',
+    moving: 'In Arbeit',
+    undoing: 'Wird rückgängig gemacht',
+    cancelling: 'Wird storniert …',
+    done: 'Unterwegs',
+    undone: 'Rückgängig gemacht',
+    declined: 'Zahlung abgelehnt',
+    cancelled: 'Storniert',
+    refused: 'Abgelehnt',
+    soldOut: 'Ausverkauft',
+    attention: 'In Klärung',
+    waiting: 'Eingegangen',
+  },
+  doing: {
+    reserve: 'Artikel werden zurückgelegt',
+    charge: 'Karte wird belastet',
+    ship: 'Paket wird gebucht',
+  },
+  undoing: {
+    refund: 'Wird erstattet',
+    release: 'Artikel werden zurückgestellt',
+    'cancel-shipment': 'Paket wird zurückgerufen',
+  },
+  tried: {
+    reserve: 'Zurücklegen der Artikel',
+    charge: 'Abbuchung',
+    ship: 'Buchen des Pakets',
+    'cancel-shipment': 'Rückruf des Pakets',
+    refund: 'Erstattung',
+    release: 'Zurückstellen der Artikel',
+  },
+  triedOther: 'Dieser Schritt',
+  services: {
+    inventory: {
+      team: 'Inventory (#inventory)',
+      failed: 'Das Lager hat nicht geantwortet',
+      before: 'Das Lager hat nicht geantwortet',
+    },
+    payments: {
+      team: 'Payments (#payments)',
+      failed: 'Der Zahlungsdienst hat nicht geantwortet',
+      before: 'Der Zahlungsdienst hat nicht geantwortet',
+    },
+    shipping: {
+      team: 'Shipping (#shipping)',
+      failed: 'Der Versand hat nicht geantwortet',
+      before: 'Der Versand hat nicht geantwortet',
+    },
+    other: { team: 'Orders (#orders)', failed: 'Fehlgeschlagen', before: 'Fehlgeschlagen' },
+  },
+  reasons: {
+    'card-declined': {
+      happened: 'Ihre Karte wurde abgelehnt. Nichts wurde abgebucht, und die Artikel sind wieder auf Lager.',
+      next: 'Versuchen Sie es mit einer anderen Karte, oder fragen Sie Payments (#payments).',
+    },
+    'no-carrier': {
+      happened:
+        'Kein Paketdienst nimmt dieses Paket. Ihr Geld ist auf dem Weg zurück, und die Artikel sind wieder auf Lager.',
+      next: 'Fragen Sie Shipping (#shipping) nach Ihrer Adresse, oder bestellen Sie später noch einmal.',
+    },
+    'out-of-stock': {
+      happened:
+        'Ein Artikel dieser Bestellung war ausverkauft, bevor wir ihn zurücklegen konnten. Nichts wurde abgebucht.',
+      next: 'Bestellen Sie weniger oder andere Artikel, oder fragen Sie Inventory (#inventory), wann neue eintreffen.',
+    },
+    'payments-unavailable': {
+      happened:
+        'Ihre Zahlung war nicht möglich. Nichts bleibt abgebucht, und die Artikel sind wieder auf Lager.',
+      next: 'Versuchen Sie es später noch einmal, oder fragen Sie Payments (#payments).',
+    },
+    'shipping-unavailable': {
+      happened:
+        'Es konnte kein Paket gebucht werden. Nichts bleibt abgebucht, und die Artikel sind wieder auf Lager.',
+      next: 'Versuchen Sie es später noch einmal, oder fragen Sie Shipping (#shipping).',
+    },
+    'inventory-unavailable': {
+      happened: 'Das Lager war nicht erreichbar. Nichts wurde abgebucht.',
+      next: 'Versuchen Sie es später noch einmal, oder fragen Sie Inventory (#inventory).',
+    },
+    cancelled: {
+      happened:
+        'Sie haben diese Bestellung storniert. Nichts bleibt abgebucht, und die Artikel sind wieder auf Lager.',
+      next: 'Doch anders überlegt? Legen Sie die Artikel zurück in den Warenkorb.',
+    },
+  },
+  messages: {
+    unknown: {
+      happened: 'Wir wissen noch nicht, ob diese Bestellung angekommen ist.',
+      next: 'Wir versuchen es weiter mit derselben Bestellnummer, daher kann sie nicht doppelt aufgegeben werden.',
+    },
+    refused: {
+      happened:
+        'Diese Bestellung konnte nicht ausgeführt werden. Alles dafür Getane wurde rückgängig gemacht.',
+      next: 'Versuchen Sie es noch einmal, oder fragen Sie Orders (#orders).',
+    },
+    undoing: {
+      declined: 'Ihre Karte wurde abgelehnt.',
+      cancelled: 'Sie haben diese Bestellung storniert.',
+      other: 'Diese Bestellung konnte nicht ausgeführt werden.',
+      next: 'Wir machen rückgängig, was dafür getan wurde.',
+    },
+    givenUp: {
+      happened: 'Wir konnten nicht alles automatisch rückgängig machen. Unser Team erledigt es von Hand.',
+      next: 'Es wird sich bei Ihnen melden. Fragen: Orders (#orders).',
+    },
+    attention: {
+      happened: 'Ein Schritt dieser Bestellung schlägt immer wieder fehl. Wir versuchen ihn weiter.',
+      next: '{team} und Orders (#orders) kümmern sich darum; Sie müssen nichts tun.',
+    },
+  },
+  moments: {
+    received: 'Bestellung eingegangen',
+    doing: '{step} …',
+    underWay: 'In Arbeit …',
+    undoing: 'Wird rückgängig gemacht …',
+    completed: 'Paket gebucht, Bestellung abgeschlossen',
+    givenUp: 'Von einem Menschen beendet',
+    attention: '{step}: braucht Hilfe, wird weiter versucht',
+    declined: 'Karte abgelehnt, alles rückgängig gemacht',
+    soldOut: 'Ausverkauft, nichts wurde getan',
+    cancelled: 'Storniert, alles rückgängig gemacht',
+    refused: 'Abgelehnt, nichts wurde getan',
+    undone: 'Alles rückgängig gemacht',
+  },
+
+  time: { today: 'Heute, {time}' },
+
+  panel: {
+    title: 'Dinge kaputt machen',
+    reset: 'Alles in Ordnung bringen',
+    watch: 'Achten Sie auf:',
+    breakers: 'Schutzschalter',
+    stream: 'Der Datenstrom',
+    screens: 'Die letzten Ansichten',
+    services: 'Dienst für Dienst',
+    noService: 'Kein Dienst wurde aufgerufen.',
+    screenTook: '{status}, {milliseconds} ms',
+    screenIncomplete: '{status}, unvollständig, {milliseconds} ms',
+    milliseconds: '{milliseconds} ms',
+    stuck: 'Bestellungen, die Hilfe brauchen',
+    stuckAttempt: '{what}, Versuch {attempt}',
+    retry: 'Jetzt noch einmal versuchen',
+    giveUp: 'Aufgeben',
+    stoppedFor: 'Noch {seconds} s angehalten.',
+    down: 'aus',
+    thisPage: 'Diese Seite',
+    position: 'Letzte Position',
+    heard: 'Letztes Lebenszeichen',
+    streams: 'Offene Datenströme am Gateway',
+    noneYet: 'noch keine',
+    secondsAgo: 'vor {seconds} s',
+  },
+  streamStates: {
+    connecting: 'verbindet',
+    live: 'aktuell',
+    stale: 'verbindet neu',
+    offline: 'kein Netz',
+    stopped: 'nicht angemeldet',
+  },
+  breakerStates: { closed: 'geschlossen', open: 'offen', 'half-open': 'halb offen' },
+  faults: { latency_ms: 'Langsam', error_rate: 'Fehlerhaft', refuse: 'Ablehnend' },
+  scenes: {
+    'slow-payments': {
+      title: 'Langsame Zahlungen',
+      does: 'Payments braucht für jede Antwort zweieinhalb Sekunden.',
+      watch:
+        'Eine Bestellung wartet bei „Zahlung“ und wird dennoch fertig; ihre Seite wartet nicht und zeigt, dass die Zahlung fehlt.',
+    },
+    'failing-payments': {
+      title: 'Zahlungen mit Fehlern',
+      does: 'Payments beantwortet jede Anfrage mit einem Fehler.',
+      watch:
+        'Eine Bestellung zeigt die Nummer ihres Versuchs und wann der nächste kommt. Öffnen Sie sie einige Male, und der Schutzschalter von Payments öffnet.',
+    },
+    'declined-payments': {
+      title: 'Abgelehnte Zahlungen',
+      does: 'Payments lehnt jede Karte ab.',
+      watch:
+        'Eine Bestellung wird bei „Zahlung“ rückgängig gemacht: Die Artikel sind wieder auf Lager, und die Bestellung zeigt den Grund und wen man fragen kann.',
+    },
+    'failing-refunds': {
+      title: 'Fehlschlagende Erstattungen',
+      does: 'Erstattungen schlagen fehl, und Pakete werden langsam gebucht, damit Zeit zum Stornieren bleibt.',
+      watch:
+        'Bestellen Sie etwas und stornieren Sie es, während das Paket gebucht wird: Die Erstattung zählt ihre Versuche und braucht dann Hilfe. Beenden Sie die Szene, und sie wird fertig.',
+    },
+    'no-stock': {
+      title: 'Kein Bestand',
+      does: 'Inventory lehnt jede Reservierung ab.',
+      watch:
+        'Eine Bestellung wird bei „Lager“ abgelehnt, und nichts muss rückgängig gemacht werden; die Seite zeigt wieder den echten Bestand.',
+    },
+    'slow-catalog': {
+      title: 'Langsamer Katalog',
+      does: 'Catalog braucht zwei Sekunden, länger als die Frist einer Ansicht.',
+      watch:
+        'Ansichten, die den Katalog brauchen, melden rechtzeitig ein Problem; dann öffnet der Schutzschalter, und sie antworten sofort.',
+    },
+    'kill-orders-mid-charge': {
+      title: 'Orders beim Abbuchen beenden',
+      does: 'Die nächste Abbuchung wird festgehalten, nachdem sie geschehen ist; orders wird mit kill -9 beendet, bevor es die Antwort erhält.',
+      watch:
+        'Bestellen Sie etwas: Die Bestellung bleibt bei „Zahlung“ stehen, orders startet neu, und sie wird fertig. Die Karte wird einmal belastet.',
+    },
+    'stop-redis': {
+      title: 'Redis 10 s anhalten',
+      does: 'Redis friert ein und antwortet nicht.',
+      watch:
+        'Sie bleiben angemeldet, und Produkte werden angezeigt. Eine Bestellung wird mit derselben Nummer erneut gesendet, bis ihr Ergebnis bekannt ist, und wird einmal aufgegeben; der Datenstrom holt ohne Neuladen auf.',
+    },
+  },
+});
