@@ -24,6 +24,8 @@ from tests.shop.test_demo import free_offset
 from tests.upstreams.world import eventually
 
 from .conftest import PATIENCE, WATCH, Person
+from .test_journeys_everyone import barriers
+from .test_journeys_german import ENGLISH
 
 # The browser runs on the session's loop, so its tests do too.
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -119,8 +121,8 @@ class Visitor(Person):
 
 
 @asynccontextmanager
-async def visiting(browser: Browser, demo: Demo, name: str) -> AsyncIterator[Visitor]:
-    context = await browser.new_context(viewport={"width": 1280, "height": 900})
+async def visiting(browser: Browser, demo: Demo, name: str, locale: str = "en-US") -> AsyncIterator[Visitor]:
+    context = await browser.new_context(viewport={"width": 1280, "height": 900}, locale=locale)
     context.set_default_timeout(PATIENCE)
     await context.add_init_script(WATCH)
     world: Any = demo  # a Person needs only the address of a shop
@@ -342,6 +344,17 @@ async def test_the_panel_repairs_everything_and_shows_the_stream(ada: Visitor, d
     await expect(ada.at("stream-heard")).to_contain_text("s ago")
     await ada.page.set_viewport_size({"width": 360, "height": 740})
     assert await ada.page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+@pytest.mark.parametrize("locale", ["en-GB", "de-DE"])
+async def test_the_panel_meets_no_barrier_in_either_language(
+    browser: Browser, demo: Demo, locale: str
+) -> None:
+    async with visiting(browser, demo, "grace", locale) as one:
+        await one.page.locator("#panel details summary").last.click()
+        await one.at("service").first.wait_for()
+        assert await barriers(one.page) == []
+        assert locale == "en-GB" or await one.page.evaluate(ENGLISH) == []
 
 
 async def test_a_page_of_another_site_cannot_use_a_switch(demo: Demo) -> None:
