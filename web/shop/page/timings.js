@@ -2,7 +2,7 @@
 
 const KEPT = 5;
 
-/** @typedef {{name: string, start: number, milliseconds: number, outcome: string}} Share  start: milliseconds after the request began; outcome: "ok" or the reason of the failure. */
+/** @typedef {{name: string, start: number, milliseconds: number, outcome: string}} Share  start: milliseconds after the request began; outcome: "ok", how the cache answered, or the reason of the failure. */
 /** @typedef {{path: string, status: number, complete: boolean, milliseconds: number, shares: Share[]}} Taken */
 
 /** @type {Taken[]} */

@@ -46,11 +46,14 @@ export function streamView(streams) {
   );
 }
 
+/** How an answer came without a failure: from its service, or from the cache. */
+const ANSWERED = new Set(['ok', 'hit', 'stale', 'revalidated', 'miss', 'coalesced']);
+
 /** @param {import('../timings.js').Share} share @param {number} longest */
 const shareView = ({ name, start, milliseconds, outcome }, longest) =>
   h(
     'li',
-    { 'data-test': 'share', 'data-outcome': outcome },
+    { 'data-test': 'share', 'data-outcome': outcome, 'data-failed': !ANSWERED.has(outcome) },
     h('span', { class: 'share-name' }, name),
     h(
       'span',
