@@ -155,7 +155,7 @@ async def test_the_order_page_shows_its_steps_payment_and_parcel(person: Person)
 async def test_a_dead_service_is_named_with_its_owner_and_the_rest_of_the_page_works(person: Person) -> None:
     person.shop.world.kill("shipping")
     try:
-        await person.open("/products/mug-01")
+        await person.open("/products/blanket-01")
         missing = person.page.get_by_test_id("missing").first
         await missing.wait_for()
         text = await missing.inner_text()
