@@ -25,6 +25,7 @@ from ..conftest import closed_port
 from ..unit.edge.access.issuing import ISSUER, claims, sign
 from ..waiting import GUARD
 from .scripted import KEY, Scripted, upstream
+from .served import end_tasks
 
 SILENT = 0.4
 """Seconds for one read of an upstream that never answers. A write gets more, because it must have been sent."""
@@ -296,6 +297,7 @@ async def serving(app: Any, sock: socket.socket, *, lifespan: str = "on") -> Asy
             listening.close()
         for connection in list(server.server_state.connections):
             connection.shutdown()
+        await end_tasks(server)
         await server.lifespan.shutdown()
         sock.close()
 

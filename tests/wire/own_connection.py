@@ -13,6 +13,8 @@ from starlette.types import ASGIApp
 from bff.edge.app.build import App
 from bff.edge.http.protocol import HttpProtocol
 
+from .served import end_tasks
+
 
 @asynccontextmanager
 async def behind_own_connection(gateway: ASGIApp, runtime: App) -> AsyncIterator[int]:
@@ -49,3 +51,4 @@ async def own_server(gateway: ASGIApp, runtime: App) -> AsyncIterator[uvicorn.Se
             listening.close()
         for connection in list(server.server_state.connections):
             connection.shutdown()
+        await end_tasks(server)

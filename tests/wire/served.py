@@ -19,6 +19,15 @@ def listening() -> socket.socket:
     return sock
 
 
+async def end_tasks(server: uvicorn.Server) -> None:
+    """End what still answers, and wait for it: a task that is left to the end of the loop cannot close its file."""
+    tasks = list(server.server_state.tasks)
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks)
+
+
 @asynccontextmanager
 async def served(app: Any, sock: socket.socket | None = None) -> AsyncIterator[str]:
     """Serve `app`; yields its address. Ends at once and closes idle connections too."""
@@ -39,4 +48,5 @@ async def served(app: Any, sock: socket.socket | None = None) -> AsyncIterator[s
             connection.transport.abort()
         while server.server_state.connections:
             await asyncio.sleep(0)
+        await end_tasks(server)
         sock.close()
