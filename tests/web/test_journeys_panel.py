@@ -317,6 +317,7 @@ async def test_the_bell_counts_a_new_notification_and_its_list_works_with_the_ke
         await one.at("bell").focus()
         await one.page.keyboard.press("Enter")
         newest = one.at("notification").first
+        await expect(newest).to_be_visible()
         await expect(newest).to_have_attribute("data-kind", kind)
         await expect(newest).to_have_attribute("data-read", "false")
         await one.page.keyboard.press("Tab")

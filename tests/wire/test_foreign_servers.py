@@ -58,6 +58,9 @@ async def under(
                 "BFF_ISSUERS": json.dumps([issuer]),
                 "BFF_UPSTREAMS__SHELF__URL": f"http://127.0.0.1:{scripted.port}",
                 "BFF_LIVE__STREAM_KEYS": '["events:jobs:{p}"]',
+                # A busy machine makes their loops late, and a gateway whose loop is late takes no new stream.
+                "BFF_ADMISSION__LAG": "10",
+                "BFF_ADMISSION__STANDING": "10",
                 "PYTHONPATH": str(ROOT),
                 **env,
             },

@@ -9,7 +9,7 @@ import { problemCard } from './parts.js';
 import { onSession, user } from './session.js';
 import { h, svg } from './render.js';
 import { onNavigate } from './router.js';
-import { invalidate } from './schedule.js';
+import { drawNow, invalidate } from './schedule.js';
 import { useScreen } from './screen.js';
 import { plural, texts } from './texts.js';
 
@@ -73,7 +73,8 @@ function followNotifications() {
 function open() {
   opened = true;
   notifications?.list.reload();
-  invalidate();
+  // At once: the next press of Tab has to find what is in it.
+  drawNow();
 }
 
 /** @param {{focus?: boolean}} [how] */
