@@ -8,6 +8,7 @@ from . import events
 from ._version import __version__
 from .calls import (
     OUTCOMES,
+    Answer,
     Call,
     CircuitOpen,
     DeclarationError,
@@ -36,8 +37,10 @@ from .edge.app.extensions import Lifespan, Middleware, RequestInfo, authenticate
 from .edge.gateway import Gateway, GatewayStatus
 from .edge.observe.observers import Observer, RequestEnded
 from .edge.pages import ProblemPage
+from .edge.parameters import Body, Cookie, Header, Query
 from .edge.problem import Problem
 from .edge.rate_limits import Limit
+from .edge.reply import Redirect, Reply, SetCookie
 from .edge.router import Router
 from .live.ingest import Broker, BrokerContext, BrokerFactory, BrokerUnavailable, PositionStore
 from .stores.events import BrokerEvent
@@ -45,7 +48,9 @@ from .transport.resolvers import BackendAddress, Resolver, ResolverContext, Reso
 
 __all__ = [
     "OUTCOMES",
+    "Answer",
     "BackendAddress",
+    "Body",
     "Broker",
     "BrokerContext",
     "BrokerEvent",
@@ -53,10 +58,12 @@ __all__ = [
     "BrokerUnavailable",
     "Call",
     "CircuitOpen",
+    "Cookie",
     "DeclarationError",
     "Failed",
     "Gateway",
     "GatewayStatus",
+    "Header",
     "Invalid",
     "Lifespan",
     "Limit",
@@ -71,10 +78,13 @@ __all__ = [
     "Principal",
     "Problem",
     "ProblemPage",
+    "Query",
     "Raw",
     "Ready",
+    "Redirect",
     "Refused",
     "Rejected",
+    "Reply",
     "RequestEnded",
     "RequestInfo",
     "Resolver",
@@ -82,6 +92,7 @@ __all__ = [
     "ResolverFactory",
     "Router",
     "SagaStatus",
+    "SetCookie",
     "Stale",
     "Timeout",
     "Unreachable",

@@ -25,6 +25,7 @@ from pydantic import TypeAdapter
 
 from . import calls
 from .calls import (
+    Answer,
     BffError,
     Call,
     CircuitOpen,
@@ -151,7 +152,12 @@ class Kit:
         if isinstance(answer, BaseException):
             raise answer
         context.record.add_answer(fresh=call.freshness, public=call.shared)
-        return None if call.model is None else _as_answered(call.model, answer)
+        if call.takes and isinstance(answer, Answer):
+            return Answer(
+                _value_of(call, answer.value), {name.lower(): text for name, text in answer.headers.items()}
+            )
+        value = _value_of(call, answer)
+        return Answer(value, {}) if call.takes else value
 
     def _answer(self, call: Call[Any]) -> Any:
         for key in (call, call.name):
@@ -167,6 +173,10 @@ class Kit:
         else:
             self._open = None
             wave.answered.set()
+
+
+def _value_of(call: Call[Any], answer: Any) -> Any:
+    return None if call.model is None else _as_answered(call.model, answer)
 
 
 def _as_answered(model: Any, answer: Any) -> Any:

@@ -1,6 +1,6 @@
 """A request as a value: calls, parts, deadlines, the request's context, errors. Pure: no web framework, no client."""
 
-from .call import MAX_LIFETIME, Call, Method, tag_of
+from .call import MAX_LIFETIME, Answer, Call, Method, tag_of
 from .codec.raw import Raw, Splices
 from .context import CallTiming, RequestContext, RequestRecord, Runner, current_context, use_context, within
 from .deadline import Clock, Deadline, RequestTimer, TimeLimit
@@ -31,6 +31,7 @@ __all__ = [
     "MAX_LIFETIME",
     "OUTCOMES",
     "STATUSES",
+    "Answer",
     "BffError",
     "Call",
     "CallTiming",

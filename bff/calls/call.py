@@ -7,12 +7,13 @@ Its options are methods that return a changed copy.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Generator
+import re
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar, cast
 
 from .context import current_context
-from .errors import DeclarationError
+from .errors import DeclarationError, Refused
 from .outcomes import NEVER_PASSED, OUTCOMES, OutcomeTable
 from .owner import Owner
 
@@ -24,6 +25,36 @@ MAX_LIFETIME = 86_400.0
 MAX_TAGS = 16
 _TAG_LENGTH = 200
 
+_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
+# RFC 9110 section 5.5 without obs-text; no blank at either end.
+_VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?|")
+# They belong to the connection, or say who asks, or are made for each request.
+_OWN_HEADERS = frozenset(
+    {
+        "accept-encoding",
+        "authorization",
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "cookie",
+        "expect",
+        "forwarded",
+        "host",
+        "idempotency-key",
+        "keep-alive",
+        "proxy-authorization",
+        "te",
+        "traceparent",
+        "tracestate",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "x-correlation-id",
+    }
+)
+_OWN_PREFIXES = ("bff-", "if-", "sec-", "x-forwarded-")
+
 
 def tag_of(text: str) -> str:
     """The tag as it is stored and compared. Any text is allowed, because a part of it often comes from a client; a text
@@ -34,6 +65,15 @@ def tag_of(text: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Answer(Generic[T]):
+    """A service's answer with some of its headers. headers: those that `Call.with_headers` names and the service sent;
+    names in lower case."""
+
+    value: T
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Call(Generic[T]):
     """One request to one upstream.
 
@@ -41,7 +81,8 @@ class Call(Generic[T]):
     template  the path as declared, for example ``/products/{sku}``
     path      the path with its parameters filled in and percent-encoded
     query     pairs in declared order; a list argument repeats its name
-    body      JSON bytes of a write, None otherwise
+    body      JSON bytes, None for a call without a body
+    headers   request headers of this call: pairs with names in lower case
     model     any type pydantic can validate: a model, a list, a union
     freshness seconds for which the answer may be cached; None: it is not cached
     swr       further seconds in which the stale answer is served while a new one is fetched (RFC 5861); None: as the
@@ -54,6 +95,8 @@ class Call(Generic[T]):
     timeout   seconds for one attempt, None for the upstream's setting
     attempts  attempts in all, None for the upstream's setting
     media     media types of answers that are read as JSON, None for the usual ones
+    takes     names of answer headers, in lower case; when there are any, the call gives an `Answer` with them
+    effect    "read" or "write", None: a GET reads, every other method writes
     outcomes  what each status outside 2xx means
     """
 
@@ -65,6 +108,7 @@ class Call(Generic[T]):
     model: Any
     query: tuple[tuple[str, str], ...] = ()
     body: bytes | None = None
+    headers: tuple[tuple[str, str], ...] = ()
     freshness: float | None = None
     swr: float | None = None
     sie: float | None = None
@@ -74,7 +118,23 @@ class Call(Generic[T]):
     timeout: float | None = None
     attempts: int | None = None
     media: tuple[str, ...] | None = None
+    takes: tuple[str, ...] = ()
+    effect: Literal["read", "write"] | None = None
     outcomes: OutcomeTable = field(default=OUTCOMES, repr=False)
+
+    @property
+    def is_write(self) -> bool:
+        """Whether the call changes something. Reads may be cached, coalesced, hedged and tried again; a write is tried
+        again only with an idempotency key."""
+        return self.method != "GET" if self.effect is None else self.effect == "write"
+
+    def as_read(self) -> Call[T]:
+        """Declare that the call changes nothing whatever its method is, such as a search by POST."""
+        return replace(self, effect="read")
+
+    def as_write(self) -> Call[T]:
+        """Declare that the call changes something, although it is a GET."""
+        return replace(self, effect="write", freshness=None, swr=None, sie=None, tags=(), shared=False)
 
     def fresh(
         self,
@@ -93,8 +153,7 @@ class Call(Generic[T]):
         upstream's Cache-Control grants, otherwise 0. A shorter time or a prohibition in the upstream's Cache-Control
         (RFC 9111) applies to all three. Raises DeclarationError.
         """
-        if self.method != "GET":
-            raise DeclarationError(f"{self.name}: only a GET can be cached, this is a {self.method}")
+        self._check_read("cached")
         if not 0 < seconds <= MAX_LIFETIME:
             raise DeclarationError(
                 f"{self.name}: fresh() takes seconds above 0 and at most {MAX_LIFETIME:g}, not {seconds}"
@@ -115,8 +174,7 @@ class Call(Generic[T]):
         A cached answer is not used any more when one of its tags is invalidated. After a command with `invalidates=` it
         is not served to the user who sent the command. Raises DeclarationError.
         """
-        if self.method != "GET":
-            raise DeclarationError(f"{self.name}: only a GET can be tagged, this is a {self.method}")
+        self._check_read("tagged")
         together = tuple(dict.fromkeys((*self.tags, *map(tag_of, tags))))
         if len(together) > MAX_TAGS:
             raise DeclarationError(f"{self.name}: at most {MAX_TAGS} tags, not {len(together)}")
@@ -125,14 +183,13 @@ class Call(Generic[T]):
     def public(self) -> Call[T]:
         """Declare that the answer is the same for every user; the user's token is not sent. Reads only. Raises
         DeclarationError."""
-        if self.method != "GET":
-            raise DeclarationError(f"{self.name}: only a GET can be public, this is a {self.method}")
+        self._check_read("public")
         return replace(self, shared=True)
 
     def keyed(self, key: str) -> Call[T]:
         """Send a write with this idempotency key (1–255 visible ASCII characters). Raises DeclarationError."""
-        if self.method == "GET":
-            raise DeclarationError(f"{self.name}: a GET needs no idempotency key")
+        if not self.is_write:
+            raise DeclarationError(f"{self.name}: a read needs no idempotency key")
         if not key or len(key) > 255 or not key.isascii() or not key.isprintable():
             raise DeclarationError(f"{self.name}: an idempotency key is 1 to 255 visible ASCII characters")
         return replace(self, key=key)
@@ -159,6 +216,32 @@ class Call(Generic[T]):
             raise DeclarationError(f"{self.name}: media_types() takes at least one media type")
         return replace(self, media=tuple(media_type.strip().lower() for media_type in types))
 
+    def header(self, name: str, value: str | None) -> Call[T]:
+        """Send a header, such as ``Accept-Language``; None leaves it out. The value is part of the key under which an
+        answer is cached or shared.
+
+        Raises DeclarationError for a name that is not one or is set by the gateway. A value that no header can have is
+        Refused with status 400, because it often comes from a client.
+        """
+        plain = name.lower()
+        if not _HEADER.fullmatch(plain) or plain in _OWN_HEADERS or plain.startswith(_OWN_PREFIXES):
+            raise DeclarationError(f"{self.name}: {name!r} is no name for a header, or the gateway sets it")
+        if value is None:
+            return self
+        if not _VALUE.fullmatch(value):
+            detail = f"The value for {name} has characters that headers cannot have."
+            raise Refused(self.owner, self.name, detail, status=400)
+        others = tuple(pair for pair in self.headers if pair[0] != plain)
+        return replace(self, headers=(*others, (plain, value)))
+
+    def with_headers(self, *names: str) -> Call[Answer[T]]:
+        """Give an `Answer` with the value and these headers of the service's answer, such as ``Link`` or
+        ``X-Total-Count``. Raises DeclarationError."""
+        taken = tuple(dict.fromkeys(name.lower() for name in names))
+        if not taken or not all(_HEADER.fullmatch(name) for name in taken) or "set-cookie" in taken:
+            raise DeclarationError(f"{self.name}: with_headers() takes names of headers, and no Set-Cookie")
+        return cast("Call[Answer[T]]", replace(self, takes=taken))
+
     def passes(self, *statuses: int, only: bool = False) -> Call[T]:
         """Pass these statuses of the service on unchanged, for screens and commands and for every user.
 
@@ -177,6 +260,10 @@ class Call(Generic[T]):
         if not statuses and not only:
             raise DeclarationError(f"{self.name}: passes() takes statuses; only=True alone passes none on")
         return replace(self, outcomes=self.outcomes.passing(statuses, only=only))
+
+    def _check_read(self, what: str) -> None:
+        if self.is_write:
+            raise DeclarationError(f"{self.name}: only a read can be {what}, this {self.method} writes")
 
     def __await__(self) -> Generator[Any, None, T]:
         request = current_context()

@@ -7,6 +7,7 @@ owner is refused when it is declared, because every error names the owner.
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from types import UnionType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar, overload
 
@@ -38,12 +39,14 @@ class Upstream:
     service        its name in settings; default: the class name in lower case
     outcomes       the outcome of each status, default `bff.OUTCOMES`; an instance may set its attribute `outcomes` to
                    another table
+    headers        request headers of all its calls, such as ``{"X-Api-Version": "2"}``; secrets belong in the settings
 
     Raises DeclarationError for a class without an owner.
     """
 
     owner: ClassVar[Owner]
     outcomes: OutcomeTable = OUTCOMES
+    headers: ClassVar[tuple[tuple[str, str], ...]] = ()
 
     def __init_subclass__(
         cls,
@@ -53,6 +56,7 @@ class Upstream:
         docs: str = "",
         service: str = "",
         outcomes: OutcomeTable | None = None,
+        headers: Mapping[str, str] | None = None,
         **rest: Any,
     ) -> None:
         super().__init_subclass__(**rest)
@@ -65,6 +69,12 @@ class Upstream:
         cls.owner = Owner(service or cls.__name__.lower(), team, contact, docs)
         if outcomes is not None:
             cls.outcomes = outcomes
+        if headers is not None:
+            with declaring():
+                call: Call[None] = Call(cls.owner, cls.__name__, "GET", "/", "/", None)
+                for name, value in headers.items():
+                    call = call.header(name, value)
+            cls.headers = call.headers
 
     @overload
     def get(self, template: str, model: type[T], /, **data: Any) -> Call[T]: ...
@@ -136,4 +146,15 @@ class Upstream:
             raise Refused(self.owner, name, f"There is no such {error.parameter}.", status=404) from None
         except DeclarationError as error:
             raise DeclarationError(f"{name}: {template}: {error}") from None
-        return Call(self.owner, name, method, template, path, model, query, encoded, outcomes=self.outcomes)
+        return Call(
+            self.owner,
+            name,
+            method,
+            template,
+            path,
+            model,
+            query,
+            encoded,
+            self.headers,
+            outcomes=self.outcomes,
+        )

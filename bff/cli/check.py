@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 from ..calls import DeclarationError
 from ..edge.app.clients import trust
 from ..edge.app.routes import no_network
-from ..edge.declared import Route
 from ..edge.gateway import Gateway
 from ..edge.http.public_path import PublicPath
 from ..edge.internal_tokens import credentials_for, open_tokens
@@ -42,10 +41,9 @@ def mistakes(gateway: Gateway, settings: Settings) -> list[str]:
                 + (", ".join(sorted(known)) or "none")
                 + did_you_mean(service, known)
             )
-    routes: list[Route] = [*gateway.views.values(), *gateway.commands.values()]
     found += [
         no_network(route)
-        for route in routes
+        for route in gateway.routes
         if route.options.network and route.options.network not in settings.http.networks
     ]
     found += _below_prefix(gateway, settings)
@@ -55,7 +53,9 @@ def mistakes(gateway: Gateway, settings: Settings) -> list[str]:
     found += _proofs(settings)
     found += _quotas(settings)
     found += no_sign_in(gateway, settings)
-    asked = {scope for route in routes for scope in route.requirements.scopes} | gateway.requirements.scopes
+    asked = {
+        scope for route in gateway.routes for scope in route.requirements.scopes
+    } | gateway.requirements.scopes
     if settings.oidc is not None and (never := asked - set(settings.oidc.scopes)):
         found.append(
             f"no browser session can have the scope {sorted(never)[0]!r}, which routes require: "
@@ -74,7 +74,7 @@ def mistakes(gateway: Gateway, settings: Settings) -> list[str]:
 
 def no_sign_in(gateway: Gateway, settings: Settings) -> list[str]:
     """The mistake of a gateway with private routes and no way to sign in, if it is one."""
-    private = [view.path for view in gateway.views.values() if not view.public] + list(gateway.commands)
+    private = [route.path for route in gateway.routes if not route.public]
     if not private or settings.issuers or settings.oidc is not None:
         return []
     return [
@@ -99,8 +99,7 @@ def _below_prefix(gateway: Gateway, settings: Settings) -> Iterator[str]:
         return
     page = gateway.page
     routes = [
-        *gateway.views,
-        *gateway.commands,
+        *(route.path for route in gateway.routes),
         *(page.paths if page else ()),
         *(page.folders if page else ()),
     ]
@@ -114,8 +113,7 @@ def _below_prefix(gateway: Gateway, settings: Settings) -> Iterator[str]:
 
 def _calls(gateway: Gateway) -> Iterator[str]:
     """Calls in the source of views and commands with impossible time limits, or with unsafe retries."""
-    routes: list[Route] = [*gateway.views.values(), *gateway.commands.values()]
-    for route in routes:
+    for route in gateway.routes:
         what = route.what
         # A write is retried with the key derived from the client's key. A view has no such key, and the services of a
         # command that is not safe do not honour it.
@@ -164,13 +162,12 @@ def _retried(step: Step) -> bool:
 
 def _longest(gateway: Gateway, service: str) -> float:
     """The longest deadline of the routes whose source calls this upstream; of all routes when none does."""
-    routes: list[Route] = [*gateway.views.values(), *gateway.commands.values()]
     named = [
         route.deadline
-        for route in routes
+        for route in gateway.routes
         if any(step.upstream.owner.service == service for step in steps(route.function))
     ]
-    return max(named or [route.deadline for route in routes] or [gateway.deadline])
+    return max(named or [route.deadline for route in gateway.routes] or [gateway.deadline])
 
 
 def _limits(service: str, upstream: UpstreamSettings, deadline: float) -> Iterator[str]:

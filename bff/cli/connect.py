@@ -17,9 +17,7 @@ def connected(gateway: Gateway, settings: Settings) -> tuple[list[str], list[str
 
     async def ask() -> tuple[list[str], list[str]]:
         async with RedisClient(settings.redis.url, timeout=settings.redis.timeout) as redis:
-            health = RedisHealth(
-                redis, once_only=any(not command.safe for command in gateway.commands.values())
-            )
+            health = RedisHealth(redis, once_only=any(not command.safe for command in gateway.commands))
             why = await health.probe_failure()
             if why in CURES:
                 return [f"Redis at {redis.outage.name} refuses commands with {why}: {CURES[why]}"], []

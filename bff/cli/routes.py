@@ -20,11 +20,11 @@ def table(gateway: Gateway, upstreams: Mapping[str, UpstreamSettings] | None = N
     """Aligned text with a block for each route. upstreams: settings by service; the defaults for a missing one."""
     known = upstreams or {}
     lines: list[str] = []
-    for view in gateway.views.values():
+    for view in gateway.views:
         lines.append(_head(view, "public" if view.public else "login"))
         lines += _requirements(view.requirements)
         lines += _calls(view.function, view.deadline, known, derived=False)
-    for command in gateway.commands.values():
+    for command in gateway.commands:
         lines.append(_head(command, "login"))
         lines += _requirements(command.requirements)
         if command.starts is not None:

@@ -17,7 +17,7 @@ from typing import Any, get_args, get_type_hints
 from ..calls import Raw, Upstream
 
 VERBS = ("get", "post", "put", "patch", "delete")
-OPTIONS = ("fresh", "public", "keyed", "within", "tries", "tagged")
+OPTIONS = ("fresh", "public", "keyed", "within", "tries", "tagged", "as_read", "as_write")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,8 @@ class Step:
 
     @property
     def writes(self) -> bool:
+        if "as_read" in self.options or "as_write" in self.options:
+            return "as_write" in self.options
         return self.verb not in ("", "GET")
 
     def number(self, option: str, name: str | None = None) -> float | None:

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from string import Formatter
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 from ..calls import Call, DeclarationError, SagaStatus
 from .access.authorization import NO_REQUIREMENTS, Requirements
@@ -18,9 +18,14 @@ from .bind import Binding, binding
 from .rate_limits import Limit, quotas_of
 
 Function = Callable[..., Awaitable[Any]]
+CommandMethod = Literal["POST", "PUT", "PATCH", "DELETE"]
+COMMAND_METHODS: tuple[str, ...] = get_args(CommandMethod)
+BODY_METHODS = ("POST", "PUT", "PATCH")
+"""The body of a DELETE has no meaning (RFC 9110 section 9.3.5), and proxies drop it."""
 DEADLINE = 1.5
 """Seconds that a request may take in all where no route, router or gateway sets another limit."""
 _SEGMENT = re.compile(r"[A-Za-z0-9._~-]+|\{[a-z_][a-z0-9_]*\}")
+_ORIGIN = re.compile(r"https://[a-z0-9.-]+(?::[0-9]{1,5})?|http://(?:localhost|127\.0\.0\.1)(?::[0-9]{1,5})?")
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 EVENTS = "/bff/events/{source}"
 CHANGES = "/bff/changes/{source}"
@@ -76,6 +81,7 @@ class Options:
     deadline: float | None = None
     limit: str | Limit | None = None
     network: str | None = None
+    redirects: tuple[str, ...] | None = None
     tags: tuple[str, ...] | None = None
 
     def check(self, what: str, *, public: bool = False) -> None:
@@ -85,6 +91,10 @@ class Options:
             raise DeclarationError(f"{what}: deadline is seconds above 0 and up to 60, not {self.deadline}")
         if self.limit is not None:
             quotas_of(what, self.limit)
+        if isinstance(self.redirects, str) or not all(map(_is_origin, self.redirects or ())):
+            raise DeclarationError(
+                f"{what}: redirects is a tuple of https origins, as in redirects=('https://pay.example.org',)"
+            )
         if isinstance(self.tags, str) or not all(isinstance(tag, str) and tag for tag in self.tags or ()):
             raise DeclarationError(f"{what}: tags is a tuple of texts, as in tags=({str(self.tags)!r},)")
 
@@ -100,7 +110,7 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A view (GET) or a command (POST with an Idempotency-Key).
+    """A view (GET) or a command (POST, PUT, PATCH or DELETE).
 
     path         with the prefixes of its routers
     options      those declared for it, and for the others those of its routers and its gateway
@@ -127,6 +137,16 @@ class Route:
         return self.function.__name__
 
     @property
+    def kind(self) -> Literal["view", "command"]:
+        return "view" if self.method == "GET" else "command"
+
+    @property
+    def needs_key(self) -> bool:
+        """Whether a command must come with an Idempotency-Key. PUT and DELETE may be repeated in any case (RFC 9110
+        section 9.2.2), so their clients need not send one."""
+        return self.method in ("POST", "PATCH")
+
+    @property
     def what(self) -> str:
         """Names the route in messages."""
         return described(self.method, self.path)
@@ -148,7 +168,8 @@ class Route:
         if "{" not in prefix:
             return moved
         return replace(
-            moved, binding=binding(self.function, moved.path, moved.what, body=self.method != "GET")
+            moved,
+            binding=binding(self.function, moved.path, moved.what, body=self.method in BODY_METHODS),
         )
 
 
@@ -171,17 +192,19 @@ class Page:
 
 
 class Declarations(Protocol):
-    """The declarations of a gateway. requirements: of its builtin endpoints that need a sign-in; views, commands: by
-    path."""
+    """The declarations of a gateway. requirements: of its builtin endpoints that need a sign-in."""
 
     name: str
     version: str
-    views: dict[str, Route]
-    commands: dict[str, Route]
+    routes: list[Route]
     sagas: dict[str, SagaType]
     values: dict[str, ValueType]
     page: Page | None
 
+    @property
+    def views(self) -> list[Route]: ...
+    @property
+    def commands(self) -> list[Route]: ...
     @property
     def requirements(self) -> Requirements: ...
 
@@ -242,6 +265,11 @@ def check_tags(tags: tuple[str, ...], path: str, what: str) -> None:
             raise DeclarationError(f"{what}: invalidates={tag!r} needs text, and no parameter but its path's")
 
 
+def _is_origin(text: str) -> bool:
+    """Whether a text is a scheme and a host, in lower case; http only for this machine."""
+    return isinstance(text, str) and _ORIGIN.fullmatch(text) is not None
+
+
 def check_name(name: str, what: str) -> None:
     if not _NAME.fullmatch(name):
         raise DeclarationError(f"{what}: {name!r} must be lower-case letters, digits and dashes")
@@ -253,5 +281,7 @@ def shape(path: str) -> str:
 
 
 def described(method: str, path: str) -> str:
-    """`view /path` or `command /path`, for messages."""
-    return f"{'view' if method == 'GET' else 'command'} {path}"
+    """`view /path`, `command /path` or, for another method than POST, `command PUT /path`, for messages."""
+    if method == "GET":
+        return f"view {path}"
+    return f"command {path}" if method == "POST" else f"command {method} {path}"

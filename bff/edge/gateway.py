@@ -64,6 +64,7 @@ class Gateway(Router):
     scopes     all of them are required for everything that is not public, the live stream too, unless a view or command
                names others; none: being signed in is enough
     roles      one of them is required, in the same way
+    redirects  origins outside that a `Redirect` may lead to, unless a view or command names others
     brokers    event sources to read, beside those of the settings; see `Broker`
     resolvers  by name: what an upstream's setting `balance.resolver` may select, beside `static`, `dns` and `file`
     observers  functions that are called with every policy event and every `RequestEnded`; see `bff.events`
@@ -84,6 +85,7 @@ class Gateway(Router):
         routers: tuple[Router, ...] = (),
         scopes: tuple[str, ...] = (),
         roles: tuple[str, ...] = (),
+        redirects: tuple[str, ...] = (),
         brokers: tuple[Broker, ...] = (),
         resolvers: Mapping[str, ResolverFactory] | None = None,
         observers: tuple[Observer, ...] = (),
@@ -93,12 +95,10 @@ class Gateway(Router):
         settings: Settings | None = None,
     ) -> None:
         super().__init__()
-        self.options = Options(scopes, roles, deadline, tags=())
+        self.options = Options(scopes, roles, deadline, redirects=redirects, tags=())
         self.name = name
         self.version = version
         self.deadline = deadline
-        self.views: dict[str, Route] = {}
-        self.commands: dict[str, Route] = {}
         self.page: Page | None = None
         self.extensions = Extensions(
             tuple(brokers), dict(resolvers or {}), tuple(observers), tuple(middleware), lifespan, pages
@@ -150,7 +150,7 @@ class Gateway(Router):
                 content_policy(csp or {}),
                 permissions_policy(permissions or {}),
             )
-            check_site(page, self.views)
+            check_site(page, [view.path for view in self.views])
             self.page = page
 
     def add(self, route: Route, *, direct: bool = True) -> None:
@@ -159,8 +159,6 @@ class Gateway(Router):
         if direct:
             self._check_saga(route)
         super().add(route)
-        declared = self.views if route.method == "GET" else self.commands
-        declared[route.path] = route
 
     def _check_saga(self, route: Route) -> None:
         saga = route.starts
@@ -171,6 +169,15 @@ class Gateway(Router):
             )
 
     # ---- inspecting ------------------------------------------------------------------------------------------
+
+    @property
+    def views(self) -> list[Route]:
+        """In the order of their declarations, as `commands` are."""
+        return [route for route in self.routes if route.kind == "view"]
+
+    @property
+    def commands(self) -> list[Route]:
+        return [route for route in self.routes if route.kind == "command"]
 
     @property
     def requirements(self) -> Requirements:

@@ -17,10 +17,9 @@ from urllib.parse import quote, urlencode
 
 from starlette.types import Scope
 
-from .access.authenticate import cookie_values
 from .access.login_state import safe_return
 from .http.public_path import PublicPath
-from .http.request import VARY, header_values, is_navigation
+from .http.request import VARY, cookie_values, header_values, is_navigation
 from .problem import Problem
 
 log = logging.getLogger("bff.edge")

@@ -20,6 +20,9 @@ from ..calls.errors import declaring
 from ..live.topics import OWNER
 from .bind import binding
 from .declared import (
+    BODY_METHODS,
+    COMMAND_METHODS,
+    CommandMethod,
     Options,
     Route,
     SagaType,
@@ -46,6 +49,7 @@ class Router:
     deadline seconds that a request may take in all
     limit    how often each route may be requested, as `view` has it; every route is counted separately
     network  a name from the setting `http.networks`: clients elsewhere get 403
+    redirects  origins outside that a `Redirect` may lead to, such as ``https://pay.example.org``
     tags     under which the OpenAPI document lists its routes; default: the name of the module that declares them
 
     An option that is None is taken from the router or gateway that includes this router.
@@ -60,6 +64,7 @@ class Router:
         deadline: float | None = None,
         limit: str | Limit | None = None,
         network: str | None = None,
+        redirects: tuple[str, ...] | None = None,
         tags: tuple[str, ...] | None = None,
     ) -> None:
         self.prefix = ""
@@ -75,7 +80,7 @@ class Router:
                 raise DeclarationError(f'{what}: a prefix is "" or begins with / and does not end with it')
             if prefix:
                 check_path(prefix, what)
-            options = Options(scopes, roles, deadline, limit, network, tags)
+            options = Options(scopes, roles, deadline, limit, network, redirects, tags)
             options.check(what)
             self.prefix, self.options = prefix, options
 
@@ -91,19 +96,21 @@ class Router:
         scopes: tuple[str, ...] | None = None,
         roles: tuple[str, ...] | None = None,
         network: str | None = None,
+        redirects: tuple[str, ...] | None = None,
     ) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Awaitable[R]]]:
         """A screen at GET `path`; "" is the router's prefix itself. Login is required unless `public`; `limit` is a
         `Limit`, or a text in slowapi's grammar for what each principal may ask.
 
         scopes, roles  all of the scopes and one of the roles are required, in place of those of the router and gateway
         network        a name from the setting `http.networks`: clients elsewhere get 403; default: everywhere
+        redirects      origins outside that a `Redirect` may lead to
 
         Raises DeclarationError for a view that could not be served; for two at one address it names both lines.
         """
 
         def declared(function: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
             with declaring():
-                options = Options(scopes, roles, deadline, limit, network)
+                options = Options(scopes, roles, deadline, limit, network, redirects)
                 route = self._route("GET", path, function, options, public=public)
                 who = route.binding.who
                 if who and public and not route.binding.who_optional:
@@ -117,6 +124,7 @@ class Router:
         self,
         path: str,
         *,
+        method: CommandMethod = "POST",
         starts: SagaType | None = None,
         deadline: float | None = None,
         limit: str | Limit | None = None,
@@ -125,29 +133,35 @@ class Router:
         scopes: tuple[str, ...] | None = None,
         roles: tuple[str, ...] | None = None,
         network: str | None = None,
+        redirects: tuple[str, ...] | None = None,
     ) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Awaitable[R]]]:
-        """A guarded write at POST `path`, carried out once per Idempotency-Key.
+        """A guarded write at `path`, carried out once per Idempotency-Key.
 
+        method  POST (default), PUT, PATCH or DELETE; one path may have several. Clients must send the key with POST and
+                PATCH, and may send it with PUT and DELETE
         starts  the saga that it starts or advances; the answer is then 202 with the saga's address, else 200 with the
-                result
+                result, or 204 where the function returns None
         safe    its upstreams honour idempotency keys (default); False where one does not: an unknown outcome is then
                 reported and not tried again
         invalidates  tags (`Call.tagged`) of what it changes, such as ``orders`` or ``order/{id}`` with a parameter of
                 the path: cached answers with these tags are not served to its caller any more, on any gateway
-        scopes, roles, network  as a view has them
+        scopes, roles, network, redirects  as a view has them
 
         Raises DeclarationError as `view` does.
         """
 
         def declared(function: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
             with declaring():
-                options = Options(scopes, roles, deadline, limit, network)
+                if method not in COMMAND_METHODS:
+                    raise DeclarationError(
+                        f"command {path}: method is one of {', '.join(COMMAND_METHODS)}, not {method!r}"
+                    )
+                options = Options(scopes, roles, deadline, limit, network, redirects)
                 route = self._route(
-                    "POST", path, function, options, starts=starts, safe=safe, invalidates=invalidates
+                    method, path, function, options, starts=starts, safe=safe, invalidates=invalidates
                 )
                 check_tags(invalidates, route.path, route.what)
-                returns = route.binding.returns
-                if starts is not None and not (isinstance(returns, type) and issubclass(returns, SagaStatus)):
+                if starts is not None and not route.binding.returns.is_plain(SagaStatus):
                     raise DeclarationError(
                         f"{route.what}: it starts a saga, so it must return a SagaStatus model"
                     )
@@ -254,7 +268,7 @@ class Router:
         options.check(what, public=public)
         origin = _origin_of(function)
         self._check_new(method, whole, what, origin)
-        bound = binding(function, whole, what, body=method != "GET")
+        bound = binding(function, whole, what, body=method in BODY_METHODS)
         module = function.__module__.rpartition(".")[2]
         tags = self.options.tags if self.options.tags is not None else (module,)
         inherited = replace(options, tags=tags).within(self.options)

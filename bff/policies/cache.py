@@ -7,6 +7,7 @@ given by the caller.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -19,8 +20,11 @@ from typing import Any, Literal, TypeAlias
 from ..calls import MAX_LIFETIME, Call, Principal
 
 Lifetimes: TypeAlias = tuple[float | None, float | None, float | None]
-Key: TypeAlias = tuple[str, str, tuple[tuple[str, str], ...], tuple[str, ...], Lifetimes, str | None]
-"""Service, path, query, tags, the lifetimes that the call declares, and the user it is for (None: for all users)."""
+Pairs: TypeAlias = tuple[tuple[str, str], ...]
+Asked: TypeAlias = tuple[str, str, Pairs, str | None, Pairs]
+Key: TypeAlias = tuple[str, Asked, tuple[str, ...], tuple[str, ...], Lifetimes, str | None]
+"""Service, what it is asked (method, path, query, hash of the body, headers), the headers that the call takes of the
+answer, tags, the lifetimes that the call declares, and the user it is for (None: for all users)."""
 
 Freshness = Literal["fresh", "revalidate", "error", "expired"]
 
@@ -44,7 +48,9 @@ def key_of(call: Call[Any], principal: Principal | None) -> Key:
         client = principal.claims.get("client_id", "")
         allowed = (*sorted(principal.scopes), "", *sorted(principal.roles))
         whose = "\n".join((principal.id, str(client), *allowed))
-    return call.owner.service, call.path, call.query, call.tags, (call.freshness, call.swr, call.sie), whose
+    body = None if call.body is None else hashlib.sha256(call.body).hexdigest()
+    asked = (call.method, call.path, call.query, body, call.headers)
+    return call.owner.service, asked, call.takes, call.tags, (call.freshness, call.swr, call.sie), whose
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +199,7 @@ def entry_of(
     keep = fresh + max(swr, sie, confirmed)
     if keep <= 0:
         return None
-    stored = {name: headers[name] for name in _STORED_HEADERS if name in headers}
+    stored = {name: headers[name] for name in (*_STORED_HEADERS, *call.takes) if name in headers}
     return CacheEntry(stored, body, since, fresh, swr, sie, keep, seen)
 
 

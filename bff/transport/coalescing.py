@@ -74,7 +74,7 @@ class RequestCoalescer:
         self.flights: Flights[_Read, _Participant] = Flights(most)
 
     async def run(self, call: Call[Any], request: RequestContext) -> Any:
-        if call.method != "GET":
+        if call.is_write:
             return await self._next.run(call, request)
         result = await self.exchange(call, request)
         request.record.add_answer(fresh=call.freshness, public=call.shared)

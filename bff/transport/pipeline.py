@@ -175,7 +175,7 @@ class CallPipeline:
             if not limit.expired:
                 raise
             return refused, asker
-        if renewed is None or context.call.method != "GET":
+        if renewed is None or context.call.is_write:
             return refused, asker
         context = replace(context, request=replace(request, principal=renewed))
         return await self._with_retries(context), renewed
@@ -185,7 +185,7 @@ class CallPipeline:
     async def _with_retries(self, context: CallContext) -> WireResponse:
         """One or several attempts. When the gateway rejects a later attempt, the result of the earlier one is used."""
         call, client = context.call, context.client
-        write = call.method != "GET"
+        write = call.is_write
         attempts = 0
         budget_taken = False
         backend: Backend[Wire] | None = None
@@ -307,7 +307,7 @@ class CallPipeline:
                     if not error.stale or not repeatable(call, request):
                         raise
                     response = await backend.wire.send(message)
-                    if response.status == 409 and call.method != "GET":
+                    if response.status == 409 and call.is_write:
                         # The first request may have arrived, and still be in progress.
                         raise
             outcome, side = _outcome_of(call, response.status), "origin"

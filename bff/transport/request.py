@@ -93,10 +93,11 @@ def request_headers(
         "x-correlation-id": request.correlation_id,
         "bff-deadline-ms": str(int(seconds * 1000)),
     }
+    headers.update(call.headers)
     if call.body is not None:
         headers["content-type"] = "application/json"
     principal = request.principal
-    write = call.method != "GET"
+    write = call.is_write
     if principal is not None and not call.shared:
         headers.update(credentials.headers(principal, request, write=write))
     if write and request.mutation is not None and credentials.identifies_user:
@@ -114,14 +115,14 @@ def request_headers(
 def repeatable(call: Call[Any], request: RequestContext) -> bool:
     """Whether sending the call twice has the same effect as sending it once: a read, or a write with an idempotency key
     that its service honours."""
-    return call.method == "GET" or call.key is not None or (request.mutation is not None and request.safe)
+    return not call.is_write or call.key is not None or (request.mutation is not None and request.safe)
 
 
 def idempotency_key(call: Call[Any], request: RequestContext) -> str | None:
     """The key that is sent to the service: the call's own, otherwise one derived from the principal, the client's key
     and the call's service, method and path. Two users may choose the same key, and not every service separates the keys
     of users."""
-    if call.method == "GET":
+    if not call.is_write:
         return None
     if call.key is not None:
         return call.key

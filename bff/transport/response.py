@@ -16,7 +16,7 @@ from typing import Any, get_args
 from pydantic import ValidationError
 from pydantic_core.core_schema import ErrorType
 
-from ..calls import Call, Failed, Invalid, Overloaded, Principal, Raw, Refused, UpstreamError
+from ..calls import Answer, Call, Failed, Invalid, Overloaded, Principal, Raw, Refused, UpstreamError
 from ..calls.codec import codec_of
 from ..policies.events import Observer, SurrogatesReplaced, ignore
 from .problem_details import MAX_SENT, details, texts
@@ -45,7 +45,12 @@ def decode(
     """The response as the call's model. asker: the user that the request identified to the service, None for none.
     Raises Overloaded, Failed, Refused or Invalid."""
     if 200 <= response.status < 300:
-        return None if call.model is None else _value(call, response, observe)
+        value = None if call.model is None else _value(call, response, observe)
+        if not call.takes:
+            return value
+        return Answer(
+            value, {name: response.headers[name] for name in call.takes if name in response.headers}
+        )
     raise upstream_error(call, response, asker=asker)
 
 
@@ -138,7 +143,7 @@ def upstream_error(
 
 def _sent_values(call: Call[Any], asker: Principal | None) -> list[str]:
     """Every value in the request's query and body, and the token that may have been sent with it."""
-    values = [value for _, value in call.query]
+    values = [value for _, value in (*call.query, *call.headers)]
     if asker is not None:
         values.append(asker.token)
     if call.body is None:

@@ -67,7 +67,7 @@ class ResponseCache:
         self._revalidating: set[Key] = set()
 
     async def run(self, call: Call[Any], request: RequestContext) -> Any:
-        if call.method != "GET" or call.freshness is None:
+        if call.is_write or call.freshness is None:
             return await self._next.run(call, request)
         lookup = await self._storage.find(call, request, key_of(call, request.principal))
         entry = lookup.entry

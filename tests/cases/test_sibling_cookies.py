@@ -14,9 +14,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from bff.edge.access.authenticate import cookie_values
 from bff.edge.access.session import COOKIE
 from bff.edge.access.session_record import SessionKey
+from bff.edge.http.request import cookie_values
 
 from ..wire.test_signin import House, house_at
 

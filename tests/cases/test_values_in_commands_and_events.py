@@ -19,6 +19,7 @@ from bff.edge.bind import binding
 from bff.edge.problem import Problem
 from bff.live.ingest.events import BadEvent, Registry, SagaEvent, ValueEvent
 from bff.testing import request_context
+from tests.declarations import request_of
 
 
 class Line(BaseModel):
@@ -57,10 +58,10 @@ bound = binding(command, "/api/lines", "command /api/lines", body=True)
 
 
 def test_the_body_of_a_command_is_read_and_sent_on_unchanged() -> None:
-    line = bound.arguments({}, b"", LINE, None)["line"]
+    line = bound.arguments(request_of(), LINE, None)["line"]
     assert shelf.make(line).body == LINE
     assert shelf.make({"one": line, "more": [line]}).body == b'{"one":%b,"more":[%b]}' % (LINE, LINE)
-    assert codec_of(bound.returns).encode(line) == LINE
+    assert codec_of(bound.returns.model).encode(line) == LINE
 
 
 @pytest.mark.parametrize(
@@ -81,7 +82,7 @@ def test_the_body_of_a_command_is_read_and_sent_on_unchanged() -> None:
 )
 def test_an_invalid_body_of_a_command_is_422_with_pointers(body: bytes) -> None:
     with pytest.raises(Problem) as raised:
-        bound.arguments({}, b"", body, None)
+        bound.arguments(request_of(), body, None)
     assert raised.value.status == 422 and raised.value.errors
 
 

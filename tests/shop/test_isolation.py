@@ -7,6 +7,7 @@ import re
 
 import aiohttp
 
+from tests.declarations import paths_of
 from tests.waiting import GUARD
 from web.shop.gateway import shop as declared
 
@@ -27,8 +28,10 @@ async def test_on_every_route_another_person_gets_nothing_of_an_order(shop: Shop
             while id not in (await ada.get("/api/screens/notifications")).text:
                 await asyncio.sleep(0.05)
 
-        private = [path for path, view in declared.views.items() if not view.public]
-        assert set(declared.views) - set(private) == PUBLIC, "a new public screen needs a check here"
+        private = [view.path for view in declared.views if not view.public]
+        assert set(paths_of(declared.views)) - set(private) == PUBLIC, (
+            "a new public screen needs a check here"
+        )
         for template in private:
             path = PARAMETER.sub(id, template)
             mine, theirs = await ada.get(path), await grace.get(path)
@@ -36,7 +39,7 @@ async def test_on_every_route_another_person_gets_nothing_of_an_order(shop: Shop
             assert id not in theirs.text.replace(path, ""), path
             assert theirs.status_code == (404 if "{" in template else 200), path
 
-        for template in declared.commands:
+        for template in paths_of(declared.commands):
             path = PARAMETER.sub(id, template)
             theirs = await grace.post(path, json=basket("teapot-01"), headers={"idempotency-key": click})
             assert "idempotency-replayed" not in theirs.headers, path
@@ -62,10 +65,10 @@ async def test_on_every_route_another_person_gets_nothing_of_an_order(shop: Shop
 
 async def test_without_a_principal_every_private_route_is_401(shop: Shop) -> None:
     async with shop.api(None) as nobody:
-        for template, view in declared.views.items():
-            answer = await nobody.get(PARAMETER.sub("mug-01", template))
-            assert answer.status_code == (200 if view.public else 401), template
-        for template in declared.commands:
+        for view in declared.views:
+            answer = await nobody.get(PARAMETER.sub("mug-01", view.path))
+            assert answer.status_code == (200 if view.public else 401), view.path
+        for template in paths_of(declared.commands):
             answer = await nobody.post(
                 PARAMETER.sub("x", template), json=basket(), headers={"idempotency-key": key()}
             )

@@ -15,6 +15,7 @@ import pytest
 
 from bff import Gateway
 from tests.conftest import ROOT, Program, free_port, start_program, wait_for_port
+from tests.declarations import paths_of
 from tests.waiting import GUARD
 
 README = (ROOT / "README.md").read_text()
@@ -132,7 +133,7 @@ def test_the_router_of_the_readme_is_served_by_a_gateway_that_includes_it(
     for name in ("clients", "tickets"):
         monkeypatch.delitem(sys.modules, name)
     gateway = Gateway("desk", routers=(tickets.tickets,))
-    assert list(gateway.views) == ["/api/tickets/{id}"]
+    assert paths_of(gateway.views) == ["/api/tickets/{id}"]
     assert gateway.upstreams() == [clients.desk]
 
 

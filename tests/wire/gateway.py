@@ -310,11 +310,17 @@ async def running(
     lifespan: str = "on",
     prefix: str = "",
     patience: float = GUARD,
+    declared: Callable[[Settings], Gateway] = declare,
     **changes: Any,
 ) -> AsyncIterator[World]:
-    """The gateway and its upstream. mount: an application to serve instead, made from the gateway; patience: seconds of
-    the gateway's deadline; changes: settings; `shelf_settings`: those of the upstream. The client waits less long than
-    the gateway's deadline, so a test cannot pass because everything timed out."""
+    """The gateway and its upstream. The client waits less long than the gateway's deadline, so a test cannot pass
+    because everything timed out.
+
+    mount     an application to serve instead, made from the gateway
+    patience  seconds of the gateway's deadline
+    declared  makes the gateway
+    changes   settings; `shelf_settings`: those of the upstream
+    """
     sock = socket.socket(
         socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP
     )  # asyncio turns Nagle's algorithm off only when the protocol is named.
@@ -326,7 +332,7 @@ async def running(
             settings = settings_for(redis_url, scripted.port, patience, **changes)
             # A busy machine makes Redis late, too: the tests count on limits that Redis counts.
             patch.setattr("bff.stores.rates.WAIT", settings.redis.timeout)
-            gateway = declare(settings)
+            gateway = declared(settings)
             app = mount(gateway) if mount else gateway
             async with (
                 serving(app, sock, lifespan=lifespan),

@@ -79,7 +79,9 @@ def routes(runtime: App) -> Iterator[tuple[str, str]]:
 
 
 def declared(gateway: Declarations, method: str, path: str) -> DeclaredRoute | None:
-    return gateway.commands.get(path) if method == "POST" else gateway.views.get(path)
+    wanted = ("GET" if method == "HEAD" else method, path)
+    routes = (one for one in gateway.routes if (one.method, one.path) == wanted)
+    return next(routes, None)
 
 
 def expected(gateway: Declarations, method: str, path: str, example: Example) -> Expected | None:

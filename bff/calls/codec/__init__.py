@@ -7,5 +7,6 @@ of a type, which is made once; `text_of` prints one value for a path or a query.
 
 from .codec import ANY, Codec, Parameters, codec_of, encode, text_of
 from .json_text import parsed
+from .schema import mentions
 
-__all__ = ["ANY", "Codec", "Parameters", "codec_of", "encode", "parsed", "text_of"]
+__all__ = ["ANY", "Codec", "Parameters", "codec_of", "encode", "mentions", "parsed", "text_of"]

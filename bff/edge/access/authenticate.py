@@ -9,36 +9,18 @@ credentials has to wait (`FailureLimit`); a valid credential is never refused fo
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Iterable, MutableMapping
+from collections.abc import Awaitable, MutableMapping
 from typing import Any
 
 from ...calls import Clock, Principal
 from ...policies.rate import Bucket, LocalRates, retry_after
 from ..http.networks import network_of
-from ..http.request import header_values
+from ..http.request import cookie_values, header_values
 from ..problem import QUOTA_TYPE, Problem
 from ..rate_limits import quotas_of
 from ..state import state_of
 from .jwt import TokenVerifier, invalid_token
 from .session import COOKIE, Sessions
-
-Headers = Iterable[tuple[bytes, bytes]]
-
-_BLANKS = b" \t"
-"""The bytes that RFC 6265 section 5.2 strips from a name and a value. `str.strip` would also strip 0x85 and 0xA0, and a
-sibling site may set a cookie with such a name."""
-
-
-def cookies(headers: Headers) -> list[tuple[bytes, bytes]]:
-    """All cookies of the request in their order, from every Cookie header; names may repeat."""
-    pairs = [pair.partition(b"=") for key, line in headers if key == b"cookie" for pair in line.split(b";")]
-    return [(name.strip(_BLANKS), value.strip(_BLANKS)) for name, sign, value in pairs if sign]
-
-
-def cookie_values(headers: Headers, name: str) -> list[str]:
-    """The values of all cookies of exactly this name."""
-    wanted = name.encode("ascii")
-    return [value.decode("latin-1") for key, value in cookies(headers) if key == wanted]
 
 
 def expired(name: str, same_site: str) -> str:

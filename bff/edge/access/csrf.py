@@ -15,18 +15,17 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ...calls import Principal
-from ..http.request import header_values
+from ..http.request import SAFE_METHODS, header_values
 from ..problem import Problem
 
 # `none`: the person used the address bar.
 _SAME_ORIGIN = (b"sec-fetch-site", (b"same-origin", b"none"))
-_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _PORTS = {"http": 80, "https": 443}
 
 
 def check(scope: MutableMapping[str, Any], principal: Principal | None, public_url: str) -> None:
     """Raises Problem 403 `csrf` for a cookie-authenticated write without proof that this site's own page makes it."""
-    if scope["method"] not in _SAFE and principal is not None and principal.session is not None:
+    if scope["method"] not in SAFE_METHODS and principal is not None and principal.session is not None:
         check_request(scope, public_url)
 
 

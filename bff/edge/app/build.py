@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -21,7 +22,7 @@ from ...calls.shutdown import close_all
 from ...policies.events import Guarded
 from ...stores.rates import RateStore
 from ...stores.redis.client import StoreUnavailable
-from ..declared import Declarations
+from ..declared import Declarations, Route
 from ..endpoints.command import CommandEndpoint
 from ..endpoints.execution import AbandonedClaims, CommandServices
 from ..endpoints.guard import Guard
@@ -30,6 +31,7 @@ from ..endpoints.screen import ScreenEndpoint
 from ..endpoints.sign_in import SignIn
 from ..function_errors import UpstreamFailures
 from ..http.admission import Admission
+from ..http.compression import Compression
 from ..http.cors import Cors
 from ..http.envelope import Envelope
 from ..http.public_path import PublicPath
@@ -56,15 +58,15 @@ CLOSE = 10.0
 
 def build(declared: Declarations, settings: Settings, extensions: Extensions) -> App:
     """Put the gateway together. Raises DeclarationError that names the setting or extension that is wrong."""
-    for route in (*declared.views.values(), *declared.commands.values()):
+    for route in declared.routes:
         for codec in route.binding.codecs:
             codec.prepare()
     tasks = BackgroundTasks()
-    metrics = Metrics(declared.views, declared.commands)
+    metrics = Metrics(_kinds(declared.routes))
     observe = Guarded(metrics.observe, log_event, *extensions.observers)
     traces = telemetry.provider(declared.name, settings.telemetry)
     tracer = traces.get_tracer("bff", __version__)
-    once_only = any(not command.safe for command in declared.commands.values())
+    once_only = any(not command.safe for command in declared.commands)
     stores = parts.make_stores(settings, once_only=once_only)
     identity = Identity(settings, stores.redis)
     calls = parts.make_calls(declared, settings, extensions, stores, identity, tasks, observe, tracer)
@@ -95,6 +97,7 @@ def build(declared: Declarations, settings: Settings, extensions: Extensions) ->
             contacts=contacts,
             failures=failures,
             on_incomplete=lambda route, missing: observe(ScreenIncomplete(route, missing)),
+            prefix=path.prefix,
         ),
         command=partial(
             CommandEndpoint,
@@ -121,11 +124,10 @@ def build(declared: Declarations, settings: Settings, extensions: Extensions) ->
         path,
         sign_in=settings.oidc is not None,
     )
-    checked = RequestChecks(
-        wrapped(Routes(routes, fallback(page)), extensions.middleware, identity.authenticate),
-        settings.http,
-        cors,
-    )
+    routed = wrapped(Routes(routes, fallback(page)), extensions.middleware, identity.authenticate)
+    if settings.http.compress_from is not None:
+        routed = Compression(routed, settings.http.compress_from)
+    checked = RequestChecks(routed, settings.http, cors)
     admission = Admission(
         Envelope(checked, tracer, settings.public_url, observe, cors, contacts, pages.answer),
         settings.admission,
@@ -161,6 +163,16 @@ def build(declared: Declarations, settings: Settings, extensions: Extensions) ->
         routes,
         limits,
     )
+
+
+def _kinds(routes: Iterable[Route]) -> dict[tuple[str, str | None], str]:
+    """The kinds of routes as metrics name them, by method and path."""
+    kinds: dict[tuple[str, str | None], str] = {}
+    for route in routes:
+        kinds[route.method, route.path] = "screen" if route.kind == "view" else "command"
+        if route.kind == "view":
+            kinds["HEAD", route.path] = "screen"
+    return kinds
 
 
 def _sign_in(settings: Settings, identity: Identity, guard: Guard) -> SignIn | None:

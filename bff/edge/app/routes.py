@@ -78,11 +78,10 @@ def public_routes(
     sign_in          None where browsers cannot sign in
     """
     routes: list[BaseRoute] = []
-    for known, endpoint in ((declared.views, screen), (declared.commands, command)):
-        for path in in_order(known):
-            route = known[path]
-            app = _restricted(endpoint(route), route, settings.http.networks)
-            routes.append(Route(path, app, methods=[route.method]))
+    for route in in_order(declared.routes):
+        endpoint = screen(route) if route.kind == "view" else command(route)
+        app = _restricted(endpoint, route, settings.http.networks)
+        routes.append(Route(route.path, app, methods=[route.method]))
     requirements, hub = declared.requirements, live.hub
     for stream in (LiveEndpoint, SnapshotEndpoint):
         routes.append(Route(stream.ROUTE, stream(guard, requirements, hub, settings.live), methods=["GET"]))
@@ -137,9 +136,9 @@ async def _document(request: Request, *, media_type: str, content: bytes) -> Res
     return Response(content, headers=_FIXED | {"content-type": media_type})
 
 
-def in_order(paths: Iterable[str]) -> list[str]:
+def in_order(routes: Iterable[DeclaredRoute]) -> list[DeclaredRoute]:
     """Plain segments before parameters, so that /orders/new is not the order with the id `new`."""
-    return sorted(paths, key=lambda path: [segment.startswith("{") for segment in path.split("/")])
+    return sorted(routes, key=lambda route: [segment.startswith("{") for segment in route.path.split("/")])
 
 
 def _restricted(app: ASGIApp, route: DeclaredRoute, known: Mapping[str, tuple[str, ...]]) -> ASGIApp:

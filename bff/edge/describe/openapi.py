@@ -7,6 +7,7 @@ from typing import Any
 
 from ..declared import Declarations, Route
 from ..http.public_path import PublicPath
+from ..reply import Returns
 from ..settings import Settings
 from .asyncapi import declared_schemas, models, started
 from .components import PROBLEM, REF, ModelSchemas, Schema, passed_on, problem_responses, response_components
@@ -24,11 +25,12 @@ _KEY = r'^(?:[!#-+\-.-~]{1,255}|"(?:[ !#-\[\]-~]|\\["\\]){1,253}")$'
 def document(gateway: Declarations, version: str, settings: Settings | None = None) -> Schema:
     """The whole document. version: of the gateway; settings: its address, and which builtin endpoints there are."""
     settings = settings or Settings()
-    routes: list[Route] = [*gateway.views.values(), *gateway.commands.values()]
+    routes = gateway.routes
     schemas = ModelSchemas([model for route in routes for model in _models(route)] + models(gateway))
-    paths: dict[str, Schema] = {view.path: {"get": _view(view, schemas)} for view in gateway.views.values()}
-    for command in gateway.commands.values():
-        paths.setdefault(command.path, {})["post"] = _command(command, schemas)
+    paths: dict[str, Schema] = {}
+    for route in routes:
+        operation = _view(route, schemas) if route.kind == "view" else _command(route, schemas)
+        paths.setdefault(route.path, {})[route.method.lower()] = operation
     for path, operations in builtin_paths(gateway, settings).items():
         paths[path] = operations | paths.get(path, {})
     _number_repeated_ids(paths)
@@ -36,8 +38,8 @@ def document(gateway: Declarations, version: str, settings: Settings | None = No
     unlisted = {
         schemas.component(reader.model)
         for route in routes
-        for reader in (route.binding.path, route.binding.query)
-        if reader is not None
+        for source in route.binding.sources
+        for reader in source.readers
     }
     return {
         "openapi": "3.1.0",
@@ -91,18 +93,20 @@ def _number_repeated_ids(paths: Schema) -> None:
 
 def _models(route: Route) -> list[tuple[Any, str]]:
     bound = route.binding
-    inputs = [bound.body[1]] if bound.body else []
-    inputs += [reader.model for reader in (bound.path, bound.query) if reader is not None]
-    return [(bound.returns, "serialization"), *((model, "validation") for model in inputs)]
+    inputs = [bound.body.type] if bound.body else []
+    inputs += [reader.model for source in bound.sources for reader in source.readers]
+    outputs = [] if bound.returns.is_empty else [(bound.returns.model, "serialization")]
+    return [*outputs, *((model, "validation") for model in inputs)]
 
 
 def _parameters(route: Route, schemas: ModelSchemas) -> list[Schema]:
     found: list[Schema] = []
-    for where, reader in (("path", route.binding.path), ("query", route.binding.query)):
-        schema = schemas.definitions[schemas.component(reader.model)] if reader is not None else {}
-        for name, one in schema.get("properties", {}).items():
-            required = where == "path" or name in schema.get("required", ())
-            found.append({"name": name, "in": where, "required": required, "schema": one})
+    for source in route.binding.sources:
+        for reader in source.readers:
+            schema = schemas.definitions[schemas.component(reader.model)]
+            for name, one in schema.get("properties", {}).items():
+                required = source.where == "path" or name in schema.get("required", ())
+                found.append({"name": name, "in": source.where, "required": required, "schema": one})
     return found
 
 
@@ -118,14 +122,15 @@ def _describe(route: Route, schemas: ModelSchemas) -> Schema:
 
 
 def _view(view: Route, schemas: ModelSchemas) -> Schema:
+    returns = view.binding.returns
     responses: Schema = {
-        "200": {
+        "204" if returns.is_empty else "200": {
             "description": "The screen; `BFF-Complete` says whether every part is there.",
             "headers": {
                 "BFF-Complete": {"schema": {"type": "string", "enum": ["true", "false"]}},
                 "Server-Timing": {"schema": {"type": "string"}},
             },
-            "content": {"application/json": {"schema": schemas.of(view.binding.returns)}},
+            **_content(returns, schemas),
         },
         **problem_responses(
             *(() if view.public else (401,)),
@@ -146,6 +151,12 @@ def _view(view: Route, schemas: ModelSchemas) -> Schema:
     }
 
 
+def _content(returns: Returns, schemas: ModelSchemas) -> Schema:
+    return (
+        {} if returns.is_empty else {"content": {"application/json": {"schema": schemas.of(returns.model)}}}
+    )
+
+
 def _command(command: Route, schemas: ModelSchemas) -> Schema:
     operation = _describe(command, schemas) | {"tags": list(command.options.tags or ["commands"])}
     operation |= security_of(command.requirements)
@@ -153,22 +164,25 @@ def _command(command: Route, schemas: ModelSchemas) -> Schema:
         {
             "name": "Idempotency-Key",
             "in": "header",
-            "required": True,
+            "required": command.needs_key,
             "description": "A new unique value for each command; the same value again to retry that command.",
             "schema": {"type": "string", "pattern": _KEY},
         }
     )
     if command.binding.body is not None:
         operation["requestBody"] = {
-            "required": True,
-            "content": {"application/json": {"schema": schemas.of(command.binding.body[1], "validation")}},
+            "required": not command.binding.body.optional,
+            "content": {"application/json": {"schema": schemas.of(command.binding.body.type, "validation")}},
         }
     headers = {
         "Idempotency-Replayed": {"description": "Present on a replayed answer.", "schema": {"const": "true"}}
     }
-    if command.starts is None:
+    returns, schema = command.binding.returns, None
+    if returns.is_empty:
+        status, description = "204", "Done"
+    elif command.starts is None:
         status, description = "200", "Done"
-        schema = schemas.of(command.binding.returns)
+        schema = schemas.of(returns.model)
     else:
         status, description = "202", "Accepted; the rest arrives on /bff/live."
         schema = {"$ref": REF.format(model=f"started.{command.starts.name}")}
@@ -180,7 +194,7 @@ def _command(command: Route, schemas: ModelSchemas) -> Schema:
         status: {
             "description": description,
             "headers": headers,
-            "content": {"application/json": {"schema": schema}},
+            **({"content": {"application/json": {"schema": schema}}} if schema else {}),
         },
         **problem_responses(
             401, 403, *passed_on(command=True, identified=True), 409, 410, 415, 422, 429, 502, 504

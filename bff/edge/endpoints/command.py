@@ -14,6 +14,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+import uuid
+from collections.abc import Sequence
 from dataclasses import replace
 
 from starlette.types import Receive, Scope, Send
@@ -27,6 +29,7 @@ from ...stores.redis.client import StoreUnavailable
 from ..declared import Route
 from ..http.request import header_values
 from ..problem import Problem
+from ..reply import Renderer
 from ..respond import send_answer
 from ..state import state_of
 from .execution import CommandExecution, CommandServices, WriteCounter, in_flight
@@ -49,7 +52,10 @@ class CommandEndpoint:
         self._command = command
         self._services = services
         self._deadline = command.deadline
-        self._access = Access(command.path, command.requirements, limit=command.options.limit)
+        self._access = Access.of(command)
+        self._renderer = Renderer(
+            command.binding.returns, command.options.redirects or (), services.prefix, command.what
+        )
         self._repeat_access = replace(self._access, times=CEILING)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -57,19 +63,21 @@ class CommandEndpoint:
         deadline = Deadline.after(self._deadline)
         principal = await services.guard.admit_authenticated(scope, self._access)
         try:
-            key = idempotency_key(scope)
+            key = idempotency_key(scope, required=command.needs_key)
             body = await services.body(scope, receive)
-            if command.binding.body is not None:
+            expected = command.binding.body
+            if expected is not None and (body or not expected.optional):
                 _require_json(scope)
-            arguments = command.binding.arguments(
-                scope["path_params"], scope["query_string"], body, principal
-            )
+            arguments = command.binding.arguments(scope, body, principal)
         except Problem as invalid:
             # A request that is no valid command spends the limit of repeats, and gets 429 beyond that limit.
             with contextlib.suppress(StoreUnavailable):
                 invalid.headers |= await services.guard.spend(scope, principal, self._repeat_access)
             raise
-        ticket = self._ticket(scope, principal, key, body)
+        # Without the client's key nobody can repeat the command: its outcome is not kept for longer than its lease.
+        keep = services.settings.keep if key is not None else services.settings.lease
+        key = key or str(uuid.uuid4())
+        ticket = self._ticket(scope, principal, key, body, keep)
         claimed, spent = await self._claim(scope, principal, ticket)
         limits = services.guard.headers(spent)
         if not isinstance(claimed, New):
@@ -86,23 +94,23 @@ class CommandEndpoint:
             safe=command.safe,
             contacts=services.contacts.on(scope),
         )
-        execution = CommandExecution(command, services, ticket, request, writes)
+        execution = CommandExecution(command, services, ticket, request, writes, self._renderer)
         work = services.spawn(execution(arguments), f"command {command.path}")
-        await _send(send, await asyncio.shield(work), limits)
+        await _send(send, await asyncio.shield(work), limits, execution.cookies)
 
-    def _ticket(self, scope: Scope, principal: Principal, key: str, body: bytes) -> Ticket:
+    def _ticket(self, scope: Scope, principal: Principal, key: str, body: bytes, keep: float) -> Ticket:
         return Ticket(
             principal.id,
             key_hash(
                 issuer=principal.issuer,
                 subject=principal.subject,
                 client=str(principal.claims.get("client_id", "")),
-                method="POST",
+                method=self._command.method,
                 route=self._command.path,
                 key=key,
             ),
             fingerprint(
-                method="POST",
+                method=self._command.method,
                 raw_path=scope.get("raw_path") or scope["path"].encode(),
                 query=scope["query_string"],
                 content_type=_content_type(scope),
@@ -110,7 +118,7 @@ class CommandEndpoint:
             ),
             self._services.claims.new_holder(),
             self._services.settings.lease,
-            self._services.settings.keep,
+            keep,
         )
 
     async def _claim(
@@ -125,9 +133,11 @@ class CommandEndpoint:
             raise
 
 
-def idempotency_key(scope: Scope) -> str:
-    """The key's value without its quotes. Raises Problem 400."""
+def idempotency_key(scope: Scope, *, required: bool = True) -> str | None:
+    """The key's value without its quotes; None where there is none and it is not required. Raises Problem 400."""
     values = [value.strip(b" \t").decode("latin-1") for value in header_values(scope, b"idempotency-key")]
+    if not values and not required:
+        return None
     if not values or values == [""]:
         raise Problem(
             400,
@@ -168,9 +178,9 @@ def _stored(claimed: Claimed) -> Replay:
     )
 
 
-async def _send(send: Send, answer: Replay, extra: dict[str, str]) -> None:
+async def _send(send: Send, answer: Replay, extra: dict[str, str], cookies: Sequence[str] = ()) -> None:
     headers = dict(answer.headers) | {"cache-control": "no-store", **extra}
-    await send_answer(send, answer.status, headers, answer.body)
+    await send_answer(send, answer.status, headers, answer.body, cookies=cookies)
 
 
 def _require_json(scope: Scope) -> None:

@@ -14,13 +14,12 @@ import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from ... import calls
 from ...calls import OUTCOMES, Call, Refused, Rejected, SagaStatus, UpstreamError
-from ...calls.codec import codec_of
 from ...calls.context import Runner
 from ...calls.outcomes import Repeat
 from ...policies.idempotency import replayed_headers
@@ -28,9 +27,11 @@ from ...stores.claims import Claims, Replay, StoredAnswer, Ticket
 from ...stores.redis.client import StoreUnavailable
 from ..declared import Route
 from ..function_errors import UpstreamFailures, expected_error, self_cancellation
+from ..http.public_path import PublicPath
 from ..http.request import BodyReader
 from ..observe import telemetry
 from ..problem import OwnerContacts, Problem
+from ..reply import Renderer
 from ..settings.gateway import IdempotencySettings
 from .guard import Guard
 from .screen import GRACE
@@ -106,6 +107,11 @@ class CommandServices:
     public_url: str
     settings: IdempotencySettings
 
+    @property
+    def prefix(self) -> str:
+        """The path of the public address: browsers may reach the gateway below one."""
+        return PublicPath.of(self.public_url).prefix
+
 
 class WriteCounter:
     """Runs calls, and counts the writes that may have reached a service."""
@@ -116,7 +122,7 @@ class WriteCounter:
 
     async def run(self, call: Call[Any], request: calls.RequestContext) -> Any:
         """The decoded answer, or an UpstreamError."""
-        if call.method == "GET":
+        if not call.is_write:
             return await self._runner.run(call, request)
         self.reached += 1
         try:
@@ -162,13 +168,16 @@ class LeaseHeartbeat:
 
 @dataclass(slots=True)
 class CommandExecution:
-    """One command from its claim to its outcome. writes: the runner in `request`."""
+    """One command from its claim to its outcome. writes: the runner in `request`; cookies: values of Set-Cookie, which
+    are sent with this answer and not with replays."""
 
     command: Route
     services: CommandServices
     ticket: Ticket
     request: calls.RequestContext
     writes: WriteCounter
+    renderer: Renderer
+    cookies: tuple[str, ...] = ()
 
     async def __call__(self, arguments: dict[str, Any]) -> Replay:
         """Run the function while the claim's lease is renewed, and store its outcome. Raises the Problem of a command
@@ -179,7 +188,8 @@ class CommandExecution:
                 answer, saga = self._answer(await self._run(arguments))
             except BaseException as error:
                 return await self._on_error(error)
-            return await self._store(answer, saga)
+            repeated = replace(answer, headers=replayed_headers(dict(answer.headers)))
+            return await self._store(repeated, saga, dict(answer.headers))
 
     async def _run(self, arguments: dict[str, Any]) -> Any:
         request = self.request
@@ -208,11 +218,10 @@ class CommandExecution:
             # A command that advances a saga did not start it: the saga keeps the mutation that started it.
             names = {"type": command.starts.name, "mutation": result.mutation or request.mutation}
             saga = result.model_copy(update=names)
-            # Browsers may reach the gateway below a path prefix, which is part of its public address.
-            prefix = urlsplit(self.services.public_url).path
-            return _accepted(saga, request.mutation, prefix), saga
-        body = codec_of(command.binding.returns).encode(result)
-        return StoredAnswer(200, (("content-type", "application/json"),), body), None
+            return _accepted(saga, request.mutation, self.services.prefix), saga
+        answer = self.renderer.render(result)
+        self.cookies = answer.cookies
+        return StoredAnswer(answer.status, tuple(answer.headers.items()), answer.body), None
 
     async def _on_error(self, error: BaseException) -> Replay:
         """Store a refusal, which is an outcome; after anything else give up the claim and raise the problem."""

@@ -18,6 +18,7 @@ from ...policies.rate import Bucket, BucketState
 from ..access import csrf
 from ..access.authenticate import Authenticator
 from ..access.authorization import NO_REQUIREMENTS, Requirements, authorize
+from ..declared import Route
 from ..http.public_path import PublicPath
 from ..problem import Problem
 from ..rate_limits import Limit, RateLimiter
@@ -34,6 +35,7 @@ class Access:
     anonymous     credentials are ignored: the answer is the same for everybody
     same_origin   a read with a session cookie is refused when another site's page makes it
     limit         the limit that the route declares; None: the default
+    counted_as    the name under which the limit is counted; "": the route
     times         multiplies the limit's amounts
     """
 
@@ -43,7 +45,21 @@ class Access:
     anonymous: bool = False
     same_origin: bool = False
     limit: str | Limit | None = None
+    counted_as: str = ""
     times: int = 1
+
+    @classmethod
+    def of(cls, route: Route) -> Access:
+        """The access to a declared route. Each method of a path is counted separately. The answer of a public view that
+        takes no principal is the same for everybody, so credentials are ignored there."""
+        return cls(
+            route.path,
+            route.requirements,
+            route.public,
+            anonymous=route.public and route.binding.who is None,
+            limit=route.options.limit,
+            counted_as=f"{route.method} {route.path}",
+        )
 
 
 class Guard:
@@ -84,7 +100,9 @@ class Guard:
         """Count the request as `cost` requests; returns the RateLimit headers. Raises Problem 429, or 503 where a
         costly route cannot be counted."""
         caller = self._limits.caller(scope, principal)
-        return await self._limits.spend(access.route, access.limit, caller, times=access.times, cost=cost)
+        return await self._limits.spend(
+            access.counted_as or access.route, access.limit, caller, times=access.times, cost=cost
+        )
 
     async def admit_limited(self, scope: Scope, access: Access) -> tuple[Principal | None, dict[str, str]]:
         """`admit`, then `spend`: the caller and the RateLimit headers."""
@@ -95,7 +113,7 @@ class Guard:
         """The buckets that a request spends under each access, for a store that counts them in a larger step."""
         caller = self._limits.caller(scope, principal)
         return tuple(
-            self._limits.buckets(access.route, access.limit, caller, times=access.times)
+            self._limits.buckets(access.counted_as or access.route, access.limit, caller, times=access.times)
             for access in accesses
         )
 

@@ -196,5 +196,9 @@ class SagaEndpoint:
             entry = await self._journal.saga(principal.id, kind, id)
         if entry is None:
             raise Problem(404, "not-found", "You have no such saga, or it ended long ago.")
-        headers = {"content-type": "application/json", "cache-control": "private, no-cache", "vary": PERSONAL}
+        headers = {
+            "content-type": "application/json",
+            "cache-control": "private, no-cache",
+            "vary": ", ".join(PERSONAL),
+        }
         await send_answer(send, 200, headers | limits, entry, head=scope["method"] == "HEAD")

@@ -10,11 +10,11 @@ from starlette.types import Receive, Scope, Send
 
 from ... import calls
 from ...calls import Deadline, RequestRecord, Runner, UpstreamError
-from ...calls.codec import codec_of
 from ..declared import Route
 from ..function_errors import UpstreamFailures, expected_error, self_cancellation
 from ..problem import OwnerContacts, Problem
-from ..respond import screen_headers, send_answer
+from ..reply import Renderer
+from ..respond import NO_STORE, etag_of, is_known, screen_headers, send_answer
 from ..state import RequestState, state_of
 from .guard import Access, Guard
 
@@ -25,7 +25,7 @@ turned into an answer."""
 
 class ScreenEndpoint:
     """An ASGI endpoint for one view. runner: runs the calls of its function; on_incomplete: called with the route and
-    the number of optional parts that are missing."""
+    the number of optional parts that are missing; prefix: the path of the public address."""
 
     def __init__(
         self,
@@ -36,6 +36,7 @@ class ScreenEndpoint:
         contacts: OwnerContacts,
         failures: UpstreamFailures,
         on_incomplete: Callable[[str, int], None],
+        prefix: str,
     ) -> None:
         self._view = view
         self._deadline = view.deadline
@@ -44,15 +45,16 @@ class ScreenEndpoint:
         self._contacts = contacts
         self._failures = failures
         self._on_incomplete = on_incomplete
-        # The answer of a public view without a principal is the same for everybody: credentials are ignored.
-        anonymous = view.public and view.binding.who is None
-        self._access = Access(view.path, view.requirements, view.public, anonymous, limit=view.options.limit)
+        self._access = Access.of(view)
+        self._renderer = Renderer(view.binding.returns, view.options.redirects or (), prefix, view.what)
+        self._personal = view.binding.who is not None
+        self._vary = view.binding.vary
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         view = self._view
         deadline = Deadline.after(self._deadline)
         principal, limits = await self._guard.admit_limited(scope, self._access)
-        arguments = view.binding.arguments(scope["path_params"], scope["query_string"], None, principal)
+        arguments = view.binding.arguments(scope, None, principal)
         state = state_of(scope)
         request = calls.RequestContext(
             deadline,
@@ -96,9 +98,23 @@ class ScreenEndpoint:
             disconnect.disarm()
         if request.record.missing:
             self._on_incomplete(view.path, request.record.missing)
-        body = codec_of(view.binding.returns).encode(result)
-        headers = screen_headers(request.record, public=view.public, personal=view.binding.who is not None)
-        await send_answer(send, 200, headers | limits, body, head=scope["method"] == "HEAD")
+        answer = self._renderer.render(result)
+        headers = screen_headers(request.record, public=view.public, personal=self._personal, vary=self._vary)
+        status, body = answer.status, answer.body
+        if answer.cookies:
+            headers |= NO_STORE
+        elif status == 200 and headers["bff-complete"] == "true":
+            headers["etag"] = etag = etag_of(body)
+            if is_known(scope, etag):
+                status, body = 304, b""
+        await send_answer(
+            send,
+            status,
+            headers | answer.headers | limits,
+            body,
+            cookies=answer.cookies,
+            head=scope["method"] == "HEAD",
+        )
 
 
 class DisconnectGuard:

@@ -25,7 +25,7 @@ from ...policies.tokens import TokenRefused
 from ...stores.redis.client import StoreUnavailable
 from ...stores.sessions import SessionStore
 from ..access import csrf
-from ..access.authenticate import cookie_values, cookies, expired, set_cookie, two_cookies
+from ..access.authenticate import expired, set_cookie, two_cookies
 from ..access.fetch import FetchFailed
 from ..access.login_state import (
     COOKIE_BYTES,
@@ -42,7 +42,7 @@ from ..access.session import Sessions
 from ..access.session_cache import sessions_unavailable
 from ..access.session_record import SessionKey, SessionRecord
 from ..http.public_path import PublicPath
-from ..http.request import BodyReader
+from ..http.request import BodyReader, cookie_values, cookies
 from ..problem import TITLES, Problem
 from .guard import Access, Guard
 

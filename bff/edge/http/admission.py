@@ -29,7 +29,7 @@ from ..state import state_of
 from .cors import Cors
 from .public_path import PublicPath
 from .refusal import PreparedRefusal
-from .request import VARY, is_navigation
+from .request import SAFE_METHODS, VARY, is_navigation
 
 log = logging.getLogger("bff.edge")
 
@@ -186,7 +186,7 @@ class Admission:
             return None
         if path == STREAM:
             return UNCOUNTED
-        degraded = entry == "degraded" and scope["method"] != "POST"
+        degraded = entry == "degraded" and scope["method"] in SAFE_METHODS
         if degraded:
             self._observe(Shed("optional", lag, self.in_flight))
         self.in_flight += 1

@@ -53,7 +53,7 @@ class Cors:
         self._origins = frozenset(origin.encode() for origin in settings.origins)
         allowed = dict.fromkeys((*_ALLOWED, *settings.cors_headers))
         self.granted: HeaderPairs = (
-            (b"access-control-allow-methods", b"GET, HEAD, POST"),
+            (b"access-control-allow-methods", b"GET, HEAD, POST, PUT, PATCH, DELETE"),
             (b"access-control-allow-headers", ", ".join(allowed).encode()),
             (b"access-control-max-age", _MAX_AGE),
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import MutableMapping
+from collections.abc import Iterable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,9 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope
 
 from ..problem import Problem
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+"""They change nothing (RFC 9110 section 9.2.1)."""
 
 VARY = "Accept, Sec-Fetch-Mode"
 """What the choice between a page and a problem document depends on."""
@@ -27,10 +30,26 @@ _WEIGHT = re.compile(r"q=(0(?:\.[0-9]{1,3})?|1(?:\.0{1,3})?)")
 # Characters of `Accept` that are read.
 _MOST = 2_000
 
+_BLANKS = b" \t"
+"""The bytes that RFC 6265 section 5.2 strips from a name and a value. `str.strip` would also strip 0x85 and 0xA0, and a
+sibling site may set a cookie with such a name."""
+
 
 def header_values(scope: MutableMapping[str, Any], name: bytes) -> list[bytes]:
     """All values of the header, in their order."""
     return [value for key, value in scope["headers"] if key == name]
+
+
+def cookies(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """All cookies of the request in their order, from every Cookie header; names may repeat."""
+    pairs = [pair.partition(b"=") for key, line in headers if key == b"cookie" for pair in line.split(b";")]
+    return [(name.strip(_BLANKS), value.strip(_BLANKS)) for name, sign, value in pairs if sign]
+
+
+def cookie_values(headers: Iterable[tuple[bytes, bytes]], name: str) -> list[str]:
+    """The values of all cookies of exactly this name."""
+    wanted = name.encode("ascii")
+    return [value.decode("latin-1") for key, value in cookies(headers) if key == wanted]
 
 
 def is_navigation(scope: MutableMapping[str, Any]) -> bool:

@@ -8,7 +8,7 @@ never anything that a browser sent, so their number is bounded. States are read 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, GCCollector, Histogram, ProcessCollector
@@ -134,11 +134,11 @@ class _Children(dict[tuple[str, ...], Callable[[float], None]]):
 
 
 class Metrics:
-    """`observe` counts an event, `text` gives the page, `respond` is the endpoint, for the admin port only. screens,
-    commands: the routes of views and of commands."""
+    """`observe` counts an event, `text` gives the page, `respond` is the endpoint, for the admin port only. kinds:
+    `screen` or `command` by the method and path of a declared route."""
 
-    def __init__(self, screens: Container[str | None], commands: Container[str | None]) -> None:
-        self._screens, self._commands = screens, commands
+    def __init__(self, kinds: Mapping[tuple[str, str | None], str]) -> None:
+        self._kinds = kinds
         registry = self._registry = CollectorRegistry(auto_describe=False)
         ProcessCollector(registry=registry)
         GCCollector(registry=registry)
@@ -178,10 +178,7 @@ class Metrics:
         self._on[type(event)](event)
 
     def _request_ended(self, event: RequestEnded) -> None:
-        if event.method == "POST":
-            kind = "command" if event.route in self._commands else "other"
-        else:
-            kind = "screen" if event.route in self._screens else "other"
+        kind = self._kinds.get((event.method, event.route), "other")
         name = event.route or "none"
         self._requests[kind, name, str(event.status)](1)
         if name != STREAM:

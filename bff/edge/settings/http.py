@@ -77,6 +77,8 @@ class HttpSettings(Section):
     linger: float | None = Field(None, ge=0, le=300)
     """Seconds for which `bff serve` still serves, unready, after the signal to stop. Unset: 5, and 0 at a
     terminal."""
+    compress_from: int | None = Field(1_024, ge=256, le=10_000_000)
+    """Bytes from which answers are compressed; unset (`null`): never."""
     proxies: tuple[Network, ...] = ()
     """Networks of the proxies in front; `X-Forwarded-For` is used only from them."""
     hosts: tuple[Host, ...] = ()

@@ -7,6 +7,7 @@ import pytest
 from pydantic import BaseModel
 
 from bff import Call, DeclarationError, Gateway, Principal, SagaStatus, Upstream
+from tests.declarations import route_of
 
 
 class Thing(BaseModel):
@@ -50,8 +51,8 @@ def test_a_decorator_returns_the_function_unchanged() -> None:
     made = gateway()
     assert made.view("/a")(nothing) is nothing
     assert made.command("/b")(nothing) is nothing
-    assert (made.views["/a"].name, made.commands["/b"].safe) == ("nothing", True)
-    assert (made.views["/a"].public, made.views["/a"].deadline) == (False, 1.5)
+    assert (route_of(made, "/a").name, route_of(made, "/b", "POST").safe) == ("nothing", True)
+    assert (route_of(made, "/a").public, route_of(made, "/a").deadline) == (False, 1.5)
 
 
 @pytest.mark.parametrize(

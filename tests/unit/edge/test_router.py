@@ -14,6 +14,7 @@ from bff import Call, DeclarationError, Gateway, Principal, Router, SagaStatus, 
 from bff.cli.static_analysis import steps
 from bff.edge.access.authorization import Requirements
 from bff.edge.describe import openapi
+from tests.declarations import paths_of, route_of
 
 from ...waiting import GUARD
 
@@ -51,8 +52,8 @@ def test_declarations_before_and_after_an_include_reach_the_gateway_through_ever
     notes.command("/{id}")(of_one)
     tickets.view("/{id}")(of_one)
     desk.view("/api/me")(nothing)
-    assert list(desk.views) == ["/api/tickets/notes", "/api/tickets/{id}", "/api/me"]
-    assert list(desk.commands) == ["/api/tickets/notes/{id}"]
+    assert paths_of(desk.views) == ["/api/tickets/notes", "/api/tickets/{id}", "/api/me"]
+    assert paths_of(desk.commands) == ["/api/tickets/notes/{id}"]
     assert [route.path for route in tickets.routes] == [
         "/api/tickets/notes",
         "/api/tickets/notes/{id}",
@@ -72,7 +73,7 @@ def test_an_option_of_a_route_wins_over_its_router_and_that_over_the_outer_one()
     gateway.view("/plain")(nothing)
 
     def of(path: str) -> tuple[Any, ...]:
-        view = gateway.views[path]
+        view = route_of(gateway, path)
         return view.requirements, view.deadline, view.options.limit, view.options.network
 
     outer_scope = frozenset({"outer"})
@@ -97,22 +98,18 @@ def test_a_prefix_may_have_parameters_that_every_function_takes() -> None:
         Router(prefix="/teams/{team}").include(bare)
     gateway = Gateway("x", routers=(teams := Router(prefix="/teams/{team}"),))
     teams.include(tickets)
-    bound = gateway.views["/teams/{team}/tickets/{id}"].binding
-    assert (
-        bound.path is not None
-        and set(bound.path.model.model_fields) == {"team", "id"}
-        and bound.query is None
-    )
+    bound = route_of(gateway, "/teams/{team}/tickets/{id}").binding
+    assert [(source.where, source.names) for source in bound.sources] == [("path", ("team", "id"))]
     # Where it was declared, `team` is a parameter of the query.
-    assert tickets.routes[0].binding.query is not None
+    assert [source.where for source in tickets.routes[0].binding.sources] == ["path", "query"]
 
 
 def test_one_router_may_be_in_two_gateways() -> None:
     shared = Router(prefix="/shared")
     one, two = Gateway("one", scopes=("one",), routers=(shared,)), Gateway("two", routers=(shared,))
     shared.view("/x")(nothing)
-    assert one.views["/shared/x"].requirements == Requirements(frozenset({"one"}))
-    assert two.views["/shared/x"].requirements == Requirements()
+    assert route_of(one, "/shared/x").requirements == Requirements(frozenset({"one"}))
+    assert route_of(two, "/shared/x").requirements == Requirements()
 
 
 @pytest.mark.parametrize("prefix", ["/", "api", "/api/", "/bff", "/a b", "//a"])
@@ -174,7 +171,7 @@ async def test_a_command_may_start_a_saga_of_another_router_that_is_included_lat
         gateway.check()
     gateway.include(sagas)
     gateway.check()
-    assert gateway.commands["/jobs"].starts is kind
+    assert route_of(gateway, "/jobs", "POST").starts is kind
 
 
 def test_operations_have_the_tags_of_their_router_by_default_the_name_of_its_module() -> None:

@@ -11,6 +11,7 @@ from bff import DeclarationError, Gateway, Principal, Problem
 from bff.edge.access.authorization import NO_REQUIREMENTS, Requirements, authorize
 from bff.edge.describe.openapi import document
 from bff.policies.tokens import TokenRefused, roles_of
+from tests.declarations import route_of
 
 
 class Done(BaseModel):
@@ -84,13 +85,19 @@ def test_a_route_without_requirements_has_the_gateways() -> None:
         return Done(done=True)
 
     assert (
-        gateway.views["/plain"].requirements
+        route_of(gateway, "/plain").requirements
         == gateway.requirements
         == Requirements(frozenset({"shop"}), frozenset({"staff"}))
     )
-    assert gateway.views["/own"].requirements == Requirements(frozenset({"audit", "shop"}))
-    assert gateway.views["/anyone"].requirements == gateway.views["/public"].requirements == NO_REQUIREMENTS
-    assert gateway.commands["/do"].requirements == Requirements(frozenset({"write"}), frozenset({"staff"}))
+    assert route_of(gateway, "/own").requirements == Requirements(frozenset({"audit", "shop"}))
+    assert (
+        route_of(gateway, "/anyone").requirements
+        == route_of(gateway, "/public").requirements
+        == NO_REQUIREMENTS
+    )
+    assert route_of(gateway, "/do", "POST").requirements == Requirements(
+        frozenset({"write"}), frozenset({"staff"})
+    )
 
     paths = document(gateway, "1")["paths"]
 

@@ -1,0 +1,202 @@
+"""Compresses answers: zstd and br where their libraries are installed, gzip always.
+
+An answer is compressed when it is text, has a Content-Length of at least `compress_from` bytes, and cannot help a page
+of another site to guess a secret in it (BREACH): public answers, answers to bearer tokens, and answers to session
+cookies only where the browser says that this site's own page asks (`Sec-Fetch-Site: same-origin`). Streams, ranges, and
+answers that are encoded already or say `no-transform` pass as they are. An answer that could have been compressed has
+`Vary: Accept-Encoding`.
+
+Each coding has a strong ETag of its own (RFC 9110 section 8.8.3): the one of the plain answer with the coding's name at
+its end. `If-None-Match` is read accordingly.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import re
+import zlib
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ..state import state_of
+from .request import header_values
+
+INLINE = 32_768
+"""Bytes that are compressed on the event loop, in a millisecond at most; more is compressed in a thread."""
+
+_TEXT = re.compile(
+    rb"text/(?!event-stream)|application/(?:json|javascript|xml|manifest\+json|wasm)|[a-z0-9.+/-]+\+(?:json|xml)"
+)
+_WEIGHT = re.compile(r"q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)")
+
+
+class Compressor(Protocol):
+    """One answer's compressor."""
+
+    def compress(self, data: bytes, /) -> bytes: ...
+    def flush(self) -> bytes: ...
+
+
+class _Brotli:
+    def __init__(self, library: Any) -> None:
+        self._compressor = library.Compressor(quality=4)
+
+    def compress(self, data: bytes, /) -> bytes:
+        return bytes(self._compressor.process(data))
+
+    def flush(self) -> bytes:
+        return bytes(self._compressor.finish())
+
+
+def _installed() -> dict[str, Callable[[], Compressor]]:
+    """The codings that can be used, the best first."""
+    found: dict[str, Callable[[], Compressor]] = {}
+    for coding, library in (("zstd", "zstandard"), ("br", "brotli")):
+        try:
+            module = importlib.import_module(library)
+        except ImportError:
+            continue
+        if coding == "zstd":
+            found[coding] = lambda module=module: module.ZstdCompressor(level=3).compressobj()  # type: ignore[misc]
+        else:
+            found[coding] = lambda module=module: _Brotli(module)  # type: ignore[misc]
+    # 16 more: a gzip header and trailer around the deflate stream.
+    found["gzip"] = lambda: zlib.compressobj(5, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
+    return found
+
+
+CODINGS = _installed()
+
+
+def chosen(accepted: list[bytes]) -> str | None:
+    """The coding for a client that sends these Accept-Encoding values, None for none (RFC 9110 section 12.5.3)."""
+    weights: dict[str, float] = {}
+    for part in b",".join(accepted).decode("latin-1").lower().split(","):
+        coding, *parameters = (piece.strip() for piece in part.split(";"))
+        if coding:
+            weight = _WEIGHT.fullmatch(parameters[0]) if parameters else None
+            weights[coding] = float(weight.group(1)) if weight else float(not parameters)
+    usable = [(weights.get(coding, weights.get("*", 0.0)), coding) for coding in CODINGS]
+    best = max(weight for weight, _ in usable)
+    # The client's wish first, ours between equal ones. Without a wish for it, the plain answer is as good.
+    plain = weights.get("identity", 0.0)
+    return next((coding for weight, coding in usable if weight == best > 0 and weight >= plain), None)
+
+
+class Compression:
+    """An ASGI layer. least: bytes from which answers are compressed."""
+
+    def __init__(self, app: ASGIApp, least: int) -> None:
+        self._app = app
+        self._least = least
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        accepted = header_values(scope, b"accept-encoding")
+        coding = chosen(accepted) if accepted else None
+        answer = _Answer(scope, send, coding, self._least)
+        if coding is not None:
+            answer.read_conditions()
+        await self._app(scope, receive, answer.send)
+
+
+class _Answer:
+    """One answer on its way out."""
+
+    def __init__(self, scope: Scope, send: Send, coding: str | None, least: int) -> None:
+        self._scope = scope
+        self._send = send
+        self._coding = coding
+        self._least = least
+        self._compressor: Compressor | None = None
+        self._sent_tags: frozenset[bytes] = frozenset()
+
+    @property
+    def _suffix(self) -> bytes:
+        return f'-{self._coding}"'.encode()
+
+    def read_conditions(self) -> None:
+        """Let the layers inside compare the ETags that they know."""
+        given = header_values(self._scope, b"if-none-match")
+        if not any(self._suffix in value for value in given):
+            return
+        self._sent_tags = frozenset(tag.strip() for value in given for tag in value.split(b","))
+        self._scope["headers"] = [
+            (name, value.replace(self._suffix, b'"') if name == b"if-none-match" else value)
+            for name, value in self._scope["headers"]
+        ]
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = self._started(message)
+        elif self._compressor is not None:
+            message = await self._compressed(message)
+        await self._send(message)
+
+    def _started(self, message: Message) -> Message:
+        headers = message["headers"]
+        if message["status"] == 304:
+            return (
+                {**message, "headers": [self._renamed(pair) for pair in headers]}
+                if self._sent_tags
+                else message
+            )
+        found = dict(headers)
+        if not self._is_compressible(message["status"], found):
+            return message
+        headers = _varied(headers)
+        if self._coding is None or not self._is_safe(found):
+            return {**message, "headers": headers}
+        self._compressor = CODINGS[self._coding]()
+        changed = [
+            (name, value[:-1] + self._suffix if name == b"etag" else value)
+            for name, value in headers
+            if name not in (b"content-length", b"accept-ranges")
+        ]
+        return {**message, "headers": [*changed, (b"content-encoding", self._coding.encode())]}
+
+    def _renamed(self, pair: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
+        """The ETag of a 304 as the client knows it."""
+        name, value = pair
+        known = value[:-1] + self._suffix
+        return (name, known) if name == b"etag" and known in self._sent_tags else pair
+
+    def _is_compressible(self, status: int, headers: dict[bytes, bytes]) -> bool:
+        length = headers.get(b"content-length", b"")
+        return (
+            200 <= status < 600
+            and status != 206
+            and length.isdigit()
+            and int(length) >= self._least
+            and _TEXT.match(headers.get(b"content-type", b"")) is not None
+            and not {b"content-encoding", b"content-range"} & headers.keys()
+            and b"no-transform" not in headers.get(b"cache-control", b"")
+            and not headers.get(b"etag", b"").startswith(b"W/")
+        )
+
+    def _is_safe(self, headers: dict[bytes, bytes]) -> bool:
+        """Whether no other site's page can have made this request with the person's cookie."""
+        principal = state_of(self._scope).principal
+        if principal is None or principal.session is None:
+            return True
+        return header_values(self._scope, b"sec-fetch-site") == [b"same-origin"]
+
+    async def _compressed(self, message: Message) -> Message:
+        compressor, data = self._compressor, message.get("body", b"")
+        more = message.get("more_body", False)
+        if compressor is None or self._scope["method"] == "HEAD":
+            return message
+
+        def work() -> bytes:
+            return compressor.compress(data) + (b"" if more else compressor.flush())
+
+        return {**message, "body": work() if len(data) <= INLINE else await asyncio.to_thread(work)}
+
+
+def _varied(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """The headers with `Accept-Encoding` in Vary."""
+    if not any(name == b"vary" for name, _ in headers):
+        return [*headers, (b"vary", b"Accept-Encoding")]
+    return [(name, value + b", Accept-Encoding" if name == b"vary" else value) for name, value in headers]

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from bff import DeclarationError, Redirect, Reply, SetCookie
+from bff.edge.reply import Renderer, returns_of
+
+
+class Note(BaseModel):
+    text: str
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "more"),
+    [
+        ("__Host-bff", "x", {}),
+        ("__Host-bff-session", "x", {}),
+        ("bff", "x", {}),
+        ("a b", "x", {}),
+        ("", "x", {}),
+        ("a", "x;y", {}),
+        ("a", "x\r\nset-cookie: y=z", {}),
+        ("a", "ä", {}),
+        ("a", "x" * 4097, {}),
+        ("a", "x", {"path": "x"}),
+        ("a", "x", {"path": "/x; Domain=example.org"}),
+        ("a", "x", {"same_site": "None"}),
+    ],
+)
+def test_a_cookie_that_is_not_one_or_is_the_gateways_own_is_refused(
+    name: str, value: str, more: dict[str, Any]
+) -> None:
+    with pytest.raises(ValueError, match="cookie"):
+        SetCookie(name, value, **more)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("Set-Cookie", "a=b"),
+        ("Content-Length", "1"),
+        ("BFF-Complete", "true"),
+        ("Vary", "*"),
+        ("a b", "x"),
+        ("a", "x\r\ny: z"),
+        ("a", " x"),
+        ("a", "x\x00"),
+        ("a", "€"),
+    ],
+)
+def test_a_header_that_is_not_one_or_is_the_gateways_own_is_refused(name: str, value: str) -> None:
+    with pytest.raises(ValueError, match="header"):
+        Reply(Note(text="x"), headers={name: value})
+
+
+@pytest.mark.parametrize("status", [100, 199, 204, 205, 206, 300, 404, 500])
+def test_a_status_that_says_something_else_is_refused(status: int) -> None:
+    with pytest.raises(ValueError, match="status"):
+        Reply(Note(text="x"), status)
+
+
+def test_what_a_function_returns_is_read_from_its_annotation() -> None:
+    assert (returns_of(Note, "x").model, returns_of(None, "x").is_empty) == (Note, True)
+    both = returns_of(Reply[Note] | Redirect | None, "x")
+    assert (both.model, both.reply, both.redirect) == (Note | None, True, True)
+    assert returns_of(Reply[None], "x").is_empty and returns_of(Redirect, "x").is_empty
+    with pytest.raises(DeclarationError, match="what the reply has in it"):
+        returns_of(Reply, "x")
+
+
+@pytest.mark.parametrize("result", [Reply(Note(text="x")), Redirect("/x"), Note(text="x")])
+def test_a_result_that_the_annotation_does_not_name_is_a_bug(result: Any) -> None:
+    nothing = Renderer(returns_of(type(None), "x"), (), "", "view /x")
+    with pytest.raises(TypeError, match="view /x"):
+        nothing.render(result)
+
+
+def test_a_path_of_this_site_gets_the_prefix_of_the_public_address() -> None:
+    renderer = Renderer(returns_of(Redirect, "x"), ("https://a.example",), "/shop", "view /x")
+    assert renderer.render(Redirect("/basket")).headers == {"location": "/shop/basket"}
+    assert renderer.render(Redirect("https://a.example/x", 307)).status == 307
