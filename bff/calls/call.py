@@ -56,6 +56,16 @@ _OWN_HEADERS = frozenset(
 _OWN_PREFIXES = ("bff-", "if-", "sec-", "x-forwarded-")
 
 
+def is_own_header(name: str) -> bool:
+    """Whether the gateway sets this request header itself. name: in lower case."""
+    return name in _OWN_HEADERS or name.startswith(_OWN_PREFIXES)
+
+
+def is_header_value(text: str) -> bool:
+    """Whether a header can have this value: visible ASCII, blanks inside only."""
+    return _VALUE.fullmatch(text) is not None
+
+
 def tag_of(text: str) -> str:
     """The tag as it is stored and compared. Any text is allowed, because a part of it often comes from a client; a text
     of more than 200 characters is replaced by its SHA-256 hash."""
@@ -224,11 +234,11 @@ class Call(Generic[T]):
         Refused with status 400, because it often comes from a client.
         """
         plain = name.lower()
-        if not _HEADER.fullmatch(plain) or plain in _OWN_HEADERS or plain.startswith(_OWN_PREFIXES):
+        if not _HEADER.fullmatch(plain) or is_own_header(plain):
             raise DeclarationError(f"{self.name}: {name!r} is no name for a header, or the gateway sets it")
         if value is None:
             return self
-        if not _VALUE.fullmatch(value):
+        if not is_header_value(value):
             detail = f"The value for {name} has characters that headers cannot have."
             raise Refused(self.owner, self.name, detail, status=400)
         others = tuple(pair for pair in self.headers if pair[0] != plain)

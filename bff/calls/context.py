@@ -98,6 +98,7 @@ class RequestContext:
     safe            False when a service does not honour keys derived from `mutation`: no write is then sent twice
     degraded        True while the gateway is overloaded: optional parts are left out and their services not called
     contacts        True when the user may see how to reach the owners of missing parts
+    batches         the items that its batches collect in this turn of the loop, see `batch`
     restoring       True when journals are restored and no user waits: breakers with higher thresholds decide
     """
 
@@ -113,6 +114,7 @@ class RequestContext:
     degraded: bool = False
     contacts: bool = True
     restoring: bool = False
+    batches: dict[tuple[int, int], Any] = field(default_factory=dict)
 
 
 _current: contextvars.ContextVar[RequestContext] = contextvars.ContextVar("bff_scope")

@@ -7,7 +7,7 @@ errors only: a bug in a view is still raised.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Coroutine, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar, overload
 
@@ -28,6 +28,10 @@ C = TypeVar("C")
 D = TypeVar("D")
 E = TypeVar("E")
 F = TypeVar("F")
+G = TypeVar("G")
+H = TypeVar("H")
+J = TypeVar("J")
+K = TypeVar("K")
 
 
 # `retry_after`, in seconds, of a part that was left out under load. Admission checks the load at every request.
@@ -149,6 +153,8 @@ async def _finish(part: Awaitable[T]) -> T:
 
 
 @overload
+async def together(parts: Sequence[Awaitable[T]], /) -> list[T]: ...
+@overload
 async def together(a: Awaitable[A], b: Awaitable[B], /) -> tuple[A, B]: ...
 @overload
 async def together(a: Awaitable[A], b: Awaitable[B], c: Awaitable[C], /) -> tuple[A, B, C]: ...
@@ -165,13 +171,70 @@ async def together(
     a: Awaitable[A], b: Awaitable[B], c: Awaitable[C], d: Awaitable[D], e: Awaitable[E], f: Awaitable[F], /
 ) -> tuple[A, B, C, D, E, F]: ...
 @overload
+async def together(
+    a: Awaitable[A],
+    b: Awaitable[B],
+    c: Awaitable[C],
+    d: Awaitable[D],
+    e: Awaitable[E],
+    f: Awaitable[F],
+    g: Awaitable[G],
+    /,
+) -> tuple[A, B, C, D, E, F, G]: ...
+@overload
+async def together(
+    a: Awaitable[A],
+    b: Awaitable[B],
+    c: Awaitable[C],
+    d: Awaitable[D],
+    e: Awaitable[E],
+    f: Awaitable[F],
+    g: Awaitable[G],
+    h: Awaitable[H],
+    /,
+) -> tuple[A, B, C, D, E, F, G, H]: ...
+@overload
+async def together(
+    a: Awaitable[A],
+    b: Awaitable[B],
+    c: Awaitable[C],
+    d: Awaitable[D],
+    e: Awaitable[E],
+    f: Awaitable[F],
+    g: Awaitable[G],
+    h: Awaitable[H],
+    j: Awaitable[J],
+    /,
+) -> tuple[A, B, C, D, E, F, G, H, J]: ...
+@overload
+async def together(
+    a: Awaitable[A],
+    b: Awaitable[B],
+    c: Awaitable[C],
+    d: Awaitable[D],
+    e: Awaitable[E],
+    f: Awaitable[F],
+    g: Awaitable[G],
+    h: Awaitable[H],
+    j: Awaitable[J],
+    k: Awaitable[K],
+    /,
+) -> tuple[A, B, C, D, E, F, G, H, J, K]: ...
+@overload
 async def together(*parts: Awaitable[T]) -> tuple[T, ...]: ...
-async def together(*parts: Awaitable[Any]) -> tuple[Any, ...]:
-    """Run parts concurrently; the first failure of a required part cancels the others and is raised unchanged.
+async def together(*given: Any) -> Any:
+    """Run parts concurrently: several arguments give a tuple, one list gives a list.
 
-    When a service's failure and a bug of the view occur together, the bug is raised, because it would stay hidden
-    otherwise. The first part runs in the caller's task, so that n parts need n - 1 tasks.
+    The first failure of a required part cancels the others and is raised unchanged. When a service's failure and a bug
+    of the view occur together, the bug is raised, because it would stay hidden otherwise. The first part runs in the
+    caller's task, so that n parts need n - 1 tasks.
     """
+    if len(given) == 1 and isinstance(given[0], Sequence):
+        return list(await _all(given[0]))
+    return await _all(given)
+
+
+async def _all(parts: Sequence[Awaitable[Any]]) -> tuple[Any, ...]:
     if not parts:
         return ()
     first, *rest = parts

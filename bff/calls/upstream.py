@@ -7,11 +7,12 @@ owner is refused when it is declared, because every error names the owner.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import UnionType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar, overload
 
-from .call import Call, Method
+from .batch import MOST, Batch
+from .call import Call, Method, is_header_value
 from .codec import encode
 from .errors import DeclarationError, Refused, declaring
 from .outcomes import OUTCOMES, OutcomeTable
@@ -19,6 +20,8 @@ from .owner import Owner
 from .template import UnusablePathValue, query_of, template_of
 
 T = TypeVar("T")
+K = TypeVar("K")
+U = TypeVar("U")
 if TYPE_CHECKING:
     from typing import _SpecialForm
 
@@ -73,6 +76,10 @@ class Upstream:
             with declaring():
                 call: Call[None] = Call(cls.owner, cls.__name__, "GET", "/", "/", None)
                 for name, value in headers.items():
+                    if not is_header_value(value):
+                        raise DeclarationError(
+                            f"upstream {cls.__name__}: no header can have the value of {name}"
+                        )
                     call = call.header(name, value)
             cls.headers = call.headers
 
@@ -132,6 +139,20 @@ class Upstream:
     def delete(self, template: str, model: Any, /, **data: Any) -> Call[Any]:
         """A removal; arguments as in `get`."""
         return self._call("DELETE", template, model, None, data)
+
+    @staticmethod
+    def batch(
+        by: Callable[[T], K], *, most: int = MOST
+    ) -> Callable[[Callable[[U, list[K]], Call[list[T]]]], Batch[K, T]]:
+        """Decorates a method that takes a list of keys: it is then called with one key and gives one item. The items
+        that a request asks for in one turn of the event loop are one call; see `bff.calls.batch`.
+
+        by    the key of an item of the answer
+        most  keys of one call, 1 to 1,000 (default 50); further ones make another call
+
+        Raises DeclarationError. An item that the answer lacks is Refused with status 404.
+        """
+        return lambda many: Batch(many, by, most)
 
     def _call(self, method: Method, template: str, model: Any, body: Any, data: dict[str, Any]) -> Call[Any]:
         # The frame two levels up is the user's method; its name is shown in logs and timings.

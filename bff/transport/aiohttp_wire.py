@@ -15,7 +15,7 @@ from yarl import URL
 from . import aiohttp_session
 from .content_coding import decode_body
 from .tls import TlsTrust
-from .wire import RESPONSE_HEADERS, WireInvalidResponse, WireRequest, WireResponse, WireResponseTooLarge
+from .wire import WireInvalidResponse, WireRequest, WireResponse, WireResponseTooLarge
 
 
 class AiohttpWire:
@@ -65,7 +65,7 @@ class AiohttpWire:
         headers: dict[str, str] = {}
         for name, value in response.headers.items():
             name = name.lower()
-            if name in RESPONSE_HEADERS:
+            if request.passes(name):
                 headers[name] = f"{headers[name]}, {value}" if name in headers else value
         # Several fields are several codings, in order (RFC 9110 section 8.4).
         coding = ", ".join(response.headers.getall("content-encoding", ())) or None

@@ -182,7 +182,7 @@ class Permits:
 class UpstreamClient:
     """One upstream. breakers, permits, retry, budget: its policies and their state; timeout: seconds for one attempt;
     hedge: sends a second copy of slow reads, None: reads are not hedged; credentials: how the user is identified to
-    it."""
+    it; headers: of every request to it."""
 
     backends: BackendSet
     breakers: Breakers
@@ -192,6 +192,7 @@ class UpstreamClient:
     budget: RetryBudget = field(default_factory=RetryBudget)
     hedge: Hedge | None = None
     credentials: Credentials = USER_TOKEN
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def circuit(self) -> State:

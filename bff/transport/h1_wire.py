@@ -19,7 +19,7 @@ from .content_coding import decode_body
 from .h1_connection import Connection
 from .h1_connector import Connector
 from .h1_request import encode_request
-from .wire import RESPONSE_HEADERS, WireConnectionError, WireRequest, WireResponse, WireTimeout
+from .wire import WireConnectionError, WireRequest, WireResponse, WireTimeout
 
 
 class H1Wire:
@@ -59,7 +59,7 @@ class H1Wire:
         finally:
             connection.abandon(pending)
         body = decode_body(response.body, response.headers.get("content-encoding"), self._max_body)
-        headers = {name: value for name, value in response.headers.items() if name in RESPONSE_HEADERS}
+        headers = {name: value for name, value in response.headers.items() if request.passes(name)}
         return WireResponse(response.status, headers, body)
 
     def _take_idle(self) -> Connection | None:

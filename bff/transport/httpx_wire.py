@@ -17,7 +17,6 @@ from . import aiohttp_session
 from .content_coding import decode_body
 from .tls import TlsTrust
 from .wire import (
-    RESPONSE_HEADERS,
     WireConnectionError,
     WireInvalidResponse,
     WireRequest,
@@ -76,7 +75,7 @@ class HttpxWire:
                 await response.aclose()
         except (httpx.HTTPError, aiohttp.ClientError) as error:
             raise _wire_error(error, responded) from error
-        headers = {name: value for name, value in response.headers.items() if name in RESPONSE_HEADERS}
+        headers = {name: value for name, value in response.headers.items() if request.passes(name)}
         body = decode_body(body, response.headers.get("content-encoding"), self._max_body)
         return WireResponse(response.status_code, headers, body)
 

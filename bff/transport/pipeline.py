@@ -298,7 +298,9 @@ class CallPipeline:
         backend.pending += 1
         try:
             with request.timer.limit(seconds):
-                message = wire_request(call, request, seconds, client.credentials, context.conditions)
+                message = wire_request(
+                    call, request, seconds, client.credentials, context.conditions, client.headers
+                )
                 try:
                     response = await backend.wire.send(message)
                 except WireConnectionError as error:

@@ -19,7 +19,8 @@ from opentelemetry.trace import get_current_span
 from ..calls import Call, Principal, RequestContext
 from .wire import WireRequest
 
-NO_CONDITIONS: Mapping[str, str] = MappingProxyType({})
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+NO_CONDITIONS = NO_HEADERS
 
 
 class Credentials(Protocol):
@@ -66,13 +67,17 @@ def wire_request(
     seconds: float,
     credentials: Credentials = USER_TOKEN,
     conditions: Mapping[str, str] = NO_CONDITIONS,
+    constant: Mapping[str, str] = NO_HEADERS,
 ) -> WireRequest:
-    """The request of one attempt. seconds: its time limit; conditions: further headers such as `if-none-match`."""
+    """The request of one attempt. seconds: its time limit; conditions: further headers such as `if-none-match`;
+    constant: the headers of every request to this upstream."""
     headers = request_headers(call, request, seconds, credentials)
+    if constant:
+        headers.update(constant)
     if conditions:
         headers.update(conditions)
     _add_trace(headers)
-    return WireRequest(call.method, request_target(call), headers, call.body)
+    return WireRequest(call.method, request_target(call), headers, call.body, call.takes)
 
 
 def request_target(call: Call[Any]) -> str:

@@ -24,17 +24,23 @@ RESPONSE_HEADERS = frozenset(
     }
 )
 """The response headers that an adapter passes on: how to read the body, how long it may be cached, when to retry. All
-others are dropped."""
+others are dropped, but for those that a request takes."""
 
 
 @dataclass(frozen=True, slots=True)
 class WireRequest:
-    """target: path and query as they are sent; headers: lower-case names."""
+    """target: path and query as they are sent; headers: lower-case names; takes: further headers of the response that
+    are passed on, names in lower case."""
 
     method: str
     target: str
     headers: Mapping[str, str]
     body: bytes | None = None
+    takes: tuple[str, ...] = ()
+
+    def passes(self, name: str) -> bool:
+        """Whether a header of the response is passed on."""
+        return name in RESPONSE_HEADERS or name in self.takes
 
 
 @dataclass(frozen=True, slots=True)

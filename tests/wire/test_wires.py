@@ -247,3 +247,20 @@ async def test_a_name_can_be_pinned_to_an_address(server: RawServer) -> None:
         assert (await wire.send(get("/ok"))).status == 200
         assert b"stock.invalid" in server.requests[-1]
         await wire.close()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_header_that_the_call_takes_is_passed_on_and_no_other(kind: type[Wire]) -> None:
+    link = "link: </a>; rel=next\r\nLink: </b>; rel=last\r\nx-total-count: 7\r\nset-cookie: a=b\r\n"
+
+    async def answer(path: str, head: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(http(200, GOOD, JSON + link))
+
+    async with raw_server(answer) as server:
+        wire = kind(f"http://127.0.0.1:{server.port}", connections=1, max_body=1000)  # type: ignore[call-arg]
+        response = await wire.send(WireRequest("GET", "/", {}, takes=("link", "missing")))
+        assert response.headers == {
+            "content-type": "application/json",
+            "link": "</a>; rel=next, </b>; rel=last",
+        }
+        await wire.close()

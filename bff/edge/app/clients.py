@@ -80,6 +80,7 @@ def upstream_client(
         RetryBudget(retry.share, retry.least),
         Hedging(HedgeRule(hedge.quantile, hedge.least, hedge.minimum), observe=observe) if hedge.on else None,
         credentials_for(service, settings, tokens),
+        settings.constant_headers,
     )
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import Field, SecretStr, model_validator
 
+from ...calls.call import is_header_value, is_own_header
 from .fields import Section, Url
+from .http import HeaderName
 
 
 class BreakerSettings(Section):
@@ -152,12 +155,44 @@ class UpstreamSettings(Section):
     (`internal`), by both, with the internal token in `BFF-Identity` (`both`), or not at all (`none`)."""
     audience: str | None = Field(None, min_length=1)
     """The `aud` of internal tokens; unset: the upstream's name."""
+    headers: dict[HeaderName, SecretStr] = Field(default_factory=dict, max_length=20)
+    """Headers of every request to the service, such as the API key of a bought one, at most 20."""
+    basic: SecretStr | None = None
+    """`user:password` of HTTP basic authentication; `identity` must be `none`, as both are sent in `Authorization`."""
     tls: TlsSettings | None = None
     breaker: BreakerSettings = BreakerSettings()
     retry: RetrySettings = RetrySettings()
     bulkhead: BulkheadSettings = BulkheadSettings()
     balance: BalanceSettings = BalanceSettings()
     hedge: HedgeSettings = HedgeSettings()
+
+    @model_validator(mode="after")
+    def _credentials_fit(self) -> Self:
+        given = {name: secret.get_secret_value() for name, secret in self.headers.items()}
+        if self.basic is not None:
+            if ":" not in self.basic.get_secret_value():
+                raise ValueError("basic is user:password")
+            if "authorization" in given:
+                raise ValueError("basic and the header authorization are two credentials; set one")
+        if (self.basic is not None or "authorization" in given) and self.identity != "none":
+            raise ValueError(
+                "the service can get one Authorization: with basic, or with that header, set identity to none"
+            )
+        for name, value in given.items():
+            if name != "authorization" and is_own_header(name):
+                raise ValueError(f"headers: {name} is set by the gateway for each request")
+            if not is_header_value(value):
+                raise ValueError(f"headers: the value of {name} has characters that headers cannot have")
+        return self
+
+    @property
+    def constant_headers(self) -> dict[str, str]:
+        """The headers of every request, with the basic authentication."""
+        found = {name: secret.get_secret_value() for name, secret in self.headers.items()}
+        if self.basic is not None:
+            encoded = base64.b64encode(self.basic.get_secret_value().encode()).decode()
+            found["authorization"] = f"Basic {encoded}"
+        return found
 
     @model_validator(mode="after")
     def _tls_is_used(self) -> Self:

@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 from pydantic import BaseModel
 
-from bff import Call, DeclarationError, Upstream
+from bff import Answer, Call, DeclarationError, Upstream
 from bff.calls import NoRequestContext, Refused
+from bff.testing import request_context
 
 
 class Thing(BaseModel):
@@ -102,3 +103,65 @@ def test_an_upstream_without_an_owner_cannot_be_declared() -> None:
 async def test_awaiting_a_call_outside_a_request_says_what_is_missing() -> None:
     with pytest.raises(NoRequestContext, match="inside a view"):
         await store.thing("a")
+
+
+def test_a_header_is_part_of_the_call_and_none_leaves_it_out() -> None:
+    call = store.thing("a").header("Accept-Language", "de")
+    assert call.headers == (("accept-language", "de"),)
+    assert call != store.thing("a") and store.thing("a").header("X-A", None) == store.thing("a")
+    assert call.header("accept-language", "en").headers == (("accept-language", "en"),)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Authorization", "Cookie", "Host", "Content-Length", "BFF-Owner", "X-Forwarded-For", "a b", "", "ä"],
+)
+def test_a_header_of_the_gateway_or_of_no_name_is_a_declaration_error(name: str) -> None:
+    with pytest.raises(DeclarationError, match="no name for a header"):
+        store.thing("a").header(name, "x")
+
+
+@pytest.mark.parametrize("value", ["a\r\nb: c", "a\x00", " a", "ä", "\u2028"])
+def test_a_value_that_no_header_can_have_is_refused_as_the_clients_mistake(value: str) -> None:
+    with pytest.raises(Refused) as raised:
+        store.thing("a").header("X-A", value)
+    assert raised.value.status == 400
+
+
+def test_only_what_a_call_does_decides_about_caching_and_keys() -> None:
+    search = store.make(Thing(name="a")).as_read()
+    assert not search.is_write and search.fresh(30).public().tagged("things").freshness == 30
+    with pytest.raises(DeclarationError, match="needs no idempotency key"):
+        search.keyed("k")
+    touch = store.thing("a").as_write()
+    assert touch.is_write and touch.keyed("k").key == "k"
+    with pytest.raises(DeclarationError, match="only a read can be cached, this GET writes"):
+        touch.fresh(30)
+
+
+def test_headers_of_the_answer_are_taken_by_name() -> None:
+    call = store.thing("a").with_headers("Link", "X-Total-Count", "link")
+    assert call.takes == ("link", "x-total-count")
+    for names in ((), ("Set-Cookie",), ("a b",)):
+        with pytest.raises(DeclarationError, match="names of headers"):
+            store.thing("a").with_headers(*names)
+
+
+async def test_an_answer_with_headers_in_a_test_has_those_that_the_test_gives() -> None:
+    answers = {"Store.thing": Answer({"name": "a"}, {"X-Total-Count": "7"})}
+    with request_context(answers):
+        found = await store.thing("a").with_headers("X-Total-Count")
+        assert (found.value, found.headers) == (Thing(name="a"), {"x-total-count": "7"})
+    with request_context({"Store.thing": {"name": "a"}}):
+        assert (await store.thing("a").with_headers("Link")).headers == {}
+
+
+def test_headers_of_an_upstream_are_sent_with_all_its_calls() -> None:
+    class Versioned(Upstream, team="V", contact="#v", headers={"X-Api-Version": "2"}):
+        def thing(self) -> Call[Thing]:
+            return self.get("/thing", Thing)
+
+    assert Versioned().thing().headers == (("x-api-version", "2"),)
+    for wrong in ({"Authorization": "x"}, {"X-A": "a\r\nb: c"}):
+        with pytest.raises(DeclarationError):
+            type("Wrong", (Upstream,), {}, team="W", contact="#w", headers=wrong)

@@ -30,7 +30,13 @@ from bff.policies.events import Attempted, BreakerChanged, BulkheadFull, CallRej
 from bff.policies.retry import RetryBudget
 from bff.transport.client import Permits, SingleBackend
 from bff.transport.pipeline import CallPipeline
-from bff.transport.request import NoCredentials, idempotency_key, request_headers, request_target
+from bff.transport.request import (
+    NoCredentials,
+    idempotency_key,
+    request_headers,
+    request_target,
+    wire_request,
+)
 from bff.transport.wire import Wire as WirePort
 from bff.transport.wire import (
     WireConnectionError,
@@ -286,6 +292,17 @@ def test_a_service_without_credentials_gets_neither_principal_nor_mutation() -> 
         "content-type",
         "idempotency-key",
     }
+
+
+def test_what_a_call_does_decides_about_keys_and_its_headers_are_sent() -> None:
+    search = sends(shelf.make().as_read().header("Accept-Language", "de"))
+    assert search["accept-language"] == "de"
+    assert not {"idempotency-key", "bff-owner", "bff-mutation"} & set(search)
+    assert "idempotency-key" in sends(shelf.thing().as_write())
+    scope = RequestContext(Deadline.after(1.0), OneUpstream(GOOD).pipeline, "id")
+    constant = {"x-api-key": "secret", "authorization": "Basic eA=="}
+    sent = wire_request(shelf.thing(), scope, 0.25, NoCredentials(), constant=constant).headers
+    assert sent.items() >= constant.items()
 
 
 def test_quotes_in_an_idempotency_key_are_escaped() -> None:

@@ -3,9 +3,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from bff import DeclarationError
 from bff.edge.settings import load
+from bff.edge.settings.upstream import UpstreamSettings
 
 
 def test_defaults_need_no_environment() -> None:
@@ -74,3 +76,25 @@ def test_a_secret_is_not_shown_when_settings_are_printed() -> None:
         }
     )
     assert "hush-hush" not in repr(settings)
+
+
+def test_constant_headers_of_an_upstream_are_secrets_and_fit_its_identity() -> None:
+    cms = UpstreamSettings(
+        url="http://cms", identity="none", headers={"X-Api-Key": "hunter2"}, basic="ada:hunter2"
+    )
+    assert cms.constant_headers == {"x-api-key": "hunter2", "authorization": "Basic YWRhOmh1bnRlcjI="}
+    assert "hunter2" not in repr(cms) + cms.model_dump_json()
+    for wrong, why in (
+        ({"basic": "ada:x"}, "set identity to none"),
+        ({"headers": {"authorization": "x"}}, "set identity to none"),
+        ({"identity": "none", "basic": "ada"}, "basic is user:password"),
+        ({"identity": "none", "basic": "a:b", "headers": {"authorization": "x"}}, "two credentials"),
+        ({"headers": {"host": "x"}}, "host is set by the gateway"),
+        (
+            {"headers": {"x-a": b"a\\r\\nb: c".decode("unicode_escape")}},
+            "characters that headers cannot have",
+        ),
+        ({"headers": {"a b": "x"}}, "a header is one name"),
+    ):
+        with pytest.raises(ValidationError, match=why):
+            UpstreamSettings.model_validate({"url": "http://cms"} | wrong)
