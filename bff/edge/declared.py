@@ -12,7 +12,8 @@ from pathlib import Path
 from string import Formatter
 from typing import Any, Literal, Protocol, get_args
 
-from ..calls import Call, DeclarationError, SagaStatus
+from ..calls import Call, DeclarationError, SagaStatus, Upstream
+from ..calls.template import template_of
 from .access.authorization import NO_REQUIREMENTS, Requirements
 from .bind import Binding, binding
 from .rate_limits import Limit, quotas_of
@@ -22,8 +23,12 @@ CommandMethod = Literal["POST", "PUT", "PATCH", "DELETE"]
 COMMAND_METHODS: tuple[str, ...] = get_args(CommandMethod)
 BODY_METHODS = ("POST", "PUT", "PATCH")
 """The body of a DELETE has no meaning (RFC 9110 section 9.3.5), and proxies drop it."""
+UPLOAD = 10_000_000
+"""Bytes that a forwarded request's body may have where no forward sets another bound."""
 DEADLINE = 1.5
 """Seconds that a request may take in all where no route, router or gateway sets another limit."""
+_SEVERAL = re.compile(r"\{[a-z_][a-z0-9_]*:path\}")
+_PARAMETER = re.compile(r"\{([^}]*)\}")
 _SEGMENT = re.compile(r"[A-Za-z0-9._~-]+|\{[a-z_][a-z0-9_]*\}")
 _ORIGIN = re.compile(r"https://[a-z0-9.-]+(?::[0-9]{1,5})?|http://(?:localhost|127\.0\.0\.1)(?::[0-9]{1,5})?")
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
@@ -174,6 +179,67 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
+class Forward:
+    """Requests that are passed to a service as a whole, and their answers to the client.
+
+    path            with the prefixes of its routers; a last `{name:path}` takes several segments
+    target          the path at the service, with the same parameters
+    upload          bytes of a request's body at most
+    headers         further request headers that are passed on, names in lower case
+    answer_headers  further headers of the answer that are passed on, names in lower case
+    inline          further media types that browsers may show
+    """
+
+    path: str
+    upstream: Upstream
+    target: str
+    methods: tuple[str, ...]
+    options: Options
+    origin: str
+    public: bool = False
+    upload: int = UPLOAD
+    headers: tuple[str, ...] = ()
+    answer_headers: tuple[str, ...] = ()
+    inline: tuple[str, ...] = ()
+
+    @property
+    def what(self) -> str:
+        return f"forward {self.path}"
+
+    @property
+    def name(self) -> str:
+        """Names its calls in logs, timings and breakers."""
+        return f"{type(self.upstream).__name__}.forward {self.path}"
+
+    @property
+    def deadline(self) -> float:
+        """Seconds from the end of a request until its answer begins."""
+        return self.options.deadline or DEADLINE
+
+    @property
+    def requirements(self) -> Requirements:
+        return NO_REQUIREMENTS if self.public else self.options.requirements
+
+    def inside(self, prefix: str, outer: Options) -> Forward:
+        """This forward in a router with this prefix and these options. Raises DeclarationError where the parameters of
+        the prefix are not those of the target."""
+        moved = replace(self, path=prefix + self.path, options=self.options.within(outer))
+        moved.check()
+        return moved
+
+    def check(self) -> None:
+        """Raises DeclarationError where its two paths do not have the same parameters, or the methods are none."""
+        if not self.methods or not set(self.methods) <= {"GET", *COMMAND_METHODS}:
+            raise DeclarationError(f"{self.what}: methods are some of GET, {', '.join(COMMAND_METHODS)}")
+        here = {name.partition(":")[0] for name in _PARAMETER.findall(self.path)}
+        there = {name for name, _ in template_of(self.target).parameters}
+        if here != there:
+            raise DeclarationError(
+                f"{self.what}: {self.target} must have the same parameters: {', '.join(sorted(here ^ there))}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """Static files: `paths` answer with `file`, `folders` map a URL prefix to a folder of assets, `fallback` are the
     prefixes below which every further navigation answers with `file`. policy, permissions: the headers
@@ -197,6 +263,7 @@ class Declarations(Protocol):
     name: str
     version: str
     routes: list[Route]
+    forwards: list[Forward]
     sagas: dict[str, SagaType]
     values: dict[str, ValueType]
     page: Page | None
@@ -209,15 +276,19 @@ class Declarations(Protocol):
     def requirements(self) -> Requirements: ...
 
 
-def check_path(path: str, what: str) -> None:
-    """Raises DeclarationError for a path that is no canonical template, or is reserved for builtin endpoints."""
+def check_path(path: str, what: str, *, several: bool = False) -> None:
+    """Raises DeclarationError for a path that is no canonical template, or is reserved for builtin endpoints. several:
+    its last segment may be a parameter for several segments."""
     if path == "/":
         return
     if not path.startswith("/") or path.endswith("/"):
         raise DeclarationError(f"{what}: a path begins with / and does not end with it, this is {path!r}")
     if any(path == taken or path.startswith(taken + "/") for taken in RESERVED):
         raise DeclarationError(f"{what}: {path} is one of the gateway's own addresses")
-    for segment in path[1:].split("/"):
+    segments = path[1:].split("/")
+    if several and _SEVERAL.fullmatch(segments[-1]):
+        segments.pop()
+    for segment in segments:
         if not _SEGMENT.fullmatch(segment):
             raise DeclarationError(f"{what}: {segment!r} in {path} is neither plain text nor {{a_parameter}}")
 

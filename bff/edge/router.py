@@ -15,14 +15,16 @@ from typing import Any, ParamSpec, TypeVar
 
 from pydantic import BaseModel
 
-from ..calls import Call, DeclarationError, SagaStatus
+from ..calls import Call, DeclarationError, SagaStatus, Upstream
 from ..calls.errors import declaring
 from ..live.topics import OWNER
 from .bind import binding
 from .declared import (
     BODY_METHODS,
     COMMAND_METHODS,
+    UPLOAD,
     CommandMethod,
+    Forward,
     Options,
     Route,
     SagaType,
@@ -33,6 +35,7 @@ from .declared import (
     described,
     shape,
 )
+from .http.forwarded_headers import may_be_forwarded
 from .rate_limits import Limit
 
 P = ParamSpec("P")
@@ -70,6 +73,7 @@ class Router:
         self.prefix = ""
         self.options = Options()
         self.routes: list[Route] = []
+        self.forwards: list[Forward] = []
         self.sagas: dict[str, SagaType] = {}
         self.values: dict[str, ValueType] = {}
         self.routers: list[Router] = []
@@ -170,6 +174,72 @@ class Router:
 
         return declared
 
+    def forward(
+        self,
+        path: str,
+        upstream: Upstream,
+        target: str,
+        *,
+        methods: tuple[str, ...] = ("GET",),
+        public: bool = False,
+        deadline: float | None = None,
+        limit: str | Limit | None = None,
+        scopes: tuple[str, ...] | None = None,
+        roles: tuple[str, ...] | None = None,
+        network: str | None = None,
+        upload: int = UPLOAD,
+        headers: tuple[str, ...] = (),
+        answer_headers: tuple[str, ...] = (),
+        inline: tuple[str, ...] = (),
+    ) -> None:
+        """Pass requests at `path` on to `target` at the service as they are, and their answers to the client: files,
+        ranges, uploads, whole APIs. `{name:path}` at the end of `path` takes several segments; `target` has the same
+        parameters.
+
+        methods   some of GET (with HEAD), POST, PUT, PATCH and DELETE; a write is never tried again by the gateway
+        deadline  seconds from the end of a request until its answer begins; a body may take as long as it moves
+        upload    bytes of a request's body at most (default 10,000,000)
+        headers, answer_headers  names that are passed on beside those of docs/contract.md. Cookies, credentials and
+                  hop-by-hop headers never are
+        inline    media types that browsers may show, beside images, sound, films, plain text and JSON. Anything else
+                  is offered for saving, and no answer may run scripts: what was uploaded must not act as this site
+        public, limit, scopes, roles, network  as a view has them
+
+        Raises DeclarationError.
+        """
+        with declaring():
+            whole = self.prefix + path
+            what = f"forward {whole}"
+            if path or not self.prefix:
+                check_path(path, what, several=True)
+            check_path(whole, what, several=True)
+            if not isinstance(upstream, Upstream):
+                raise DeclarationError(f"{what}: {upstream!r} is no Upstream")
+            if not 0 < upload <= 10_000_000_000:
+                raise DeclarationError(
+                    f"{what}: upload is bytes above 0 and at most 10,000,000,000, not {upload}"
+                )
+            for name in (*headers, *answer_headers):
+                if not may_be_forwarded(name.lower()):
+                    raise DeclarationError(f"{what}: the header {name} is never passed on")
+            options = Options(scopes, roles, deadline, limit, network)
+            options.check(what, public=public)
+            self.add_forward(
+                Forward(
+                    whole,
+                    upstream,
+                    target,
+                    methods,
+                    options.within(self.options),
+                    _caller(),
+                    public,
+                    upload,
+                    tuple(name.lower() for name in headers),
+                    tuple(name.lower() for name in answer_headers),
+                    tuple(media.lower() for media in inline),
+                )
+            )
+
     def saga(
         self,
         name: str,
@@ -233,6 +303,9 @@ class Router:
             for route in router.routes:
                 with declaring():
                     self.add(route.inside(self.prefix, self.options), direct=False)
+            for forward in router.forwards:
+                with declaring():
+                    self.add_forward(forward.inside(self.prefix, self.options))
             for saga in router.sagas.values():
                 with declaring():
                     self.add_saga(saga)
@@ -287,6 +360,20 @@ class Router:
             if other.method == method and shape(other.path) == shape(path):
                 same = "" if other.path == path else f", the other is {other.path}"
                 raise DeclarationError(f"{what}: declared twice{same} ({other.origin}, {origin})")
+
+    def add_forward(self, forward: Forward) -> None:
+        """Add a forward that is complete for this router, and pass it to the routers that include this one."""
+        if not self.outer:
+            # Only here is the whole path known: a prefix may have parameters.
+            forward.check()
+        others = [(route.path, {route.method}, route.origin) for route in self.routes]
+        others += [(other.path, set(other.methods), other.origin) for other in self.forwards]
+        for path, methods, origin in others:
+            if shape(path) == shape(forward.path) and methods & set(forward.methods):
+                raise DeclarationError(f"{forward.what}: declared twice ({origin}, {forward.origin})")
+        self.forwards.append(forward)
+        for outer in self.outer:
+            outer.add_forward(forward.inside(outer.prefix, outer.options))
 
     def add_saga(self, saga: SagaType) -> None:
         """Add a saga of this or an included router, and pass it to the routers that include this one."""

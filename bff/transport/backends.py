@@ -19,6 +19,7 @@ from ..calls.shutdown import cancel_tasks, close_all
 from ..policies.balance import Backend, Balancer, Strategy
 from ..policies.events import Observer, ignore
 from .aiohttp_wire import AiohttpWire
+from .exchange import Exchanges
 from .h1_wire import H1Wire
 from .httpx_wire import HttpxWire
 from .resolvers import BackendAddress, Resolver, ResolverContext, StaticResolver
@@ -36,6 +37,7 @@ MAX_ADDRESSES = 256
 
 WireName = Literal["h1", "aiohttp", "httpx"]
 OpenWire = Callable[[str, str | None], Wire]
+OpenExchanges = Callable[[str, str | None], Exchanges]
 
 
 def open_wire(name: WireName, *, connections: int, max_body: int, trust: TlsTrust | None = None) -> OpenWire:
@@ -57,6 +59,7 @@ class DynamicBackends:
     service    the upstream's name
     urls       base addresses until the resolver has resolved some; at least one
     open_wire  makes the wire of an address
+    open_exchanges  makes the streaming side of an address; None: nothing is forwarded to it
     resolver   updates the addresses; default: they do not change
     trust      the TLS settings of its wires; its certificate files are watched from `start` to `close`
 
@@ -69,6 +72,7 @@ class DynamicBackends:
         urls: Sequence[str],
         open_wire: OpenWire,
         *,
+        open_exchanges: OpenExchanges | None = None,
         resolver: Resolver | None = None,
         trust: TlsTrust | None = None,
         how: Strategy = "least-pending",
@@ -81,6 +85,7 @@ class DynamicBackends:
     ) -> None:
         self._service = service
         self._open = open_wire
+        self._open_exchanges = open_exchanges
         self.resolver = resolver or StaticResolver(ResolverContext(service, tuple(urls)))
         self._trust = trust
         self._clock = clock
@@ -159,6 +164,8 @@ class DynamicBackends:
         known = self._known.get(address)
         if known is None:
             known = self._known[address] = Backend(address.name, self._open(address.url, address.at))
+            if self._open_exchanges is not None:
+                known.exchanges = self._open_exchanges(address.url, address.at)
         return known
 
     def _report(self, why: str, error: Exception | None = None) -> None:
@@ -178,7 +185,7 @@ class DynamicBackends:
         ended = [entry for entry in self._removed if entry[1].pending == 0 or entry[0] <= now]
         self._removed = [entry for entry in self._removed if entry not in ended]
         for _, backend in ended:
-            await backend.wire.close()
+            await _close(backend)
 
     async def close(self) -> None:
         """Stop resolving and close every connection."""
@@ -188,8 +195,16 @@ class DynamicBackends:
         if resolving is not None:
             closings.append(("the resolver of addresses", partial(cancel_tasks, [resolving])))
         for backend in (*self.balance.addresses, *(backend for _, backend in removed)):
-            closings.append((f"the connections to {self._service} at {backend.name}", backend.wire.close))
+            closings.append(
+                (f"the connections to {self._service} at {backend.name}", partial(_close, backend))
+            )
         await close_all(closings)
+
+
+async def _close(backend: Backend[Wire]) -> None:
+    await backend.wire.close()
+    if backend.exchanges is not None:
+        await backend.exchanges.close()
 
 
 def _is_base(url: str) -> bool:

@@ -7,7 +7,7 @@
     backend         policies/balance.py     CallPipeline.choose, on what backends.py knows
     breaker         policies/breaker.py     CallPipeline.choose
     hedge           policies/hedge.py       hedging.py
-    bulkhead        policies/bulkhead.py    CallPipeline._wait_for_permit
+    bulkhead        policies/bulkhead.py    CallPipeline.wait_for_permit
     attempt         call or settings        CallPipeline.attempt, with request.py
     wire            settings                h1_wire.py, aiohttp_wire.py, httpx_wire.py behind the port of wire.py
     value or error  calls/outcomes.py       response.py
@@ -99,10 +99,10 @@ class CallPipeline:
     ) -> None:
         self.clients = dict(clients)
         self._renew = renew
-        self._clock = clock
+        self.clock = clock
         self._chance = chance
         self._tracer = tracer
-        self._observe = guarded(observe)
+        self.observe = guarded(observe)
         # Events of attempts are made only when somebody observes them.
         self._observed = observe is not ignore
 
@@ -116,16 +116,11 @@ class CallPipeline:
         self, call: Call[Any], request: RequestContext, conditions: Mapping[str, str] = NO_CONDITIONS
     ) -> CallResult:
         """As `CallStage.exchange`."""
-        client = self.clients.get(call.owner.service)
-        if client is None:
-            raise DeclarationError(
-                f"{call.name}: no address for upstream {call.owner.service!r}; "
-                f"set BFF_UPSTREAMS__{call.owner.service.upper()}__URL"
-            )
+        client = self.client_of(call)
         context = CallContext(call, request, client, conditions)
         with self._span(call) as span:
             client.budget.active += 1
-            started = self._clock()
+            started = self.clock()
             outcome = "ok"
             try:
                 response = await self._with_retries(context)
@@ -136,7 +131,7 @@ class CallPipeline:
                 span.set_attribute("http.response.status_code", response.status)
                 if response.status == 304 and conditions:
                     return CallResult(response, None)
-                return CallResult(response, decode(call, response, self._observe, asker=asker))
+                return CallResult(response, decode(call, response, self.observe, asker=asker))
             except UpstreamError as error:
                 outcome = error.reason
                 span.set_status(StatusCode.ERROR, error.reason)
@@ -146,7 +141,17 @@ class CallPipeline:
                 raise
             finally:
                 client.budget.active -= 1
-                request.record.add_call(call.name, self._clock() - started, outcome)
+                request.record.add_call(call.name, self.clock() - started, outcome)
+
+    def client_of(self, call: Call[Any]) -> UpstreamClient:
+        """Raises DeclarationError for an upstream without an address."""
+        client = self.clients.get(call.owner.service)
+        if client is None:
+            raise DeclarationError(
+                f"{call.name}: no address for upstream {call.owner.service!r}; "
+                f"set BFF_UPSTREAMS__{call.owner.service.upper()}__URL"
+            )
+        return client
 
     def _span(self, call: Call[Any]) -> AbstractContextManager[Span]:
         parent = get_current_span().get_span_context()
@@ -217,7 +222,7 @@ class CallPipeline:
                 if delay is not None and not budget_taken:
                     budget_taken = client.budget.acquire()
                     if not budget_taken:
-                        self._observe(events.CallRejected(call.owner.service, call.name, "retry-budget"))
+                        self.observe(events.CallRejected(call.owner.service, call.name, "retry-budget"))
                         delay = None
                 not_accepted = isinstance(result, WireResponse) and result.status in (429, 503)
                 if delay is None:
@@ -226,7 +231,7 @@ class CallPipeline:
                 if earlier is None or not not_accepted:
                     earlier = result
                 reason = result.reason if isinstance(result, UpstreamError) else str(result.status)
-                self._observe(events.Retried(call.owner.service, call.name, attempts + 1, delay, reason))
+                self.observe(events.Retried(call.owner.service, call.name, attempts + 1, delay, reason))
                 await asyncio.sleep(delay)
         finally:
             if budget_taken:
@@ -288,12 +293,12 @@ class CallPipeline:
         generation = breaker.generation
         entry = client.permits.bulkhead.acquire()
         if entry != "acquired":
-            await self._wait_for_permit(context, backend, breaker, entry == "queued")
+            await self.wait_for_permit(context, backend, breaker, entry == "queued")
         seconds = min(request.deadline.left(), call.timeout or client.timeout)
         side: Side = "client"
         outcome = "cancelled"
         failed = False
-        clock = self._clock
+        clock = self.clock
         started = clock()
         backend.pending += 1
         try:
@@ -345,19 +350,19 @@ class CallPipeline:
                 breaker.record_success(generation, duration)
                 client.backends.record_success(backend)
             if self._observed:
-                self._observe(
+                self.observe(
                     events.Attempted(
                         call.owner.service, call.name, backend.name, duration * 1000, outcome, side
                     )
                 )
 
-    async def _wait_for_permit(
+    async def wait_for_permit(
         self, context: CallContext, backend: Backend[Wire], breaker: Breaker, queued: bool
     ) -> None:
         """queued: False when the bulkhead's queue is full. Raises Overloaded, CircuitOpen."""
         call, request, client = context.call, context.request, context.client
         generation = breaker.generation
-        started = self._clock() if queued else None
+        started = self.clock() if queued else None
         permitted = False
         try:
             if queued:
@@ -368,8 +373,8 @@ class CallPipeline:
                 breaker.record_abandoned(generation)
         if not permitted:
             self._on_rejected(call, backend.name, "bulkhead", "overloaded")
-            waited = 0.0 if started is None else self._clock() - started
-            self._observe(events.BulkheadFull(call.owner.service, call.name, waited))
+            waited = 0.0 if started is None else self.clock() - started
+            self.observe(events.BulkheadFull(call.owner.service, call.name, waited))
             raise Overloaded(
                 call.owner, call.name, "has the maximum number of calls in progress.", retry_after=1.0
             )
@@ -381,8 +386,8 @@ class CallPipeline:
 
     def _on_rejected(self, call: Call[Any], backend: str, reason: str, outcome: str) -> None:
         if self._observed:
-            self._observe(events.CallRejected(call.owner.service, call.name, reason))
-            self._observe(events.Attempted(call.owner.service, call.name, backend, 0.0, outcome, "local"))
+            self.observe(events.CallRejected(call.owner.service, call.name, reason))
+            self.observe(events.Attempted(call.owner.service, call.name, backend, 0.0, outcome, "local"))
 
     async def close(self) -> None:
         """Close every connection."""

@@ -76,7 +76,7 @@ def wire_request(
         headers.update(constant)
     if conditions:
         headers.update(conditions)
-    _add_trace(headers)
+    traced(headers)
     return WireRequest(call.method, request_target(call), headers, call.body, call.takes)
 
 
@@ -141,7 +141,7 @@ def idempotency_key(call: Call[Any], request: RequestContext) -> str | None:
     return digest.hexdigest()
 
 
-def _add_trace(headers: dict[str, str]) -> None:
+def traced(headers: dict[str, str]) -> None:
     """Add the trace that this call belongs to (W3C Trace Context level 2, section 4.3). Each call is a separate parent:
     in a trace that is not recorded the call has no span, and a random id is used instead."""
     span = get_current_span().get_span_context()

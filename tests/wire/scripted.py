@@ -23,6 +23,7 @@ class Asked:
     path: str
     headers: dict[str, str]
     body: bytes
+    target: str = ""
 
 
 Script = bytes | Callable[[Asked, asyncio.StreamWriter], Awaitable[None]]
@@ -74,7 +75,7 @@ class Scripted:
                     name.lower(): value.strip() for name, _, value in (one.partition(":") for one in rest)
                 }
                 body = await reader.readexactly(int(headers.get("content-length", 0)))
-                asked = Asked(method, target.partition("?")[0], headers, body)
+                asked = Asked(method, target.partition("?")[0], headers, body, target)
                 if asked.path != "/keys":
                     self.asked.append(asked)
                     self.news.set()

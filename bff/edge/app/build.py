@@ -22,9 +22,11 @@ from ...calls.shutdown import close_all
 from ...policies.events import Guarded
 from ...stores.rates import RateStore
 from ...stores.redis.client import StoreUnavailable
+from ...transport.forwarding import Forwarding
 from ..declared import Declarations, Route
 from ..endpoints.command import CommandEndpoint
 from ..endpoints.execution import AbandonedClaims, CommandServices
+from ..endpoints.forward import ForwardEndpoint, ForwardServices
 from ..endpoints.guard import Guard
 from ..endpoints.health import Health
 from ..endpoints.screen import ScreenEndpoint
@@ -113,6 +115,19 @@ def build(declared: Declarations, settings: Settings, extensions: Extensions) ->
                 calls.invalidations.invalidate_after_command,
                 settings.public_url,
                 settings.idempotency,
+            ),
+        ),
+        forward=partial(
+            ForwardEndpoint,
+            services=ForwardServices(
+                guard,
+                Forwarding(calls.pipeline),
+                calls.runner,
+                contacts,
+                failures,
+                settings.http.forward,
+                path.prefix,
+                {name: (one.url, *one.balance.urls) for name, one in settings.upstreams.items()},
             ),
         ),
         sign_in=_sign_in(settings, identity, guard),

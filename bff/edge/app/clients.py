@@ -13,6 +13,7 @@ from ...policies.hedge import HedgeRule
 from ...policies.retry import RetryBudget, RetryRule
 from ...transport.backends import DynamicBackends, open_wire
 from ...transport.client import Breakers, Permits, UpstreamClient
+from ...transport.exchange import Exchanges
 from ...transport.hedging import Hedging
 from ...transport.resolvers import RESOLVERS, Resolver, ResolverContext, ResolverFactory
 from ...transport.tls import TlsTrust
@@ -49,6 +50,9 @@ def upstream_client(
                 connections=settings.connections,
                 max_body=settings.max_body,
                 trust=tls_trust,
+            ),
+            open_exchanges=lambda url, at: Exchanges(
+                url, connections=settings.connections, at=at, trust=tls_trust
             ),
             resolver=_resolver(service, settings, resolvers),
             trust=tls_trust,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from typing import TypeVar
 from urllib.parse import quote
 
 from starlette.exceptions import HTTPException
@@ -20,7 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ...calls import DeclarationError
 from ...stores.progress import Deliveries
-from ..declared import CHANGES, EVENTS, RESERVED, Declarations, Page
+from ..declared import CHANGES, EVENTS, RESERVED, Declarations, Forward, Page
 from ..declared import Route as DeclaredRoute
 from ..describe import asyncapi, docs, openapi
 from ..endpoints import webhooks
@@ -37,6 +38,7 @@ from ..page import Fallback, Html, assets
 from ..settings import Settings
 from .parts import Calls, Live, Stores
 
+R = TypeVar("R", DeclaredRoute, Forward)
 # The keys that Starlette's router adds to the scope when it has found a route.
 _OF_A_ROUTE = ("endpoint", "path_params", "router")
 # The headers of the fixed documents.
@@ -70,11 +72,12 @@ def public_routes(
     health: Health,
     screen: Callable[[DeclaredRoute], ASGIApp],
     command: Callable[[DeclaredRoute], ASGIApp],
+    forward: Callable[[Forward], ASGIApp],
     sign_in: SignIn | None,
 ) -> list[BaseRoute]:
     """The routes of the public port. Raises DeclarationError for a network that no setting defines.
 
-    screen, command  make the endpoint of a view or a command
+    screen, command, forward  make the endpoint of a view, a command or a forward
     sign_in          None where browsers cannot sign in
     """
     routes: list[BaseRoute] = []
@@ -82,6 +85,9 @@ def public_routes(
         endpoint = screen(route) if route.kind == "view" else command(route)
         app = _restricted(endpoint, route, settings.http.networks)
         routes.append(Route(route.path, app, methods=[route.method]))
+    for passed in in_order(declared.forwards):
+        app = _restricted(forward(passed), passed, settings.http.networks)
+        routes.append(Route(passed.path, app, methods=list(passed.methods)))
     requirements, hub = declared.requirements, live.hub
     for stream in (LiveEndpoint, SnapshotEndpoint):
         routes.append(Route(stream.ROUTE, stream(guard, requirements, hub, settings.live), methods=["GET"]))
@@ -136,12 +142,14 @@ async def _document(request: Request, *, media_type: str, content: bytes) -> Res
     return Response(content, headers=_FIXED | {"content-type": media_type})
 
 
-def in_order(routes: Iterable[DeclaredRoute]) -> list[DeclaredRoute]:
+def in_order(routes: Iterable[R]) -> list[R]:
     """Plain segments before parameters, so that /orders/new is not the order with the id `new`."""
     return sorted(routes, key=lambda route: [segment.startswith("{") for segment in route.path.split("/")])
 
 
-def _restricted(app: ASGIApp, route: DeclaredRoute, known: Mapping[str, tuple[str, ...]]) -> ASGIApp:
+def _restricted(
+    app: ASGIApp, route: DeclaredRoute | Forward, known: Mapping[str, tuple[str, ...]]
+) -> ASGIApp:
     network = route.options.network
     if network is None:
         return app
@@ -150,7 +158,7 @@ def _restricted(app: ASGIApp, route: DeclaredRoute, known: Mapping[str, tuple[st
     return IpAllowlist(app, route.path, networks_of(known[network]))
 
 
-def no_network(route: DeclaredRoute) -> str:
+def no_network(route: DeclaredRoute | Forward) -> str:
     """The message for a network that a route names and no setting defines."""
     return f'{route.path}: set BFF_HTTP__NETWORKS__{str(route.options.network).upper()}, for example ["10.0.0.0/8"]'
 

@@ -130,12 +130,13 @@ class DisconnectGuard:
         self.happened = False
         self._on_lost = state.on_lost
         self._task = asyncio.current_task()
-        self._on_lost.append(self._on_disconnect)
+        self._on_lost.append(self.on_disconnect)
         if state.is_lost:
             # It was lost while the request was being authenticated.
-            self._on_disconnect()
+            self.on_disconnect()
 
-    def _on_disconnect(self) -> None:
+    def on_disconnect(self) -> None:
+        """The connection is lost."""
         self.happened = True
         if self._task is not None:
             self._task.cancel()

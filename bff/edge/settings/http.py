@@ -54,6 +54,15 @@ HeaderName = Annotated[
 ]
 
 
+class ForwardSettings(Section):
+    """The bounds of forwarded exchanges; a forward declares the bytes of its requests itself."""
+
+    idle: float = Field(30.0, gt=0, le=3600)
+    """Seconds that a piece of a body may take, in both directions."""
+    download: int = Field(10_000_000_000, ge=1_000)
+    """Bytes of an answer at most."""
+
+
 class HttpSettings(Section):
     """The bounds of a connection of `bff serve` (the first nine), and what every gateway trusts in a request."""
 
@@ -79,6 +88,7 @@ class HttpSettings(Section):
     terminal."""
     compress_from: int | None = Field(1_024, ge=256, le=10_000_000)
     """Bytes from which answers are compressed; unset (`null`): never."""
+    forward: ForwardSettings = ForwardSettings()
     proxies: tuple[Network, ...] = ()
     """Networks of the proxies in front; `X-Forwarded-For` is used only from them."""
     hosts: tuple[Host, ...] = ()

@@ -1,0 +1,227 @@
+"""A forward: guard → one exchange with the service, both bodies streamed → the answer as the service gave it.
+
+The exchange is under the same guard, limits, breaker, bulkhead and ids as every call, and is never repeated. A
+service's 2xx and 4xx are passed on whole; its 5xx, 429, 401 and 407, and redirects to elsewhere, are answered with a
+problem that names its owner. Bodies are bounded in bytes and in the time for each piece; an answer that breaks off ends
+the connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
+
+from ...calls import Call, Deadline, Failed, Owner, RequestContext, RequestRecord, Runner, UpstreamError
+from ...calls.outcomes import NEVER_PASSED
+from ...calls.template import UnusablePathValue, template_of
+from ...transport.exchange import ExchangeRequest, ExchangeResponse
+from ...transport.forwarding import Forwarding, HeadTimer
+from ...transport.response import upstream_error
+from ...transport.wire import WireError, WireResponse
+from ..declared import Forward
+from ..function_errors import UpstreamFailures
+from ..http.forwarded_headers import Addresses, answer_pairs, request_pairs
+from ..http.request import body_too_large, header_values
+from ..problem import OwnerContacts, Problem
+from ..settings.http import ForwardSettings
+from ..state import state_of
+from .guard import Access, Guard
+from .screen import DisconnectGuard
+
+
+class AnswerBroken(Exception):
+    """An answer that has begun cannot be finished: the connection must end."""
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardServices:
+    """What the forwards of a gateway use. prefix: the path of the public address; bases: by service, where it is
+    reached."""
+
+    guard: Guard
+    forwarding: Forwarding
+    runner: Runner
+    contacts: OwnerContacts
+    failures: UpstreamFailures
+    settings: ForwardSettings
+    prefix: str
+    bases: Mapping[str, Sequence[str]]
+
+
+class ForwardEndpoint:
+    """An ASGI endpoint for one forward."""
+
+    def __init__(self, forward: Forward, services: ForwardServices) -> None:
+        self._forward = forward
+        self._services = services
+        self._owner: Owner = forward.upstream.owner
+        several = [part[1:-6] for part in forward.path.split("/") if part.endswith(":path}")]
+        target = forward.target
+        for name in several:
+            target = target.replace(f"{{{name}}}", f"{{{name}:path}}")
+        self._template = template_of(target)
+        bases = services.bases.get(self._owner.service, ())
+        self._addresses = Addresses(
+            forward.path, forward.target.replace(":path}", "}"), bases, services.prefix
+        )
+        self._access = Access(
+            forward.path,
+            forward.requirements,
+            forward.public,
+            limit=forward.options.limit,
+            counted_as=f"forward {forward.path}",
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        services, forward = self._services, self._forward
+        principal, limits = await services.guard.admit_limited(scope, self._access)
+        try:
+            path = self._template.filled(dict(scope["path_params"]))
+        except UnusablePathValue as error:
+            raise Problem(404, "not-found", f"There is no such {error.parameter}.") from None
+        method: Any = "GET" if scope["method"] == "HEAD" else scope["method"]
+        call: Call[Any] = Call(self._owner, forward.name, method, forward.target, path, None)
+        request = RequestContext(
+            Deadline.after(forward.deadline),
+            services.runner,
+            state_of(scope).correlation,
+            principal,
+            record=RequestRecord(),
+            contacts=services.contacts.on(scope),
+        )
+        timer = HeadTimer(forward.deadline)
+        upload = Upload(scope, receive, forward.upload, services.settings.idle, timer)
+        query = scope["query_string"].decode("latin-1")
+
+        def make(own: Mapping[str, str]) -> ExchangeRequest:
+            headers = request_pairs(scope["headers"], forward.headers, own)
+            target = f"{path}?{query}" if query else path
+            return ExchangeRequest(scope["method"], target, headers, upload.body, upload.length)
+
+        disconnect = DisconnectGuard(state_of(scope))
+        try:
+            async with services.forwarding.exchange(call, request, make, timer) as response:
+                headers = self._answer(call, response, path)
+                start = [(name.encode(), value.encode("latin-1")) for name, value in headers]
+                start += [(name.encode(), value.encode()) for name, value in limits.items()]
+                await send({"type": "http.response.start", "status": response.status, "headers": start})
+                async with watching(receive, upload, disconnect):
+                    await self._pass_on(response, send, head=scope["method"] == "HEAD")
+        except asyncio.CancelledError:
+            if disconnect.happened:
+                raise ClientDisconnect from None
+            raise
+        except UpstreamError as error:
+            raise services.failures.problem(error, command=method != "GET") from error
+        finally:
+            disconnect.disarm()
+
+    def _answer(self, call: Call[Any], response: ExchangeResponse, path: str) -> list[tuple[str, str]]:
+        """The headers of the answer. Raises an UpstreamError for one that is not passed on."""
+        status = response.status
+        if status >= 500 or status in (429, *NEVER_PASSED):
+            raise upstream_error(call, WireResponse(status, dict(response.headers), b""))
+        headers = answer_pairs(
+            response.headers,
+            status=status,
+            more=self._forward.answer_headers,
+            inline=self._forward.inline,
+            public=self._forward.public,
+            address=lambda address: self._addresses.here(address, path),
+        )
+        if 300 <= status < 400 and status != 304 and not any(name == "location" for name, _ in headers):
+            detail = "redirects to an address that is not forwarded."
+            raise Failed(call.owner, call.name, detail, status=status)
+        return headers
+
+    async def _pass_on(self, response: ExchangeResponse, send: Send, *, head: bool) -> None:
+        settings, size = self._services.settings, 0
+        chunks = aiter(response.chunks())
+        try:
+            while not head:
+                async with asyncio.timeout(settings.idle):
+                    chunk = await anext(chunks, None)
+                if chunk is None:
+                    break
+                size += len(chunk)
+                if size > settings.download:
+                    raise AnswerBroken(f"{self._forward.what}: more than {settings.download} bytes")
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        except (TimeoutError, WireError) as error:
+            raise AnswerBroken(f"{self._forward.what}: the answer broke off: {error!r}") from error
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+@asynccontextmanager
+async def watching(receive: Receive, upload: Upload, disconnect: DisconnectGuard) -> AsyncIterator[None]:
+    """Notice while inside that the client leaves, under servers that tell it only to whom asks. While the request still
+    arrives, `upload` notices it."""
+    if not upload.is_complete:
+        yield
+        return
+
+    async def watch() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        disconnect.on_disconnect()
+
+    task = asyncio.create_task(watch())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+class Upload:
+    """The body of a request that is forwarded. length: of it, None where it is not known; body: None where there is
+    none.
+
+    most: bytes; idle: seconds for each piece; timer: told of each piece.
+    """
+
+    def __init__(self, scope: Scope, receive: Receive, most: int, idle: float, timer: HeadTimer) -> None:
+        lengths = header_values(scope, b"content-length")
+        self.length = int(lengths[0]) if lengths and lengths[0].isdigit() else None
+        if self.length is not None and self.length > most:
+            raise body_too_large(most)
+        self._receive = receive
+        self._most = most
+        self._idle = idle
+        self._timer = timer
+        is_chunked = bool(header_values(scope, b"transfer-encoding"))
+        self.body: AsyncIterator[bytes] | None = self._pieces() if self.length or is_chunked else None
+        self.is_complete = self.body is None
+
+    async def _pieces(self) -> AsyncIterator[bytes]:
+        size = 0
+        while True:
+            self._timer.sending(2 * self._idle)
+            try:
+                async with asyncio.timeout(self._idle):
+                    message = await self._receive()
+            except TimeoutError:
+                raise Problem(
+                    408,
+                    "too-slow",
+                    f"A piece of the body did not arrive within {self._idle:g} s.",
+                    headers={"connection": "close"},
+                ) from None
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            chunk = message.get("body", b"")
+            size += len(chunk)
+            if size > self._most:
+                raise body_too_large(self._most)
+            if chunk:
+                yield chunk
+            if not message.get("more_body", False):
+                self.is_complete = True
+                self._timer.sent()
+                return

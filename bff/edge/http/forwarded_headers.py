@@ -1,0 +1,223 @@
+"""Which headers of a forwarded exchange pass, in both directions, and what is changed in them.
+
+Everything passes by list. What proves who asks, belongs to one connection, or is a decision of this gateway never
+does, not even by declaration. `Location` and `Link` are rewritten to addresses of this gateway; one that leads
+elsewhere is dropped. What a person has uploaded must not act as this site: no answer may run scripts, and what browsers
+could show as a document is offered for saving.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from urllib.parse import quote, unquote, urljoin, urlsplit
+
+Pairs = list[tuple[str, str]]
+
+REQUEST = frozenset(
+    {
+        "accept",
+        "accept-encoding",
+        "accept-language",
+        "content-disposition",
+        "content-encoding",
+        "content-language",
+        "content-range",
+        "content-type",
+        "idempotency-key",
+        "if-match",
+        "if-modified-since",
+        "if-none-match",
+        "if-range",
+        "if-unmodified-since",
+        "last-event-id",
+        "prefer",
+        "range",
+    }
+)
+ANSWER = frozenset(
+    {
+        "accept-ranges",
+        "content-disposition",
+        "content-encoding",
+        "content-language",
+        "content-length",
+        "content-range",
+        "content-type",
+        "etag",
+        "expires",
+        "last-modified",
+        "preference-applied",
+        "retry-after",
+        "x-next-page",
+        "x-page",
+        "x-per-page",
+        "x-prev-page",
+        "x-total-count",
+        "x-total-pages",
+    }
+)
+_NEVER = frozenset(
+    {
+        "authorization",
+        "connection",
+        "content-length",
+        "content-security-policy",
+        "cookie",
+        "expect",
+        "forwarded",
+        "host",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "server",
+        "set-cookie",
+        "strict-transport-security",
+        "te",
+        "traceparent",
+        "tracestate",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "via",
+        "www-authenticate",
+        "x-bff",
+        "x-content-type-options",
+        "x-correlation-id",
+    }
+)
+_NEVER_PREFIXES = ("access-control-", "bff-", "proxy-", "sec-", "x-forwarded-")
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
+
+INLINE = frozenset(
+    {
+        "application/json",
+        "application/problem+json",
+        "application/x-ndjson",
+        "image/avif",
+        "image/gif",
+        "image/jpeg",
+        "image/png",
+        "image/webp",
+        "text/event-stream",
+        "text/plain",
+    }
+)
+"""Media types that no browser runs as a document. Sound and films are added by their family."""
+SANDBOX = "sandbox; default-src 'none'; frame-ancestors 'none'"
+"""The Content-Security-Policy of every forwarded answer."""
+_LINK = re.compile(r"\s*<([^<>]*)>((?:\s*;[^,<]*)*)\s*(?:,|$)")
+
+
+def may_be_forwarded(name: str) -> bool:
+    """Whether a declaration may add this header. name: in lower case."""
+    return _NAME.fullmatch(name) is not None and name not in _NEVER and not name.startswith(_NEVER_PREFIXES)
+
+
+def request_pairs(given: Iterable[tuple[bytes, bytes]], more: Sequence[str], own: Mapping[str, str]) -> Pairs:
+    """The headers of the request to the service. given: those of the client; more: declared names; own: those that the
+    gateway sets, which a client's header replaces only where it says what the client accepts."""
+    sent = [
+        (name, raw_value.decode("latin-1"))
+        for raw_name, raw_value in given
+        if (name := raw_name.decode("latin-1")) in REQUEST or name in more
+    ]
+    chosen = {name for name, _ in sent if name == "accept"}
+    pairs = [(name, value) for name, value in own.items() if name not in chosen]
+    return [*pairs, *((name, value) for name, value in sent if name not in own or name in chosen)]
+
+
+def answer_pairs(
+    given: Pairs,
+    *,
+    status: int,
+    more: Sequence[str],
+    inline: Sequence[str],
+    public: bool,
+    address: Callable[[str], str | None],
+) -> Pairs:
+    """The headers of the answer to the client. inline: declared media types; public: the answer is the same for
+    everybody; address: the address here of one at the service, None where there is none."""
+    pairs = [(name, value) for name, value in given if name in ANSWER or name in more]
+    if status in (204, 304):
+        pairs = [(name, value) for name, value in pairs if name != "content-length"]
+    values = dict(given)
+    if (location := address(values["location"]) if "location" in values else None) is not None:
+        pairs.append(("location", location))
+    for name, value in given:
+        if name == "link" and (links := _links(value, address)):
+            pairs.append(("link", links))
+    pairs = [(name, value) for name, value in pairs if name != "content-disposition"]
+    if disposition := _disposition(values, inline):
+        pairs.append(("content-disposition", disposition))
+    pairs.append(("content-security-policy", SANDBOX))
+    pairs.append(("cache-control", _cache_control(values.get("cache-control", ""), public)))
+    vary = [value for name, value in given if name == "vary"] + ([] if public else ["Cookie, Authorization"])
+    if vary:
+        pairs.append(("vary", ", ".join(vary)))
+    return pairs
+
+
+def _disposition(headers: Mapping[str, str], inline: Sequence[str]) -> str | None:
+    media = headers.get("content-type", "").partition(";")[0].strip().lower()
+    given = headers.get("content-disposition", "")
+    shown = media in INLINE or media in inline or media.startswith(("audio/", "video/"))
+    if shown or ("content-type" not in headers and headers.get("content-length") == "0"):
+        return given or None
+    kind, semicolon, parameters = given.partition(";")
+    return given if kind.strip().lower() == "attachment" else f"attachment{semicolon}{parameters}"
+
+
+def _cache_control(given: str, public: bool) -> str:
+    """A private answer stays with the person, whatever the service says."""
+    directives = {part.strip().partition("=")[0].lower() for part in given.split(",")}
+    if public or directives & {"private", "no-store"}:
+        return given or "no-cache"
+    return "private, no-cache"
+
+
+def _links(value: str, address: Callable[[str], str | None]) -> str:
+    found = []
+    for match in _LINK.finditer(value):
+        here = address(match.group(1))
+        if here is not None:
+            found.append(f"<{here}>{match.group(2).rstrip()}")
+    return ", ".join(found)
+
+
+class Addresses:
+    """Turns addresses at the service into addresses here. path, target: templates of the forward; bases: where the
+    service is reached; prefix: the path of the public address."""
+
+    def __init__(self, path: str, target: str, bases: Sequence[str], prefix: str) -> None:
+        # Literals and the names of parameters in turn.
+        self._path = re.split(r"\{([^}:]*)[^}]*\}", path)
+        self._prefix = prefix
+        self._bases = [urlsplit(base) for base in bases]
+        several = {name.partition(":")[0] for name in re.findall(r"\{([^}]*:path)\}", path)}
+        pattern = ""
+        for literal, name in re.findall(r"([^{]*)(?:\{([^}:]*)[^}]*\})?", target):
+            pattern += re.escape(literal)
+            if name:
+                pattern += f"(?P<{name}>{'.+' if name in several else '[^/]+'})"
+        self._target = re.compile(pattern)
+
+    def here(self, address: str, asked: str) -> str | None:
+        """The address here; None for one elsewhere. asked: the path at the service that was asked for."""
+        try:
+            parts = urlsplit(urljoin(f"//service{asked}", address))
+        except ValueError:
+            return None
+        paths = [parts.path] if parts.netloc == "service" and not parts.scheme else []
+        for base in self._bases:
+            if (parts.scheme or base.scheme, parts.netloc) == (base.scheme, base.netloc):
+                paths.append(parts.path.removeprefix(base.path.rstrip("/")))
+        for path in paths:
+            match = self._target.fullmatch(path)
+            # An encoded slash has no address here.
+            if match is not None and "%2f" not in path.lower() and "%5c" not in path.lower():
+                given = {name: quote(unquote(value), safe="/") for name, value in match.groupdict().items()}
+                pieces = [given[piece] if at % 2 else piece for at, piece in enumerate(self._path)]
+                query = f"?{parts.query}" if parts.query else ""
+                return f"{self._prefix}{''.join(pieces)}{query}"
+        return None

@@ -1,0 +1,125 @@
+"""One forwarded exchange with an upstream: under its breaker, bulkhead, balance and deadline, and never repeated.
+
+The breaker learns of the head: a failure is a status of 5xx, no connection, or no head in time. The permit is held
+until the body has ended, so the bulkhead bounds the exchanges in progress. The time for the head counts from the last
+byte of the request that was sent; before that, each piece has its own time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from ..calls import Call, Invalid, RequestContext, Timeout, Unreachable
+from ..policies import events
+from .client import CallContext
+from .exchange import ExchangeRequest, ExchangeResponse
+from .pipeline import CallPipeline
+from .request import NO_CONDITIONS, request_headers, traced
+from .wire import WireConnectionError, WireInvalidResponse
+
+
+class HeadTimer:
+    """The time until the head of the response must have arrived. seconds: from the end of the request."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._limit = asyncio.timeout(seconds)
+
+    def sending(self, seconds: float) -> None:
+        """The next piece of the request may take this long."""
+        self._set(seconds)
+
+    def sent(self) -> None:
+        """All of the request is sent."""
+        self._set(self._seconds)
+
+    def _set(self, seconds: float) -> None:
+        if not self._limit.expired() and self._limit.when() is not None:
+            self._limit.reschedule(asyncio.get_running_loop().time() + seconds)
+
+    async def __aenter__(self) -> HeadTimer:
+        await self._limit.__aenter__()
+        return self
+
+    async def __aexit__(self, *raised: Any) -> None:
+        await self._limit.__aexit__(*raised)
+        # From here on the pieces of the response have their own time.
+
+
+Make = Callable[[Mapping[str, str]], ExchangeRequest]
+"""Given the headers that the gateway sets, the whole request."""
+
+
+class Forwarding:
+    """pipeline: whose clients are used, with their policies."""
+
+    def __init__(self, pipeline: CallPipeline) -> None:
+        self._pipeline = pipeline
+
+    @asynccontextmanager
+    async def exchange(
+        self, call: Call[Any], request: RequestContext, make: Make, head: HeadTimer
+    ) -> AsyncIterator[ExchangeResponse]:
+        """The response while inside; its head has arrived. Raises an UpstreamError, or what the body of the request
+        raised."""
+        pipeline = self._pipeline
+        client = pipeline.client_of(call)
+        context = CallContext(call, request, client, NO_CONDITIONS)
+        seconds = request.deadline.left()
+        backend, breaker = pipeline.choose(context, None)
+        generation = breaker.generation
+        entry = client.permits.bulkhead.acquire()
+        if entry != "acquired":
+            await pipeline.wait_for_permit(context, backend, breaker, entry == "queued")
+        started = pipeline.clock()
+        outcome, side, failed = "cancelled", "client", False
+        response: ExchangeResponse | None = None
+        backend.pending += 1
+        try:
+            try:
+                headers = request_headers(call, request, seconds, client.credentials)
+                headers.update(client.headers)
+                traced(headers)
+                async with head:
+                    response = await backend.exchanges.open(make(headers))
+                failed = response.status >= 500
+                outcome, side = ("failed" if failed else "ok"), "origin"
+            except TimeoutError:
+                outcome, side, failed = "timeout", "origin", True
+                raise Timeout(call.owner, call.name, f"did not answer within {seconds:.3g} s.") from None
+            except WireConnectionError as error:
+                outcome, side, failed = "unreachable", "origin", True
+                raise Unreachable(call.owner, call.name, f"could not be reached ({error}).") from None
+            except WireInvalidResponse as error:
+                outcome, side = "invalid", "origin"
+                raise Invalid(call.owner, call.name, f"gave an invalid response: {error}.") from None
+            finally:
+                duration = pipeline.clock() - started
+                if side == "client":
+                    breaker.record_abandoned(generation)
+                elif failed:
+                    breaker.record_failure(generation)
+                    client.backends.record_failure(backend)
+                else:
+                    breaker.record_success(generation, duration)
+                    client.backends.record_success(backend)
+                request.record.add_call(call.name, duration, outcome)
+                pipeline.observe(
+                    events.Attempted(
+                        call.owner.service,
+                        call.name,
+                        backend.name,
+                        duration * 1000,
+                        outcome,
+                        side,  # type: ignore[arg-type]
+                    )
+                )
+            yield response
+        finally:
+            if response is not None:
+                response.close()
+            backend.pending -= 1
+            client.permits.release()
