@@ -24,6 +24,7 @@ from ..calls import DeclarationError
 from .app.build import App
 from .gateway import Gateway
 from .http.admission import Admission
+from .http.body_bounds import BodyBounds
 from .http.protocol import HttpProtocol
 from .memory import MemoryWatch
 from .observe import telemetry
@@ -135,11 +136,13 @@ def linger_of(settings: Settings, terminal: bool) -> float:
     return default if settings.http.linger is None else settings.http.linger
 
 
-def _config(app: ASGIApp, settings: Settings, admission: Admission | None = None) -> uvicorn.Config:
+def _config(
+    app: ASGIApp, settings: Settings, admission: Admission | None = None, bodies: BodyBounds | None = None
+) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         loop="uvloop",
-        http=partial(HttpProtocol, settings=settings, admission=admission),  # type: ignore[arg-type]  # it is called like the class it makes
+        http=partial(HttpProtocol, settings=settings, admission=admission, bodies=bodies),  # type: ignore[arg-type]  # it is called like the class it makes
         ws="none",
         lifespan="off",
         log_config=None,
@@ -172,7 +175,7 @@ async def run(
     )
     runtime = await gateway.start(settings)
     server = Server(
-        _config(app or gateway, settings, runtime.admission),
+        _config(app or gateway, settings, runtime.admission, runtime.bodies),
         runtime,
         ready,
         linger_of(settings, sys.stdin is not None and sys.stdin.isatty()),

@@ -29,7 +29,7 @@ async def own_server(gateway: ASGIApp, runtime: App) -> AsyncIterator[uvicorn.Se
     config = uvicorn.Config(
         gateway,
         http=partial(  # type: ignore[arg-type]
-            HttpProtocol, settings=runtime.settings, admission=runtime.admission
+            HttpProtocol, settings=runtime.settings, admission=runtime.admission, bodies=runtime.bodies
         ),
         lifespan="off",
         log_level="critical",

@@ -33,6 +33,7 @@ from ..endpoints.screen import ScreenEndpoint
 from ..endpoints.sign_in import SignIn
 from ..function_errors import UpstreamFailures
 from ..http.admission import Admission
+from ..http.body_bounds import BodyBounds
 from ..http.compression import Compression
 from ..http.cors import Cors
 from ..http.envelope import Envelope
@@ -174,6 +175,7 @@ def build(declared: Declarations, settings: Settings, extensions: Extensions) ->
         abandoned,
         traces,
         admission,
+        BodyBounds(settings, declared.forwards),
         admin,
         routes,
         limits,
@@ -207,8 +209,14 @@ def _sign_in(settings: Settings, identity: Identity, guard: Guard) -> SignIn | N
 @dataclass(frozen=True, slots=True)
 class App:
     """A gateway that was put together. `start` opens it, `drain` ends its streams gently, and `stop` finishes claimed
-    commands within a bound and closes everything. admission: the public ASGI application; admin: the private one;
-    routes: the public ones; resources: what the lifespan opened."""
+    commands within a bound and closes everything.
+
+    admission  the public ASGI application
+    bodies     how large the bodies of requests may be
+    admin      the private ASGI application
+    routes     the public ones
+    resources  what the lifespan opened
+    """
 
     declared: Declarations
     settings: Settings
@@ -222,6 +230,7 @@ class App:
     abandoned: AbandonedClaims
     traces: TracerProvider
     admission: Admission
+    bodies: BodyBounds
     admin: ASGIApp
     routes: list[BaseRoute]
     limits: RateLimiter

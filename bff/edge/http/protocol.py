@@ -27,6 +27,7 @@ from ..problem import Problem
 from ..settings import Settings
 from ..state import Reservation, state_of
 from .admission import Admission
+from .body_bounds import BodyBounds
 from .connection import ConnectionFlow, Http10Cycle, LightEvent, RequestPipeline, disconnect
 from .head import read_head, too_large, unreadable
 from .refusal import whole_answer
@@ -60,8 +61,8 @@ class HttpProtocol(HttpToolsProtocol):
     # Slots, because with these attributes an instance's dictionary would take 1.1 kB more for each connection.
     # fmt: off
     __slots__ = (
-        "_admission", "_body", "_body_framing", "_bounds", "_closing", "_current", "_fields", "_head", "_padding",
-        "_parsed", "_pending_refusal", "_phase", "_settings", "_timed_phase", "_timer",
+        "_admission", "_bodies", "_body", "_body_framing", "_bound", "_bounds", "_closing", "_current", "_fields",
+        "_head", "_padding", "_parsed", "_pending_refusal", "_phase", "_settings", "_timed_phase", "_timer",
     )
     # fmt: on
 
@@ -73,9 +74,12 @@ class HttpProtocol(HttpToolsProtocol):
         *args: Any,
         settings: Settings,
         admission: Admission | None = None,
+        bodies: BodyBounds | None = None,
         **rest: Any,
     ) -> None:
         super().__init__(*args, **rest)
+        self._bodies = bodies or BodyBounds(settings)
+        self._bound = self._bodies.default
         self._admission = admission
         self.pipeline = RequestPipeline()
         self._settings = settings
@@ -206,8 +210,9 @@ class HttpProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         parser = self.parser
         head = read_head(parser.get_method(), parser.get_http_version(), self.url, self.headers)
-        if head.length > self._settings.max_body:
-            raise body_too_large(self._settings.max_body)
+        self._bound = self._bodies.of(head.target) if head.length or head.chunked else self._bodies.default
+        if head.length > self._bound.most:
+            raise body_too_large(self._bound.most)
         if len(self.pipeline) >= PIPELINE:
             raise unreadable(f"At most {PIPELINE} requests may wait on one connection.")
         self.url = head.target
@@ -228,9 +233,12 @@ class HttpProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         self._parsed += len(body)
         self._body += len(body)
-        if self._body > self._settings.max_body:
-            raise body_too_large(self._settings.max_body)
+        if self._body > self._bound.most:
+            raise body_too_large(self._bound.most)
         super().on_body(body)
+        if self._bound.each:
+            # The next piece has its own time.
+            self._timed_phase = ""
         if self.pipeline:
             self.pipeline.grow(len(body))
 
@@ -263,7 +271,7 @@ class HttpProtocol(HttpToolsProtocol):
         if not idle:
             self._timed_phase = self._phase
             bounds = self._bounds
-            seconds = bounds.body_timeout + BODY_GRACE if self._phase == "body" else bounds.head_timeout
+            seconds = self._bound.seconds + BODY_GRACE if self._phase == "body" else bounds.head_timeout
             self._timer = self.loop.call_later(seconds, self._on_deadline)
 
     def _on_deadline(self) -> None:

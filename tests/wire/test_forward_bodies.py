@@ -1,0 +1,229 @@
+"""Bodies of forwards on the connection of `bff serve`: streamed both ways, bounded, and cut where one side leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import httpx
+import pytest
+
+from bff import Gateway, Upstream
+
+from ..waiting import GUARD, until
+from .gateway import bearer, settings_for
+from .own_connection import behind_own_connection
+from .scripted import KEY  # noqa: F401  # the key of the tokens
+from .scripted import upstream as keys
+
+SIZE = 40_000_000
+PIECE = b"0123456789abcdef" * 4096
+
+
+class Store(Upstream, team="Store", contact="#store", service="store"):
+    """A service for files."""
+
+
+@dataclass
+class Files:
+    """A service that counts what arrives and sends what is asked for. gate: it reads nothing before this is set."""
+
+    port: int = 0
+    received: int = 0
+    complete: list[bool] = field(default_factory=list)
+    sent: int = 0
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+    digest: str = ""
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                await self._answer(reader, writer)
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            pass
+        finally:
+            writer.close()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
+        if head.startswith("get"):
+            writer.write(
+                f"HTTP/1.1 200 OK\r\ncontent-type: image/png\r\ncontent-length: {SIZE}\r\n\r\n".encode()
+            )
+            self.sent = 0
+            while self.sent < SIZE:
+                piece = PIECE[: SIZE - self.sent]
+                writer.write(piece)
+                await writer.drain()
+                self.sent += len(piece)
+            return
+        self.complete.append(False)
+        self.received = 0
+        await self.gate.wait()
+        found = hashlib.sha256()
+        async for piece in self._pieces(head, reader):
+            found.update(piece)
+            self.received += len(piece)
+        self.digest = found.hexdigest()
+        self.complete[-1] = True
+        writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+    async def _pieces(self, head: str, reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
+        if "content-length:" in head:
+            left = int(head.partition("content-length:")[2].partition("\r\n")[0])
+            while left:
+                piece = await reader.read(min(left, 65_536))
+                if not piece:
+                    raise asyncio.IncompleteReadError(b"", left)
+                left -= len(piece)
+                yield piece
+            return
+        while size := int(await reader.readline() or b"x", 16):
+            yield await reader.readexactly(size)
+            await reader.readexactly(2)
+        await reader.readexactly(2)
+
+
+@dataclass
+class World:
+    files: Files
+    client: httpx.AsyncClient
+    port: int
+
+
+@asynccontextmanager
+async def running(redis_url: str, **forward: object) -> AsyncIterator[World]:
+    files = Files()
+    listening = await asyncio.start_server(files.serve, "127.0.0.1", 0, limit=65_536)
+    files.port = listening.sockets[0].getsockname()[1]
+    async with keys() as scripted:
+        settings = settings_for(
+            redis_url,
+            scripted.port,
+            GUARD,
+            upstreams={"store": {"url": f"http://127.0.0.1:{files.port}"}},
+            http={"forward": {"idle": 0.5, **forward}},
+        )
+        gateway = Gateway("files", deadline=GUARD, settings=settings)
+        gateway.forward("/files/{name}", Store(), "/{name}", methods=("GET", "PUT"), upload=SIZE)
+        runtime = await gateway.start()
+        try:
+            async with (
+                behind_own_connection(gateway, runtime) as port,
+                httpx.AsyncClient(
+                    base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=GUARD
+                ) as client,
+            ):
+                yield World(files, client, port)
+        finally:
+            listening.close()
+            await gateway.stop()
+
+
+async def pieces(size: int = SIZE) -> AsyncIterator[bytes]:
+    left = size
+    while left:
+        piece = PIECE[:left]
+        left -= len(piece)
+        yield piece
+
+
+WHOLE = PIECE * (SIZE // len(PIECE)) + PIECE[: SIZE % len(PIECE)]
+
+
+@pytest.mark.parametrize("chunked", [True, False])
+async def test_an_upload_arrives_as_it_was_sent(redis_url: str, chunked: bool) -> None:
+    async with running(redis_url) as world:
+        world.files.gate.set()
+        content = pieces() if chunked else WHOLE
+        stored = await world.client.put("/files/a", headers=bearer(), content=content)
+        assert (stored.status_code, world.files.received) == (204, SIZE)
+        assert world.files.digest == hashlib.sha256(WHOLE).hexdigest()
+
+
+async def test_a_service_that_does_not_read_holds_the_client_back(redis_url: str) -> None:
+    async with running(redis_url, idle=GUARD) as world:
+        taken = 0
+
+        async def counted() -> AsyncIterator[bytes]:
+            nonlocal taken
+            async for piece in pieces():
+                taken += len(piece)
+                yield piece
+
+        sending = asyncio.create_task(world.client.put("/files/a", headers=bearer(), content=counted()))
+        await until(lambda: taken > 0)
+        # The buffers of three sockets and two programs are full; then nothing moves.
+        before = -1
+        while before != taken:
+            before = taken
+            await asyncio.sleep(0.3)
+        assert taken < SIZE
+        world.files.gate.set()
+        assert (await sending).status_code == 204 and world.files.received == SIZE
+
+
+async def test_a_client_that_leaves_during_its_upload_leaves_an_incomplete_one(redis_url: str) -> None:
+    async with running(redis_url, idle=GUARD) as world:
+        world.files.gate.set()
+        _, writer = await asyncio.open_connection("127.0.0.1", world.port)
+        token = bearer()["authorization"]
+        head = f"PUT /files/a HTTP/1.1\r\nhost: x\r\nauthorization: {token}\r\ncontent-length: {SIZE}\r\n\r\n"
+        writer.write(head.encode() + WHOLE[:100_000])
+        await until(lambda: world.files.received >= 100_000)
+        writer.transport.abort()
+        await asyncio.sleep(0.2)
+        assert world.files.complete == [False]
+        # Nothing of it is left: the next exchange works.
+        assert (await world.client.put("/files/a", headers=bearer(), content=b"x")).status_code == 204
+
+
+async def test_a_piece_that_does_not_come_in_time_is_408(redis_url: str) -> None:
+    async with running(redis_url) as world:
+        world.files.gate.set()
+
+        reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
+        token = bearer()["authorization"]
+        head = f"PUT /files/a HTTP/1.1\r\nhost: x\r\nauthorization: {token}\r\ncontent-length: {SIZE}\r\n\r\n"
+        writer.write(head.encode() + PIECE)
+        answer = await reader.read()
+        writer.close()
+        assert answer.startswith(b"HTTP/1.1 408 ") and b'"too-slow"' in answer
+        assert world.files.complete == [False]
+
+
+async def test_more_bytes_than_the_forward_takes_are_413(redis_url: str) -> None:
+    async with running(redis_url) as world:
+        world.files.gate.set()
+        announced = await world.client.put("/files/a", headers=bearer(), content=WHOLE + b"x")
+        assert (announced.status_code, announced.json()["code"]) == (413, "body-too-large")
+        assert world.files.complete == []
+
+
+async def test_a_download_waits_for_a_client_that_reads_slowly_and_ends_when_it_leaves(
+    redis_url: str,
+) -> None:
+    async with running(redis_url, idle=GUARD) as world:
+        async with world.client.stream("GET", "/files/a", headers=bearer()) as answer:
+            assert answer.headers["content-length"] == str(SIZE)
+            received = 0
+            async for piece in answer.aiter_bytes(65_536):
+                received += len(piece)
+                if received > 200_000:
+                    break
+            before = -1
+            while before != world.files.sent:
+                before = world.files.sent
+                await asyncio.sleep(0.3)
+            assert world.files.sent < SIZE
+        whole = await world.client.get("/files/a", headers=bearer())
+        assert hashlib.sha256(whole.content).hexdigest() == hashlib.sha256(WHOLE).hexdigest()
+
+
+async def test_a_download_beyond_the_bound_breaks_off(redis_url: str) -> None:
+    async with running(redis_url, download=1_000_000) as world:
+        with pytest.raises(httpx.RemoteProtocolError):
+            await world.client.get("/files/a", headers=bearer())
