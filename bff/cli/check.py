@@ -43,7 +43,7 @@ def mistakes(gateway: Gateway, settings: Settings) -> list[str]:
             )
     found += [
         no_network(route)
-        for route in gateway.routes
+        for route in gateway.all_routes
         if route.options.network and route.options.network not in settings.http.networks
     ]
     found += _below_prefix(gateway, settings)
@@ -54,7 +54,7 @@ def mistakes(gateway: Gateway, settings: Settings) -> list[str]:
     found += _quotas(settings)
     found += no_sign_in(gateway, settings)
     asked = {
-        scope for route in gateway.routes for scope in route.requirements.scopes
+        scope for route in gateway.all_routes for scope in route.requirements.scopes
     } | gateway.requirements.scopes
     if settings.oidc is not None and (never := asked - set(settings.oidc.scopes)):
         found.append(
@@ -74,7 +74,7 @@ def mistakes(gateway: Gateway, settings: Settings) -> list[str]:
 
 def no_sign_in(gateway: Gateway, settings: Settings) -> list[str]:
     """The mistake of a gateway with private routes and no way to sign in, if it is one."""
-    private = [route.path for route in gateway.routes if not route.public]
+    private = [route.path for route in gateway.all_routes if not route.public]
     if not private or settings.issuers or settings.oidc is not None:
         return []
     return [
@@ -99,7 +99,7 @@ def _below_prefix(gateway: Gateway, settings: Settings) -> Iterator[str]:
         return
     page = gateway.page
     routes = [
-        *(route.path for route in gateway.routes),
+        *(route.path for route in gateway.all_routes),
         *(page.paths if page else ()),
         *(page.folders if page else ()),
     ]

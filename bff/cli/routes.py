@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..edge.access.authorization import Requirements
-from ..edge.declared import Route
+from ..edge.declared import Forward, Route
 from ..edge.gateway import Gateway
 from ..edge.settings.upstream import UpstreamSettings
 from .static_analysis import Step, passes_whole, steps
@@ -32,6 +32,12 @@ def table(gateway: Gateway, upstreams: Mapping[str, UpstreamSettings] | None = N
         if command.invalidates:
             lines.append(f"        invalidates  {', '.join(command.invalidates)}")
         lines += _calls(command.function, command.deadline, known, derived=command.safe)
+    for forward in gateway.forwards:
+        owner = forward.upstream.owner
+        lines.append(_head(forward, "public" if forward.public else "login"))
+        lines += _requirements(forward.requirements)
+        lines.append(f"        forward   {', '.join(forward.methods)} → {owner.service} {forward.target}")
+        lines.append(f"        owner     {owner.team} {owner.contact}  at most {forward.upload:,} bytes")
     for value in gateway.values.values():
         lines.append(f"VALUE {value.template:<42} {'public' if value.public else 'login'}")
     for upstream in gateway.upstreams():
@@ -41,11 +47,12 @@ def table(gateway: Gateway, upstreams: Mapping[str, UpstreamSettings] | None = N
     return "\n".join(lines)
 
 
-def _head(route: Route, who: str) -> str:
+def _head(route: Route | Forward, who: str) -> str:
     options = route.options
     only = f"  only from {options.network}" if options.network else ""
     limits = f"deadline {route.deadline:g} s  limit {options.limit or 'default'}{only}  {route.origin}"
-    return f"{route.method:<5} {route.path:<42} {who:<7} {limits}"
+    method = "PASS" if isinstance(route, Forward) else route.method
+    return f"{method:<5} {route.path:<42} {who:<7} {limits}"
 
 
 def _requirements(requirements: Requirements) -> list[str]:

@@ -26,7 +26,7 @@ from . import settings as settings_file
 from .access.authorization import Requirements
 from .app.build import App, build
 from .app.extensions import Extensions, Lifespan, Middleware
-from .declared import DEADLINE, Options, Page, Route, check_beside, check_name, check_site
+from .declared import DEADLINE, Forward, Options, Page, Route, check_beside, check_name, check_site
 from .observe.observers import Observer
 from .page import content_policy, permissions_policy
 from .pages import Pages
@@ -180,6 +180,11 @@ class Gateway(Router):
         return [route for route in self.routes if route.kind == "command"]
 
     @property
+    def all_routes(self) -> list[Route | Forward]:
+        """Views, commands and forwards."""
+        return [*self.routes, *self.forwards]
+
+    @property
     def requirements(self) -> Requirements:
         return self.options.requirements
 
@@ -193,6 +198,7 @@ class Gateway(Router):
         """Every upstream that this gateway can call: those of the parameter `upstreams`, and those that the modules of
         its functions name, also through imported modules (`clients.desk.ticket()`)."""
         found = {id(upstream): upstream for upstream in self._upstreams}
+        found |= {id(forward.upstream): forward.upstream for forward in self.forwards}
         functions: list[Callable[..., Any] | None] = [route.function for route in self.routes]
         functions += [saga.restore for saga in self.sagas.values()]
         functions += [value.load for value in self.values.values()]

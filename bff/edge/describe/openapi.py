@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import re
+from collections.abc import Sequence
 from typing import Any
 
-from ..declared import Declarations, Route
+from ..declared import BODY_METHODS, Declarations, Forward, Route
 from ..http.public_path import PublicPath
 from ..reply import Returns
 from ..settings import Settings
@@ -15,6 +17,7 @@ from .openapi_builtin import PUBLIC, builtin_paths, security_of
 
 _TAGS = {
     "screens": "What a page shows, made of what services answer.",
+    "forwards": "What is passed on to a service as it is.",
     "commands": "What a person does, once for each Idempotency-Key.",
     "gateway": "The stream, sign-in, health and documents.",
 }
@@ -31,6 +34,10 @@ def document(gateway: Declarations, version: str, settings: Settings | None = No
     for route in routes:
         operation = _view(route, schemas) if route.kind == "view" else _command(route, schemas)
         paths.setdefault(route.path, {})[route.method.lower()] = operation
+    for forward in gateway.forwards:
+        path = forward.path.replace(":path}", "}")
+        for method in forward.methods:
+            paths.setdefault(path, {})[method.lower()] = _forward(forward, method)
     for path, operations in builtin_paths(gateway, settings).items():
         paths[path] = operations | paths.get(path, {})
     _number_repeated_ids(paths)
@@ -49,7 +56,7 @@ def document(gateway: Declarations, version: str, settings: Settings | None = No
             "description": "One call per screen, one click per command, one stream per browser.",
         },
         "servers": [{"url": settings.public_url.rstrip("/")}],
-        "tags": _tags(routes),
+        "tags": _tags([*routes, *gateway.forwards]),
         "paths": dict(sorted(paths.items())),
         "components": {
             "schemas": {
@@ -71,7 +78,7 @@ def document(gateway: Declarations, version: str, settings: Settings | None = No
     }
 
 
-def _tags(routes: list[Route]) -> list[Schema]:
+def _tags(routes: Sequence[Route | Forward]) -> list[Schema]:
     """The builtin tags, and those of routers."""
     tags = dict(_TAGS)
     for route in routes:
@@ -149,6 +156,39 @@ def _view(view: Route, schemas: ModelSchemas) -> Schema:
         "responses": responses,
         **(PUBLIC if view.public else security_of(view.requirements)),
     }
+
+
+def _forward(forward: Forward, method: str) -> Schema:
+    owner = forward.upstream.owner
+    names = re.findall(r"\{([^}:]*)[^}]*\}", forward.path)
+    operation: Schema = {
+        "operationId": f"{method.lower()}_{re.sub('[^a-z0-9]+', '_', forward.path.lower()).strip('_')}",
+        "summary": f"Passed on to {owner.team} as it is",
+        "description": f"{owner.team} ({owner.contact}) describes what it takes and answers. {owner.docs}".strip(),
+        "tags": list(forward.options.tags or ["forwards"]),
+        "parameters": [
+            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names
+        ],
+        "responses": {
+            "2XX": {"description": "What the service answers.", "content": {"*/*": {}}},
+            "4XX": {"description": "What the service refuses, in its words.", "content": {"*/*": {}}},
+            **problem_responses(
+                *(() if forward.public else (401, 403)),
+                *((413,) if method in BODY_METHODS else ()),
+                429,
+                502,
+                503,
+                504,
+            ),
+        },
+        **(PUBLIC if forward.public else security_of(forward.requirements)),
+    }
+    if method in BODY_METHODS:
+        operation["requestBody"] = {
+            "description": f"At most {forward.upload} bytes.",
+            "content": {"*/*": {}},
+        }
+    return operation
 
 
 def _content(returns: Returns, schemas: ModelSchemas) -> Schema:
