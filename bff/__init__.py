@@ -34,6 +34,7 @@ from .calls import (
     together,
 )
 from .edge.app.extensions import Lifespan, Middleware, RequestInfo, authenticated, request_info
+from .edge.dependencies import Depends, Resource
 from .edge.gateway import Gateway, GatewayStatus
 from .edge.observe.observers import Observer, RequestEnded
 from .edge.pages import ProblemPage
@@ -60,6 +61,7 @@ __all__ = [
     "CircuitOpen",
     "Cookie",
     "DeclarationError",
+    "Depends",
     "Failed",
     "Gateway",
     "GatewayStatus",
@@ -90,6 +92,7 @@ __all__ = [
     "Resolver",
     "ResolverContext",
     "ResolverFactory",
+    "Resource",
     "Router",
     "SagaStatus",
     "SetCookie",

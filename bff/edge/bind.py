@@ -13,8 +13,8 @@ from __future__ import annotations
 import inspect
 import re
 import types
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from pydantic import (
@@ -33,6 +33,7 @@ from starlette.types import Scope
 
 from ..calls import DeclarationError, Principal
 from ..calls.codec import Codec, Parameters, codec_of, mentions
+from .dependencies import ARGUMENTS, Dependency, Depends, Resource, Resources, call, is_dependency
 from .parameters import MARKERS, Body, Cookie, Header, Marker, Query, Source, Where, name_of, pointers
 from .problem import Problem
 from .reply import Returns, returns_of
@@ -63,6 +64,10 @@ class Binding:
     who           name of the parameter that is the principal, or None
     who_optional  the principal may be None
     returns       what the function returns
+    dependencies  every function that it depends on, in the order in which they run
+    bindings      how the request becomes the arguments of each of them
+    uses          the parameters that are results of dependencies, with their positions
+    resources     the parameters that are resources of the lifespan, with their types
     """
 
     sources: tuple[Source, ...]
@@ -70,6 +75,10 @@ class Binding:
     who: str | None
     who_optional: bool
     returns: Returns
+    dependencies: tuple[Dependency, ...] = ()
+    bindings: tuple[Binding, ...] = ()
+    uses: Mapping[str, int] = field(default_factory=dict)
+    resources: Mapping[str, type[Any]] = field(default_factory=dict)
 
     @property
     def codecs(self) -> list[Codec[Any]]:
@@ -78,17 +87,49 @@ class Binding:
         return [codec_of(model) for model in (models if self.body is None else [*models, self.body.type])]
 
     @property
+    def all_sources(self) -> list[Source]:
+        """Those of the function and of its dependencies."""
+        return [*self.sources, *(source for binding in self.bindings for source in binding.sources)]
+
+    @property
+    def takes_principal(self) -> bool:
+        """Whether the function or a dependency takes the principal."""
+        return self.who is not None or any(binding.who is not None for binding in self.bindings)
+
+    @property
+    def needs_principal(self) -> str | None:
+        """A parameter that needs a principal, of the function or a dependency; None: there is none."""
+        return next((one.who for one in (self, *self.bindings) if one.who and not one.who_optional), None)
+
+    @property
     def vary(self) -> list[str]:
         """The request's headers on which the function's result depends, in the order of their declarations."""
-        names = [name.title() for source in self.sources if source.where == "header" for name in source.names]
-        return [*names, *(["Cookie"] if any(source.where == "cookie" for source in self.sources) else [])]
+        sources = self.all_sources
+        names = [name.title() for source in sources if source.where == "header" for name in source.names]
+        cookies = ["Cookie"] if any(source.where == "cookie" for source in sources) else []
+        return list(dict.fromkeys((*names, *cookies)))
+
+    def check_resources(self, resources: Resources) -> None:
+        """Raises DeclarationError for a resource that the lifespan does not yield."""
+        for wanted in (self.resources, *(dependency.resources for dependency in self.dependencies)):
+            for kind in wanted.values():
+                resources.get(kind)
+
+    async def call(
+        self, function: Callable[..., Awaitable[Any]], arguments: dict[str, Any], resources: Resources
+    ) -> Any:
+        """Run the function with its arguments and everything that it depends on."""
+        if not self.dependencies and not self.resources:
+            return await function(**arguments)
+        arguments.setdefault(ARGUMENTS, [])
+        return await call(function, arguments, self.uses, self.resources, self.dependencies, resources)
 
     def arguments(self, scope: Scope, body: bytes | None, principal: Principal | None) -> dict[str, Any]:
         """Keyword arguments for the function; raises Problem 422 with pointers."""
         errors: list[dict[str, str]] = []
-        values: dict[str, Any] = {}
-        for source in self.sources:
-            values |= source.arguments(scope, errors)
+        values = self._own(scope, principal, errors)
+        if self.bindings:
+            values[ARGUMENTS] = [binding._own(scope, principal, errors) for binding in self.bindings]
         if self.body is not None and (body or not self.body.optional):
             try:
                 values[self.body.name] = codec_of(self.body.type).decode(body or b"")
@@ -100,6 +141,13 @@ class Binding:
             raise Problem(
                 422, "invalid-request", "Correct what `errors` points at and send it again.", errors=errors
             )
+        return values
+
+    def _own(self, scope: Scope, principal: Principal | None, errors: list[dict[str, str]]) -> dict[str, Any]:
+        """The arguments without the body; adds to `errors` what does not fit."""
+        values: dict[str, Any] = {}
+        for source in self.sources:
+            values |= source.arguments(scope, errors)
         if self.who is not None:
             values[self.who] = principal
         return values
@@ -109,30 +157,76 @@ def binding(function: Callable[..., Any], path: str, what: str, *, body: bool) -
     """Read the signature. `body`: whether this kind of route takes one. Raises DeclarationError by name."""
     if not inspect.iscoroutinefunction(function):
         raise DeclarationError(f"{what}: {function.__name__} must be `async def`")
+    graph = _Graph(set(_PARAMETER.findall(path)), what)
+    signature = _read(function, graph, body)
+    missing = graph.in_path - graph.taken
+    if missing:
+        raise DeclarationError(
+            f"{what}: {path} has {{{', '.join(sorted(missing))}}} but the function takes none"
+        )
+    found = signature.binding()
+    return replace(found, dependencies=tuple(graph.dependencies), bindings=tuple(graph.bindings))
+
+
+class _Graph:
+    """The dependencies of one route, in the order in which they run. in_path: names in its path; taken: those of them
+    that some function takes."""
+
+    def __init__(self, in_path: set[str], what: str) -> None:
+        self.in_path = in_path
+        self.what = what
+        self.taken: set[str] = set()
+        self.dependencies: list[Dependency] = []
+        self.bindings: list[Binding] = []
+        self._positions: dict[Callable[..., Any], int] = {}
+        self._reading: list[Callable[..., Any]] = []
+
+    def position(self, function: Callable[..., Any]) -> int:
+        """Where the dependency is; it is read at its first use."""
+        if not is_dependency(function):
+            raise DeclarationError(f"{self.what}: {function!r} is no function to depend on")
+        if (known := self._positions.get(function)) is not None:
+            return known
+        if function in self._reading:
+            raise DeclarationError(f"{self.what}: {function.__name__} depends on itself")
+        self._reading.append(function)
+        signature = _read(function, self, takes_body=False)
+        self._reading.pop()
+        self.dependencies.append(Dependency(function, signature.uses, signature.resources))
+        self.bindings.append(signature.binding())
+        self._positions[function] = position = len(self.dependencies) - 1
+        return position
+
+
+def _read(function: Callable[..., Any], graph: _Graph, takes_body: bool) -> _Signature:
+    what = graph.what
     try:
         hints = get_type_hints(function, include_extras=True)
     except NameError as error:
         raise DeclarationError(f"{what}: an annotation cannot be resolved: {error}") from None
     if "return" not in hints:
         raise DeclarationError(f"{what}: annotate what {function.__name__} returns")
-    signature = _Signature(function.__name__, set(_PARAMETER.findall(path)), what, body)
+    signature = _Signature(function.__name__, graph, takes_body, hints["return"])
     for name, parameter in inspect.signature(function).parameters.items():
         if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
             raise DeclarationError(f"{what}: parameter {name} must be an ordinary or keyword-only one")
         if name not in hints:
             raise DeclarationError(f"{what}: annotate parameter {name}")
         signature.add(name, hints[name], parameter.default)
-    return signature.binding(path, returns_of(hints["return"], what))
+    return signature
 
 
 class _Signature:
     """The parameters of one function, sorted by where they come from."""
 
-    def __init__(self, function: str, in_path: set[str], what: str, takes_body: bool) -> None:
+    def __init__(self, function: str, graph: _Graph, takes_body: bool, returns: Any) -> None:
         self._function = function
-        self._in_path = in_path
-        self._what = what
+        self._graph = graph
+        self._what = graph.what
         self._takes_body = takes_body
+        self._returns = returns
+        self.uses: dict[str, int] = {}
+        self.resources: dict[str, type[Any]] = {}
         self._texts: dict[Where, dict[str, tuple[Any, Any]]] = {where: {} for where in _ORDER}
         self._models: dict[Where, list[tuple[str, type[BaseModel]]]] = {where: [] for where in _ORDER}
         self._body: BodyParameter | None = None
@@ -143,8 +237,15 @@ class _Signature:
         if members == [Principal]:
             self._who = (name, len(_members(hint)) > 1)
             return
+        if (given := self._given(name, hint)) is not None:
+            if isinstance(given, Depends):
+                self.uses[name] = self._graph.position(given.function)
+            else:
+                self.resources[name] = self._resource(name, hint)
+            return
         marker = self._marker(name, hint)
-        if name in self._in_path:
+        if name in self._graph.in_path:
+            self._graph.taken.add(name)
             if marker is not None:
                 raise DeclarationError(f"{self._what}: {{{name}}} comes from the path, not from {marker!r}")
             self._texts["path"][name] = (hint, Field(...))
@@ -154,6 +255,25 @@ class _Signature:
             self._add_body(name, hint, default)
         else:
             self._add_parameter(name, hint, default, marker or Query())
+
+    def _given(self, name: str, hint: Any) -> Depends | Resource | None:
+        found = (
+            [one for one in get_args(hint)[1:] if isinstance(one, Depends | Resource)]
+            if _is_annotated(hint)
+            else []
+        )
+        if len(found) > 1 or (found and self._marker(name, hint) is not None):
+            raise DeclarationError(f"{self._what}: {name} can come from one place only")
+        return found[0] if found else None
+
+    def _resource(self, name: str, hint: Any) -> type[Any]:
+        plain = get_args(hint)[0]
+        kind = plain if len(_members(plain)) > 1 else get_origin(plain) or plain
+        if not isinstance(kind, type):
+            raise DeclarationError(
+                f"{self._what}: {name} is a resource, so its type is one class, not {_shown(kind)}"
+            )
+        return kind
 
     def _marker(self, name: str, hint: Any) -> Marker | None:
         found = [one for one in get_args(hint)[1:] if isinstance(one, MARKERS)] if _is_annotated(hint) else []
@@ -204,37 +324,32 @@ class _Signature:
             self._texts[where][name] = (hint, Field(...) if empty else default)
 
     def _model(self, name: str, model: type[BaseModel], where: Where) -> type[BaseModel]:
-        for field, info in model.model_fields.items():
-            if not self._is_text(f"{name}.{field}", _annotated(info.annotation, info.metadata)):
+        for member, info in model.model_fields.items():
+            if not self._is_text(f"{name}.{member}", _annotated(info.annotation, info.metadata)):
                 raise DeclarationError(
-                    f"{self._what}: {name}.{field} comes from the {where}, where no text expresses "
+                    f"{self._what}: {name}.{member} comes from the {where}, where no text expresses "
                     f"{_shown(info.annotation)}"
                 )
         if where != "header":
             return model
         # Names of headers have dashes, and no upper case in ASGI.
         aliases: dict[str, Any] = {
-            field: (info.annotation, _aliased(info, name_of(Header(_alias(info)), field, self._what)))
-            for field, info in model.model_fields.items()
+            member: (info.annotation, _aliased(info, name_of(Header(_alias(info)), member, self._what)))
+            for member, info in model.model_fields.items()
         }
         made: type[BaseModel] = create_model(model.__name__, __base__=model, **aliases)
         return made
 
-    def binding(self, path: str, returns: Returns) -> Binding:
-        what = self._what
-        if missing := self._in_path - self._texts["path"].keys():
-            raise DeclarationError(
-                f"{what}: {path} has {{{', '.join(sorted(missing))}}} but the function takes none"
-            )
+    def binding(self) -> Binding:
         sources = tuple(source for where in _ORDER if (source := self._source(where)) is not None)
         for source in sources:
-            if source.where == "path" and set(source.names) != self._in_path:
-                other = min(self._in_path - set(source.names))
+            if source.where == "path" and (other := set(source.names) - self._graph.in_path):
                 raise DeclarationError(
-                    f"{what}: {{{other}}} has its name from the path and can have no alias"
+                    f"{self._what}: {{{min(other)}}} is not in the path: a parameter of the path can have no alias"
                 )
         who, optional = self._who or (None, False)
-        return Binding(sources, self._body, who, optional, returns)
+        returns = returns_of(self._returns, self._what)
+        return Binding(sources, self._body, who, optional, returns, uses=self.uses, resources=self.resources)
 
     def _source(self, where: Where) -> Source | None:
         fields, models = self._texts[where], self._models[where]

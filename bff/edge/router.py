@@ -116,8 +116,8 @@ class Router:
             with declaring():
                 options = Options(scopes, roles, deadline, limit, network, redirects)
                 route = self._route("GET", path, function, options, public=public)
-                who = route.binding.who
-                if who and public and not route.binding.who_optional:
+                who = route.binding.needs_principal
+                if who and public:
                     raise DeclarationError(f"{route.what}: public, so annotate {who} as `Principal | None`")
                 self.add(route)
             return function

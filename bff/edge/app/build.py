@@ -24,6 +24,7 @@ from ...stores.rates import RateStore
 from ...stores.redis.client import StoreUnavailable
 from ...transport.forwarding import Forwarding
 from ..declared import Declarations, Route
+from ..dependencies import Resources
 from ..endpoints.command import CommandEndpoint
 from ..endpoints.execution import AbandonedClaims, CommandServices
 from ..endpoints.forward import ForwardEndpoint, ForwardServices
@@ -78,6 +79,7 @@ def build(declared: Declarations, settings: Settings, extensions: Extensions) ->
         partial(parts.dependencies, stores, identity, calls, live),
         partial(parts.dead, stores, identity, live),
     )
+    resources = Resources()
     abandoned = AbandonedClaims(stores.claims, tasks.spawn)
     limits = RateLimiter(settings.limits, RateStore(stores.redis))
     guard = Guard(identity.authenticate, limits, settings.public_url)
@@ -101,6 +103,7 @@ def build(declared: Declarations, settings: Settings, extensions: Extensions) ->
             failures=failures,
             on_incomplete=lambda route, missing: observe(ScreenIncomplete(route, missing)),
             prefix=path.prefix,
+            resources=resources,
         ),
         command=partial(
             CommandEndpoint,
@@ -116,6 +119,7 @@ def build(declared: Declarations, settings: Settings, extensions: Extensions) ->
                 calls.invalidations.invalidate_after_command,
                 settings.public_url,
                 settings.idempotency,
+                resources,
             ),
         ),
         forward=partial(
@@ -179,6 +183,7 @@ def build(declared: Declarations, settings: Settings, extensions: Extensions) ->
         admin,
         routes,
         limits,
+        resources,
     )
 
 
@@ -215,7 +220,8 @@ class App:
     bodies     how large the bodies of requests may be
     admin      the private ASGI application
     routes     the public ones
-    resources  what the lifespan opened
+    resources  what the lifespan yielded
+    opened     what the lifespan opened
     """
 
     declared: Declarations
@@ -234,7 +240,8 @@ class App:
     admin: ASGIApp
     routes: list[BaseRoute]
     limits: RateLimiter
-    resources: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
+    resources: Resources
+    opened: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
 
     async def start(self) -> None:
         """Enter the lifespan and open what must be open; Redis and the upstreams may be away.
@@ -243,7 +250,9 @@ class App:
         """
         if (lifespan := self.extensions.lifespan) is not None:
             try:
-                await self.resources.enter_async_context(lifespan())
+                self.resources.fill(await self.opened.enter_async_context(lifespan()))
+                for route in self.declared.routes:
+                    route.binding.check_resources(self.resources)
             except Exception as error:
                 raise DeclarationError(f"lifespan: {type(error).__name__}: {error}") from error
         if self.calls.internal_tokens is not None:
@@ -282,7 +291,7 @@ class App:
                 *([("the watch of keys", tokens.keys.watch.close)] if tokens else []),
                 ("the connections to upstreams", self.calls.pipeline.close),
                 ("the connection to Redis", self.stores.redis.close),
-                ("the lifespan", self.resources.aclose),
+                ("the lifespan", self.opened.aclose),
                 ("the traces", lambda: asyncio.to_thread(self.traces.shutdown)),
             ],
             CLOSE,

@@ -45,7 +45,7 @@ def document(gateway: Declarations, version: str, settings: Settings | None = No
     unlisted = {
         schemas.component(reader.model)
         for route in routes
-        for source in route.binding.sources
+        for source in route.binding.all_sources
         for reader in source.readers
     }
     return {
@@ -101,18 +101,20 @@ def _number_repeated_ids(paths: Schema) -> None:
 def _models(route: Route) -> list[tuple[Any, str]]:
     bound = route.binding
     inputs = [bound.body.type] if bound.body else []
-    inputs += [reader.model for source in bound.sources for reader in source.readers]
+    inputs += [reader.model for source in bound.all_sources for reader in source.readers]
     outputs = [] if bound.returns.is_empty else [(bound.returns.model, "serialization")]
     return [*outputs, *((model, "validation") for model in inputs)]
 
 
 def _parameters(route: Route, schemas: ModelSchemas) -> list[Schema]:
     found: list[Schema] = []
-    for source in route.binding.sources:
+    for source in route.binding.all_sources:
         for reader in source.readers:
             schema = schemas.definitions[schemas.component(reader.model)]
             for name, one in schema.get("properties", {}).items():
                 required = source.where == "path" or name in schema.get("required", ())
+                if any((one["in"], one["name"]) == (source.where, name) for one in found):
+                    continue  # a dependency takes it, too
                 found.append({"name": name, "in": source.where, "required": required, "schema": one})
     return found
 
@@ -143,7 +145,7 @@ def _view(view: Route, schemas: ModelSchemas) -> Schema:
             *(() if view.public else (401,)),
             *((403,) if view.requirements or view.options.network else ()),
             # A public view without a principal parameter never tells services who the person is.
-            *passed_on(command=False, identified=not view.public or view.binding.who is not None),
+            *passed_on(command=False, identified=not view.public or view.binding.takes_principal),
             422,
             429,
             502,

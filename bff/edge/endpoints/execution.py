@@ -26,6 +26,7 @@ from ...policies.idempotency import replayed_headers
 from ...stores.claims import Claims, Replay, StoredAnswer, Ticket
 from ...stores.redis.client import StoreUnavailable
 from ..declared import Route
+from ..dependencies import Resources
 from ..function_errors import UpstreamFailures, expected_error, self_cancellation
 from ..http.public_path import PublicPath
 from ..http.request import BodyReader
@@ -93,6 +94,7 @@ class CommandServices:
     runner      runs the calls of their functions
     invalidate  makes cached answers with these tags unusable, for the principal with this id
     public_url  the gateway's address, for links
+    resources   of the lifespan
     """
 
     guard: Guard
@@ -106,6 +108,7 @@ class CommandServices:
     invalidate: Callable[[str, Sequence[str]], Awaitable[None]]
     public_url: str
     settings: IdempotencySettings
+    resources: Resources
 
     @property
     def prefix(self) -> str:
@@ -196,7 +199,8 @@ class CommandExecution:
         limit = request.timer.limit(request.deadline.left() + GRACE)
         try:
             with calls.use_context(request), limit:
-                return await self.command.function(**arguments)
+                command = self.command
+                return await command.binding.call(command.function, arguments, self.services.resources)
         except TimeoutError:
             if not limit.expired:
                 # A timeout inside the function, of something that it waited for.

@@ -56,7 +56,7 @@ class Access:
             route.path,
             route.requirements,
             route.public,
-            anonymous=route.public and route.binding.who is None,
+            anonymous=route.public and not route.binding.takes_principal,
             limit=route.options.limit,
             counted_as=f"{route.method} {route.path}",
         )

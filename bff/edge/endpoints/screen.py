@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 from ... import calls
 from ...calls import Deadline, RequestRecord, Runner, UpstreamError
 from ..declared import Route
+from ..dependencies import Resources
 from ..function_errors import UpstreamFailures, expected_error, self_cancellation
 from ..problem import OwnerContacts, Problem
 from ..reply import Renderer
@@ -25,7 +26,8 @@ turned into an answer."""
 
 class ScreenEndpoint:
     """An ASGI endpoint for one view. runner: runs the calls of its function; on_incomplete: called with the route and
-    the number of optional parts that are missing; prefix: the path of the public address."""
+    the number of optional parts that are missing; prefix: the path of the public address; resources: of the
+    lifespan."""
 
     def __init__(
         self,
@@ -37,6 +39,7 @@ class ScreenEndpoint:
         failures: UpstreamFailures,
         on_incomplete: Callable[[str, int], None],
         prefix: str,
+        resources: Resources,
     ) -> None:
         self._view = view
         self._deadline = view.deadline
@@ -47,7 +50,8 @@ class ScreenEndpoint:
         self._on_incomplete = on_incomplete
         self._access = Access.of(view)
         self._renderer = Renderer(view.binding.returns, view.options.redirects or (), prefix, view.what)
-        self._personal = view.binding.who is not None
+        self._resources = resources
+        self._personal = view.binding.takes_principal
         self._vary = view.binding.vary
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -69,7 +73,7 @@ class ScreenEndpoint:
         limit = request.timer.limit(deadline.left() + GRACE)
         try:
             with calls.use_context(request), limit:
-                result = await view.function(**arguments)
+                result = await view.binding.call(view.function, arguments, self._resources)
         except asyncio.CancelledError as error:
             if disconnect.happened:
                 raise ClientDisconnect from None
