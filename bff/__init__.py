@@ -7,12 +7,18 @@ Calls, screens and commands as async functions, and serve the Gateway with `bff 
 from . import events
 from ._version import __version__
 from .calls import (
+    BYTES,
+    JSON_LINES,
     OUTCOMES,
+    TEXT,
     Answer,
+    Bytes,
     Call,
     CircuitOpen,
     DeclarationError,
     Failed,
+    Form,
+    Format,
     Invalid,
     Missing,
     Outcome,
@@ -26,6 +32,7 @@ from .calls import (
     Rejected,
     SagaStatus,
     Stale,
+    Text,
     Timeout,
     Unreachable,
     Upstream,
@@ -41,14 +48,17 @@ from .edge.pages import ProblemPage
 from .edge.parameters import Body, Cookie, Header, Query
 from .edge.problem import Problem
 from .edge.rate_limits import Limit
-from .edge.reply import Redirect, Reply, SetCookie
+from .edge.reply import Download, Redirect, Reply, SetCookie
 from .edge.router import Router
 from .live.ingest import Broker, BrokerContext, BrokerFactory, BrokerUnavailable, PositionStore
 from .stores.events import BrokerEvent
 from .transport.resolvers import BackendAddress, Resolver, ResolverContext, ResolverFactory
 
 __all__ = [
+    "BYTES",
+    "JSON_LINES",
     "OUTCOMES",
+    "TEXT",
     "Answer",
     "BackendAddress",
     "Body",
@@ -57,12 +67,16 @@ __all__ = [
     "BrokerEvent",
     "BrokerFactory",
     "BrokerUnavailable",
+    "Bytes",
     "Call",
     "CircuitOpen",
     "Cookie",
     "DeclarationError",
     "Depends",
+    "Download",
     "Failed",
+    "Form",
+    "Format",
     "Gateway",
     "GatewayStatus",
     "Header",
@@ -97,6 +111,7 @@ __all__ = [
     "SagaStatus",
     "SetCookie",
     "Stale",
+    "Text",
     "Timeout",
     "Unreachable",
     "Upstream",

@@ -19,6 +19,7 @@ from .errors import (
     Unreachable,
     UpstreamError,
 )
+from .formats import BYTES, JSON_LINES, TEXT, Bytes, Form, Format, Text
 from .outcomes import OUTCOMES, Outcome, OutcomeTable
 from .owner import Owner
 from .part import Missing, OwnerInfo, Part, Ready, Stale, optional, together
@@ -27,12 +28,16 @@ from .saga import ENDED, STATUSES, SagaStatus, Status
 from .upstream import Upstream
 
 __all__ = [
+    "BYTES",
     "ENDED",
+    "JSON_LINES",
     "MAX_LIFETIME",
     "OUTCOMES",
     "STATUSES",
+    "TEXT",
     "Answer",
     "BffError",
+    "Bytes",
     "Call",
     "CallTiming",
     "CircuitOpen",
@@ -40,6 +45,8 @@ __all__ = [
     "Deadline",
     "DeclarationError",
     "Failed",
+    "Form",
+    "Format",
     "Invalid",
     "Method",
     "Missing",
@@ -64,6 +71,7 @@ __all__ = [
     "Splices",
     "Stale",
     "Status",
+    "Text",
     "TimeLimit",
     "Timeout",
     "Unreachable",

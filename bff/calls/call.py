@@ -14,6 +14,7 @@ from typing import Any, Generic, Literal, TypeVar, cast
 
 from .context import current_context
 from .errors import DeclarationError, Refused
+from .formats import Format
 from .outcomes import NEVER_PASSED, OUTCOMES, OutcomeTable
 from .owner import Owner
 
@@ -91,7 +92,7 @@ class Call(Generic[T]):
     template  the path as declared, for example ``/products/{sku}``
     path      the path with its parameters filled in and percent-encoded
     query     pairs in declared order; a list argument repeats its name
-    body      JSON bytes, None for a call without a body
+    body      bytes, None for a call without a body
     headers   request headers of this call: pairs with names in lower case
     model     any type pydantic can validate: a model, a list, a union
     freshness seconds for which the answer may be cached; None: it is not cached
@@ -105,6 +106,8 @@ class Call(Generic[T]):
     timeout   seconds for one attempt, None for the upstream's setting
     attempts  attempts in all, None for the upstream's setting
     media     media types of answers that are read as JSON, None for the usual ones
+    body_type media type of the body
+    format    how the answer is read, None: as JSON
     takes     names of answer headers, in lower case; when there are any, the call gives an `Answer` with them
     effect    "read" or "write", None: a GET reads, every other method writes
     outcomes  what each status outside 2xx means
@@ -128,6 +131,8 @@ class Call(Generic[T]):
     timeout: float | None = None
     attempts: int | None = None
     media: tuple[str, ...] | None = None
+    body_type: str = "application/json"
+    format: Format | None = None
     takes: tuple[str, ...] = ()
     effect: Literal["read", "write"] | None = None
     outcomes: OutcomeTable = field(default=OUTCOMES, repr=False)
@@ -243,6 +248,15 @@ class Call(Generic[T]):
             raise Refused(self.owner, self.name, detail, status=400)
         others = tuple(pair for pair in self.headers if pair[0] != plain)
         return replace(self, headers=(*others, (plain, value)))
+
+    def answered(self, format: Format) -> Call[T]:
+        """Read the answer in another format than JSON: `TEXT`, `BYTES`, `JSON_LINES` or a `Format` of your own. Raises
+        DeclarationError where the model does not fit it."""
+        try:
+            format.check(self.model)
+        except DeclarationError as error:
+            raise DeclarationError(f"{self.name}: {error}") from None
+        return replace(self, format=format)
 
     def with_headers(self, *names: str) -> Call[Answer[T]]:
         """Give an `Answer` with the value and these headers of the service's answer, such as ``Link`` or

@@ -15,6 +15,7 @@ from .batch import MOST, Batch
 from .call import Call, Method, is_header_value
 from .codec import encode
 from .errors import DeclarationError, Refused, declaring
+from .formats import Body
 from .outcomes import OUTCOMES, OutcomeTable
 from .owner import Owner
 from .template import UnusablePathValue, query_of, template_of
@@ -106,8 +107,8 @@ class Upstream:
     @overload
     def post(self, template: str, model: Form, body: Any = None, /, **data: Any) -> Call[Any]: ...
     def post(self, template: str, model: Any, body: Any = None, /, **data: Any) -> Call[Any]:
-        """A write with a JSON body (anything pydantic can serialise; a secret in a model is sent in plain text).
-        Otherwise as `get`."""
+        """A write with a JSON body (anything pydantic can serialise; a secret in a model is sent in plain text) or a
+        `bff.Form`, `bff.Text` or `bff.Bytes`. Otherwise as `get`."""
         return self._call("POST", template, model, body, data)
 
     @overload
@@ -161,7 +162,12 @@ class Upstream:
         try:
             path = template_of(template).filled(unused)
             query = query_of(unused.items())
-            encoded = None if body is None else encode(body, secrets=True)
+            encoded: bytes | None
+            body_type = "application/json"
+            if isinstance(body, Body):
+                encoded, body_type = body.encoded(), body.media_type
+            else:
+                encoded = None if body is None else encode(body, secrets=True)
         except UnusablePathValue as error:
             # The value often comes from a client, so it is refused as a service refuses a name that it does not know.
             raise Refused(self.owner, name, f"There is no such {error.parameter}.", status=404) from None
@@ -177,5 +183,6 @@ class Upstream:
             query,
             encoded,
             self.headers,
+            body_type=body_type,
             outcomes=self.outcomes,
         )

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Generic, Literal, TypeVar, Union, get_args, get_origin
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
-from ..calls import DeclarationError
+from ..calls import Call, DeclarationError
 from ..calls.codec import codec_of
 
 T = TypeVar("T")
@@ -51,6 +51,7 @@ OWN_COOKIES = ("__host-bff", "__secure-bff", "bff")
 """Names in lower case that cookies of the gateway begin with."""
 
 MAX_HEADERS = 50
+_MEDIA = re.compile(r"[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+(?:; ?charset=[a-zA-Z0-9-]+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,12 +145,47 @@ class Redirect:
 
 
 @dataclass(frozen=True, slots=True)
+class Download:
+    """A file, streamed from a service's answer or from an async iterator.
+
+    source    a Call (a read), whose answer is passed on as it comes, or an async iterator of bytes
+    filename  under which browsers offer to save it
+    type      media type; default ``application/octet-stream``
+    inline    browsers may show it. It can never run scripts of this site
+
+    Only a view may return one. It is not cached. Raises ValueError.
+    """
+
+    source: Call[Any] | AsyncIterator[bytes]
+    filename: str
+    type: str = "application/octet-stream"
+    inline: bool = False
+
+    def __post_init__(self) -> None:
+        if not _MEDIA.fullmatch(self.type):
+            raise ValueError(f"{self.type!r} is no media type")
+        if not self.filename or not self.filename.isprintable() or len(self.filename) > 255:
+            raise ValueError("a filename has 1 to 255 visible characters")
+        if isinstance(self.source, Call) and self.source.is_write:
+            raise ValueError(f"{self.source.name} writes, and a download only reads")
+
+    @property
+    def disposition(self) -> str:
+        """The Content-Disposition (RFC 6266 section 4.3): the name in ASCII, and as it is."""
+        plain = re.sub(r"[^\x20-\x7e]", "_", re.sub(r'["\\\\/%;]', "_", self.filename))
+        kind = "inline" if self.inline else "attachment"
+        return f"{kind}; filename=\"{plain}\"; filename*=UTF-8''{quote(self.filename, safe='')}"
+
+
+@dataclass(frozen=True, slots=True)
 class Returns:
-    """What a function returns. model: of the JSON body, None: without one; reply, redirect: it may return these."""
+    """What a function returns. model: of the JSON body, None: without one; reply, redirect, download: it may return
+    these."""
 
     model: Any
     reply: bool = False
     redirect: bool = False
+    download: bool = False
 
     @property
     def is_empty(self) -> bool:
@@ -158,16 +194,18 @@ class Returns:
 
     def is_plain(self, kind: type[Any]) -> bool:
         """Whether it is always a model of this kind."""
-        model, others = self.model, self.reply or self.redirect
+        model, others = self.model, self.reply or self.redirect or self.download
         return not others and isinstance(model, type) and issubclass(model, kind)
 
 
 def returns_of(hint: Any, what: str) -> Returns:
     """Read the annotation of a function's result. Raises DeclarationError."""
-    plain, reply, redirect = [], False, False
+    plain, reply, redirect, download = [], False, False, False
     for member in _members(hint):
         if member is Redirect:
             redirect = True
+        elif member is Download:
+            download = True
         elif get_origin(member) is Reply:
             reply = True
             plain.append(get_args(member)[0])
@@ -176,8 +214,9 @@ def returns_of(hint: Any, what: str) -> Returns:
         else:
             plain.append(member)
     if not plain or plain == [type(None)]:
-        return Returns(None, reply, redirect)
-    return Returns(hint if not reply and not redirect else Union[tuple(plain)], reply, redirect)  # noqa: UP007
+        return Returns(None, reply, redirect, download)
+    model = hint if not (reply or redirect or download) else Union[tuple(plain)]  # noqa: UP007
+    return Returns(model, reply, redirect, download)
 
 
 def _members(hint: Any) -> tuple[Any, ...]:

@@ -165,6 +165,8 @@ class Router:
                     method, path, function, options, starts=starts, safe=safe, invalidates=invalidates
                 )
                 check_tags(invalidates, route.path, route.what)
+                if route.binding.returns.download:
+                    raise DeclarationError(f"{route.what}: only a view may return a Download")
                 if starts is not None and not route.binding.returns.is_plain(SagaStatus):
                     raise DeclarationError(
                         f"{route.what}: it starts a saga, so it must return a SagaStatus model"

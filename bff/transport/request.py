@@ -93,14 +93,14 @@ def request_headers(
     """All headers except those of the trace. seconds: the attempt's time limit, which is sent to the service, so that
     it can stop when nobody waits for the answer any more."""
     headers = {
-        "accept": "application/json",
+        "accept": "application/json" if call.format is None else call.format.accept,
         "user-agent": "bff",
         "x-correlation-id": request.correlation_id,
         "bff-deadline-ms": str(int(seconds * 1000)),
     }
     headers.update(call.headers)
     if call.body is not None:
-        headers["content-type"] = "application/json"
+        headers["content-type"] = call.body_type
     principal = request.principal
     write = call.is_write
     if principal is not None and not call.shared:

@@ -7,6 +7,7 @@ error, by the call's outcome table (calls/outcomes.py).
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -18,6 +19,7 @@ from pydantic_core.core_schema import ErrorType
 
 from ..calls import Answer, Call, Failed, Invalid, Overloaded, Principal, Raw, Refused, UpstreamError
 from ..calls.codec import codec_of
+from ..calls.formats import Format
 from ..policies.events import Observer, SurrogatesReplaced, ignore
 from .problem_details import MAX_SENT, details, texts
 from .wire import WireResponse
@@ -54,10 +56,14 @@ def decode(
     raise upstream_error(call, response, asker=asker)
 
 
+_CHARSET = re.compile(r'charset="?([A-Za-z0-9_.:-]{1,40})"?')
+
 # ---- a success -----------------------------------------------------------------------------------------------------
 
 
 def _value(call: Call[Any], response: WireResponse, observe: Observer) -> Any:
+    if call.format is not None:
+        return _formatted(call, call.format, response)
     body = response.body
     if not body:
         # 204, or another success without a body: None, where the model allows it.
@@ -82,6 +88,24 @@ def _value(call: Call[Any], response: WireResponse, observe: Observer) -> Any:
         else:
             why = f"gave an answer that {_why(error)}"
         raise Invalid(call.owner, call.name, f"{why}.") from None
+
+
+def _formatted(call: Call[Any], format: Format, response: WireResponse) -> Any:
+    """The answer in another format than JSON."""
+    media, _, parameters = response.headers.get("content-type", "").partition(";")
+    media = media.strip().lower()
+    accepted = format.media if call.media is None else call.media
+    if accepted and response.body and media not in accepted:
+        raise Invalid(
+            call.owner, call.name, f"answered {media or 'no content type'} instead of {accepted[0]}."
+        )
+    found = _CHARSET.search(parameters)
+    try:
+        return format.decode(call.model, response.body, found.group(1) if found else "utf-8")
+    except UnicodeDecodeError:
+        raise Invalid(call.owner, call.name, "gave an answer that is not in its charset.") from None
+    except (ValueError, RecursionError) as error:
+        raise Invalid(call.owner, call.name, f"gave an answer that {_why(error)}.") from None
 
 
 def _is_json(media: str) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import httpx
 import pytest
 
-from bff import Gateway, Upstream
+from bff import Call, Download, Gateway, Upstream
 
 from ..waiting import GUARD, until
 from .gateway import bearer, settings_for
@@ -24,7 +24,22 @@ PIECE = b"0123456789abcdef" * 4096
 
 
 class Store(Upstream, team="Store", contact="#store", service="store"):
-    """A service for files."""
+    def file(self, name: str) -> Call[None]:
+        return self.get("/{name}", None, name=name)
+
+
+store = Store()
+closed: list[str] = []
+
+
+async def rows(kind: str) -> AsyncIterator[bytes]:
+    try:
+        yield b"id,name\n"
+        if kind == "broken":
+            raise ValueError("half way")
+        yield b"1,Ada\n"
+    finally:
+        closed.append(kind)
 
 
 @dataclass
@@ -108,7 +123,14 @@ async def running(redis_url: str, **forward: object) -> AsyncIterator[World]:
             http={"forward": {"idle": 0.5, **forward}},
         )
         gateway = Gateway("files", deadline=GUARD, settings=settings)
-        gateway.forward("/files/{name}", Store(), "/{name}", methods=("GET", "PUT"), upload=SIZE)
+        gateway.forward("/files/{name}", store, "/{name}", methods=("GET", "PUT"), upload=SIZE)
+
+        @gateway.view("/export/{kind}")
+        async def export(kind: str) -> Download:
+            if kind == "call":
+                return Download(store.file("a"), "Bericht für Ada.png", "image/png")
+            return Download(rows(kind), "rows.csv", "text/csv; charset=utf-8")
+
         runtime = await gateway.start()
         try:
             async with (
@@ -227,3 +249,28 @@ async def test_a_download_beyond_the_bound_breaks_off(redis_url: str) -> None:
     async with running(redis_url, download=1_000_000) as world:
         with pytest.raises(httpx.RemoteProtocolError):
             await world.client.get("/files/a", headers=bearer())
+
+
+async def test_a_view_gives_a_file_from_a_service_or_from_an_iterator(redis_url: str) -> None:
+    async with running(redis_url) as world:
+        file = await world.client.get("/export/call", headers=bearer())
+        assert hashlib.sha256(file.content).hexdigest() == hashlib.sha256(WHOLE).hexdigest()
+        assert file.headers["content-disposition"] == (
+            "attachment; filename=\"Bericht f_r Ada.png\"; filename*=UTF-8''Bericht%20f%C3%BCr%20Ada.png"
+        )
+        assert (file.headers["content-type"], file.headers["content-length"]) == ("image/png", str(SIZE))
+        assert (file.headers["cache-control"], file.headers["content-security-policy"].split(";")[0]) == (
+            "no-store",
+            "sandbox",
+        )
+        listed = await world.client.get("/export/rows", headers=bearer())
+        assert (listed.text, listed.headers["content-type"]) == (
+            "id,name\n1,Ada\n",
+            "text/csv; charset=utf-8",
+        )
+        assert (await world.client.head("/export/rows", headers=bearer())).content == b""
+        closed.clear()
+        with pytest.raises(httpx.RemoteProtocolError):
+            await world.client.get("/export/broken", headers=bearer())
+        assert closed == ["broken"]
+        assert (await world.client.get("/export/rows")).status_code == 401

@@ -32,6 +32,7 @@ from ..endpoints.guard import Guard
 from ..endpoints.health import Health
 from ..endpoints.screen import ScreenEndpoint
 from ..endpoints.sign_in import SignIn
+from ..endpoints.streaming import Downloads
 from ..function_errors import UpstreamFailures
 from ..http.admission import Admission
 from ..http.body_bounds import BodyBounds
@@ -79,7 +80,7 @@ def build(declared: Declarations, settings: Settings, extensions: Extensions) ->
         partial(parts.dependencies, stores, identity, calls, live),
         partial(parts.dead, stores, identity, live),
     )
-    resources = Resources()
+    resources, forwarding = Resources(), Forwarding(calls.pipeline)
     abandoned = AbandonedClaims(stores.claims, tasks.spawn)
     limits = RateLimiter(settings.limits, RateStore(stores.redis))
     guard = Guard(identity.authenticate, limits, settings.public_url)
@@ -104,6 +105,7 @@ def build(declared: Declarations, settings: Settings, extensions: Extensions) ->
             on_incomplete=lambda route, missing: observe(ScreenIncomplete(route, missing)),
             prefix=path.prefix,
             resources=resources,
+            downloads=Downloads(forwarding, settings.http.forward),
         ),
         command=partial(
             CommandEndpoint,
@@ -126,7 +128,7 @@ def build(declared: Declarations, settings: Settings, extensions: Extensions) ->
             ForwardEndpoint,
             services=ForwardServices(
                 guard,
-                Forwarding(calls.pipeline),
+                forwarding,
                 calls.runner,
                 contacts,
                 failures,

@@ -133,7 +133,7 @@ def _describe(route: Route, schemas: ModelSchemas) -> Schema:
 def _view(view: Route, schemas: ModelSchemas) -> Schema:
     returns = view.binding.returns
     responses: Schema = {
-        "204" if returns.is_empty else "200": {
+        "204" if returns.is_empty and not returns.download else "200": {
             "description": "The screen; `BFF-Complete` says whether every part is there.",
             "headers": {
                 "BFF-Complete": {"schema": {"type": "string", "enum": ["true", "false"]}},
@@ -194,6 +194,8 @@ def _forward(forward: Forward, method: str) -> Schema:
 
 
 def _content(returns: Returns, schemas: ModelSchemas) -> Schema:
+    if returns.download:
+        return {"content": {"*/*": {}}}
     return (
         {} if returns.is_empty else {"content": {"application/json": {"schema": schemas.of(returns.model)}}}
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ from ...calls.template import UnusablePathValue, template_of
 from ...transport.exchange import ExchangeRequest, ExchangeResponse
 from ...transport.forwarding import Forwarding, HeadTimer
 from ...transport.response import upstream_error
-from ...transport.wire import WireError, WireResponse
+from ...transport.wire import WireResponse
 from ..declared import Forward
 from ..function_errors import UpstreamFailures
 from ..http.forwarded_headers import Addresses, answer_pairs, request_pairs
@@ -31,12 +31,9 @@ from ..http.request import body_too_large, header_values
 from ..problem import OwnerContacts, Problem
 from ..settings.http import ForwardSettings
 from ..state import state_of
+from .disconnect import DisconnectGuard
 from .guard import Access, Guard
-from .screen import DisconnectGuard
-
-
-class AnswerBroken(Exception):
-    """An answer that has begun cannot be finished: the connection must end."""
+from .streaming import pass_on, watching
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +108,11 @@ class ForwardEndpoint:
                 start = [(name.encode(), value.encode("latin-1")) for name, value in headers]
                 start += [(name.encode(), value.encode()) for name, value in limits.items()]
                 await send({"type": "http.response.start", "status": response.status, "headers": start})
-                async with watching(receive, upload, disconnect):
-                    await self._pass_on(response, send, head=scope["method"] == "HEAD")
+                # While the request still arrives, `upload` notices that the client leaves.
+                async with watching(receive, disconnect) if upload.is_complete else nullcontext():
+                    chunks = aiter(response.chunks())
+                    head = scope["method"] == "HEAD"
+                    await pass_on(chunks, send, services.settings, forward.what, head=head)
         except asyncio.CancelledError:
             if disconnect.happened:
                 raise ClientDisconnect from None
@@ -139,44 +139,6 @@ class ForwardEndpoint:
             detail = "redirects to an address that is not forwarded."
             raise Failed(call.owner, call.name, detail, status=status)
         return headers
-
-    async def _pass_on(self, response: ExchangeResponse, send: Send, *, head: bool) -> None:
-        settings, size = self._services.settings, 0
-        chunks = aiter(response.chunks())
-        try:
-            while not head:
-                async with asyncio.timeout(settings.idle):
-                    chunk = await anext(chunks, None)
-                if chunk is None:
-                    break
-                size += len(chunk)
-                if size > settings.download:
-                    raise AnswerBroken(f"{self._forward.what}: more than {settings.download} bytes")
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        except (TimeoutError, WireError) as error:
-            raise AnswerBroken(f"{self._forward.what}: the answer broke off: {error!r}") from error
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-@asynccontextmanager
-async def watching(receive: Receive, upload: Upload, disconnect: DisconnectGuard) -> AsyncIterator[None]:
-    """Notice while inside that the client leaves, under servers that tell it only to whom asks. While the request still
-    arrives, `upload` notices it."""
-    if not upload.is_complete:
-        yield
-        return
-
-    async def watch() -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        disconnect.on_disconnect()
-
-    task = asyncio.create_task(watch())
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
 
 
 class Upload:

@@ -14,10 +14,12 @@ from ..declared import Route
 from ..dependencies import Resources
 from ..function_errors import UpstreamFailures, expected_error, self_cancellation
 from ..problem import OwnerContacts, Problem
-from ..reply import Renderer
+from ..reply import Download, Renderer
 from ..respond import NO_STORE, etag_of, is_known, screen_headers, send_answer
-from ..state import RequestState, state_of
+from ..state import state_of
+from .disconnect import DisconnectGuard
 from .guard import Access, Guard
+from .streaming import Downloads, watching
 
 GRACE = 0.05
 """Seconds a function may run beyond its deadline: its calls end at the deadline, and their failures still have to be
@@ -27,7 +29,7 @@ turned into an answer."""
 class ScreenEndpoint:
     """An ASGI endpoint for one view. runner: runs the calls of its function; on_incomplete: called with the route and
     the number of optional parts that are missing; prefix: the path of the public address; resources: of the
-    lifespan."""
+    lifespan; downloads: sends those that the view returns."""
 
     def __init__(
         self,
@@ -40,6 +42,7 @@ class ScreenEndpoint:
         on_incomplete: Callable[[str, int], None],
         prefix: str,
         resources: Resources,
+        downloads: Downloads,
     ) -> None:
         self._view = view
         self._deadline = view.deadline
@@ -51,6 +54,7 @@ class ScreenEndpoint:
         self._access = Access.of(view)
         self._renderer = Renderer(view.binding.returns, view.options.redirects or (), prefix, view.what)
         self._resources = resources
+        self._downloads = downloads
         self._personal = view.binding.takes_principal
         self._vary = view.binding.vary
 
@@ -74,6 +78,11 @@ class ScreenEndpoint:
         try:
             with calls.use_context(request), limit:
                 result = await view.binding.call(view.function, arguments, self._resources)
+            if isinstance(result, Download) and view.binding.returns.download:
+                head = scope["method"] == "HEAD"
+                async with watching(receive, disconnect):
+                    await self._downloads.send(result, request, send, limits, view.what, head=head)
+                return
         except asyncio.CancelledError as error:
             if disconnect.happened:
                 raise ClientDisconnect from None
@@ -119,32 +128,3 @@ class ScreenEndpoint:
             cookies=answer.cookies,
             head=scope["method"] == "HEAD",
         )
-
-
-class DisconnectGuard:
-    """Cancels the current task when the client's connection is lost: no client would get the answer.
-
-    The connection of `bff serve` calls it through the request's `on_lost`, so no task has to watch. Under another
-    server nothing calls it, and the request runs until its deadline at most.
-    """
-
-    __slots__ = ("_on_lost", "_task", "happened")
-
-    def __init__(self, state: RequestState) -> None:
-        self.happened = False
-        self._on_lost = state.on_lost
-        self._task = asyncio.current_task()
-        self._on_lost.append(self.on_disconnect)
-        if state.is_lost:
-            # It was lost while the request was being authenticated.
-            self.on_disconnect()
-
-    def on_disconnect(self) -> None:
-        """The connection is lost."""
-        self.happened = True
-        if self._task is not None:
-            self._task.cancel()
-
-    def disarm(self) -> None:
-        """From here on the answer is being sent."""
-        self._on_lost.clear()

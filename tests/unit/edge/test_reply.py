@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from pydantic import BaseModel
 
-from bff import DeclarationError, Redirect, Reply, SetCookie
+from bff import DeclarationError, Download, Redirect, Reply, Router, SetCookie
 from bff.edge.reply import Renderer, returns_of
 
 
@@ -82,3 +83,38 @@ def test_a_path_of_this_site_gets_the_prefix_of_the_public_address() -> None:
     renderer = Renderer(returns_of(Redirect, "x"), ("https://a.example",), "/shop", "view /x")
     assert renderer.render(Redirect("/basket")).headers == {"location": "/shop/basket"}
     assert renderer.render(Redirect("https://a.example/x", 307)).status == 307
+
+
+@pytest.mark.parametrize(
+    ("filename", "media"),
+    [
+        ("", "text/csv"),
+        ("a\r\nb", "text/csv"),
+        ("x" * 256, "text/csv"),
+        ("a", "text"),
+        ("a", "text/csv\r\nx: y"),
+        ("a", ""),
+    ],
+)
+def test_a_download_needs_a_filename_and_a_media_type(filename: str, media: str) -> None:
+    async def rows() -> AsyncIterator[bytes]:
+        yield b""
+
+    with pytest.raises(ValueError, match=r"filename|media type"):
+        Download(rows(), filename, media)
+
+
+def test_a_filename_is_quoted() -> None:
+    async def rows() -> AsyncIterator[bytes]:
+        yield b""
+
+    found = Download(rows(), 'a"; filename="b.exe', "text/csv", inline=True).disposition
+    assert found.startswith('inline; filename="a__ filename=_b.exe"; filename*=UTF-8')
+
+
+def test_only_a_view_may_return_a_download() -> None:
+    async def export() -> Download:
+        raise NotImplementedError
+
+    with pytest.raises(DeclarationError, match="only a view"):
+        Router().command("/x")(export)
