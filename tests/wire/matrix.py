@@ -15,7 +15,7 @@ import httpx
 from starlette.routing import Mount, Route
 
 from bff.edge.app.build import App
-from bff.edge.declared import Declarations
+from bff.edge.declared import Declarations, Forward
 from bff.edge.declared import Route as DeclaredRoute
 
 CALLERS = (
@@ -29,6 +29,7 @@ CALLERS = (
     "right user's session",
     "ended session",
 )
+UNSAFE = ("POST", "PUT", "PATCH", "DELETE")
 REFUSED = {"nobody": 401, "expired": 401, "wrong audience": 401, "ended session": 401}
 """The answer of the first four callers wherever sign-in is required."""
 
@@ -78,10 +79,11 @@ def routes(runtime: App) -> Iterator[tuple[str, str]]:
             raise AssertionError(f"a kind of route that is not known here: {route}")
 
 
-def declared(gateway: Declarations, method: str, path: str) -> DeclaredRoute | None:
-    wanted = ("GET" if method == "HEAD" else method, path)
-    routes = (one for one in gateway.routes if (one.method, one.path) == wanted)
-    return next(routes, None)
+def declared(gateway: Declarations, method: str, path: str) -> DeclaredRoute | Forward | None:
+    method = "GET" if method == "HEAD" else method
+    forwards = (one for one in gateway.forwards if one.path == path and method in one.methods)
+    routes = (one for one in gateway.routes if (one.method, one.path) == (method, path))
+    return next(routes, None) or next(forwards, None)
 
 
 def expected(gateway: Declarations, method: str, path: str, example: Example) -> Expected | None:
@@ -89,8 +91,8 @@ def expected(gateway: Declarations, method: str, path: str, example: Example) ->
     route = declared(gateway, method, path)
     if route is not None and route.public:
         found = dict(everyone(*example.good))
-        if route.binding.who is not None:
-            # The view asks for the principal, so an invalid token is refused, not treated as anonymous.
+        if isinstance(route, Forward) or route.binding.takes_principal:
+            # It is told who asks, so an invalid token is refused, not treated as anonymous.
             found |= {caller: frozenset({401}) for caller in ("expired", "wrong audience")}
         return found
     if route is not None:
@@ -151,7 +153,7 @@ async def wrongs(
             if (method, path) == ("POST", "/bff/logout") and caller == "right user's session":
                 continue  # It would end the session that the other callers need; the sign-in tests cover it.
             headers = dict(callers[caller])
-            if method == "POST" and declared(gateway, method, path):
+            if method in UNSAFE and isinstance(declared(gateway, method, path), DeclaredRoute):
                 headers["idempotency-key"] = f'"{uuid.uuid4()}"'
             status, said = await asked(client, method, example, headers)
             asks += 1

@@ -15,13 +15,13 @@ from typing import Any
 import httpx
 import pytest
 
-from bff import Gateway, Principal
+from bff import Gateway, Principal, Reply
 from bff.edge.app.build import App
 from bff.edge.settings import Settings
 
 from ..unit.edge.access.issuing import ISSUER, claims, sign
 from .gateway import Cart, Job, Thing, Who, serving, shelf
-from .matrix import CALLERS, Example, asked, expected, routes, wrongs
+from .matrix import CALLERS, UNSAFE, Example, asked, declared, expected, routes, wrongs
 from .oidc_provider import CLIENT, SECRET, OidcProvider
 from .scripted import KEY, Asked, upstream
 from .served import listening, served
@@ -75,6 +75,23 @@ def everything(settings: Settings | None = None) -> Gateway:
     @gateway.command("/api/staff/{id}", scopes=("audit",), roles=("staff",))
     async def manage(id: str) -> Thing:
         return Thing(name=id)
+
+    @gateway.command("/api/staff/{id}", method="PUT", roles=("staff",))
+    async def replace_staff(id: str) -> Thing:
+        return Thing(name=id)
+
+    @gateway.command("/api/staff/{id}", method="PATCH", scopes=("audit",))
+    async def change_staff(id: str) -> Thing:
+        return Thing(name=id)
+
+    @gateway.command("/api/staff/{id}", method="DELETE", scopes=("audit",), roles=("staff",))
+    async def remove_staff(id: str) -> Reply[Thing]:
+        return Reply(Thing(name=id))
+
+    gateway.forward(
+        "/api/files/{path:path}", shelf, "/files/{path}", methods=("GET", *UNSAFE), roles=("staff",)
+    )
+    gateway.forward("/api/pictures/{name}", shelf, "/pictures/{name}", public=True)
 
     @gateway.command("/api/jobs", starts=job)
     async def begin(cart: Cart) -> Job:
@@ -138,7 +155,7 @@ async def bench(redis_url: str) -> AsyncIterator[Bench]:
         provider.scope = "openid shop audit"
         scripted = await stack.enter_async_context(upstream())
         await stack.enter_async_context(served(provider.app, provider_sock))
-        scripted.answers["/jobs"] = begun
+        scripted.answers |= {"/jobs": begun, "/files/a/b": http(204, b""), "/pictures/a": http(204, b"")}
         place = f"http://127.0.0.1:{scripted.port}"
         settings = Settings.model_validate(
             {
@@ -174,6 +191,8 @@ async def begun(request: Asked, writer: asyncio.StreamWriter) -> None:
 
 EXAMPLES = {
     "/api/staff/{id}": Example("/api/staff/7"),
+    "/api/files/{path:path}": Example("/api/files/a/b", good=(204,)),
+    "/api/pictures/{name}": Example("/api/pictures/a", good=(204,)),
     "/api/jobs": Example("/api/jobs", good=(202,), json={"lines": []}),
     "/bff/sagas/{type}/{id}": Example("/bff/sagas/job/job-of-ada", other=404),
     "/bff/changes/{source}": Example("/bff/changes/cms", json={}),
@@ -194,6 +213,32 @@ async def test_every_route_answers_each_caller_as_declared(bench: Bench) -> None
     asks, wrong = await wrongs(bench.runtime, bench.client, callers, EXAMPLES)
     assert not wrong, "\n".join(wrong)
     print(f"\n{asks} answers as declared")
+
+
+FORGED: list[dict[str, str]] = [
+    {},
+    {"x-bff": "0"},
+    {"x-bff": "1", "origin": "https://evil.test"},
+    {"x-bff": "1", "sec-fetch-site": "cross-site"},
+    {"x-bff": "1", "sec-fetch-site": "same-site"},
+    {"content-type": "multipart/form-data; boundary=x"},
+    {"content-type": "text/plain"},
+]
+
+
+async def test_every_declared_route_that_writes_refuses_what_another_site_could_send(bench: Bench) -> None:
+    session = (await bench.callers())["right user's session"]["cookie"]
+    asked_for = 0
+    for method, path in routes(bench.runtime):
+        if method not in UNSAFE or declared(bench.gateway, method, path) is None:
+            continue
+        for forged in FORGED:
+            headers = {"cookie": session, "idempotency-key": f'"{uuid.uuid4()}"', **forged}
+            url = EXAMPLES.get(path, Example(path)).url
+            answer = await bench.client.request(method, url, headers=headers, content=b"x")
+            assert (answer.status_code, answer.json()["code"]) == (403, "csrf"), (method, path, forged)
+            asked_for += 1
+    assert asked_for >= 10 * len(FORGED)
 
 
 WITHOUT_LIMIT = {
