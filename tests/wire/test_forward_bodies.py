@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import httpx
 import pytest
@@ -18,8 +20,11 @@ from .gateway import bearer, settings_for
 from .own_connection import behind_own_connection
 from .scripted import KEY  # noqa: F401  # the key of the tokens
 from .scripted import upstream as keys
+from .test_gateway_serve import serve
+from .test_memory import resident
 
 SIZE = 40_000_000
+LARGE = 200_000_000
 PIECE = b"0123456789abcdef" * 4096
 
 
@@ -52,6 +57,7 @@ class Files:
     sent: int = 0
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     digest: str = ""
+    size: int = SIZE
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -65,12 +71,20 @@ class Files:
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
         if head.startswith("get"):
+            asked = re.search(r"range: bytes=(\d+)-", head)
+            first = int(asked.group(1)) if asked else 0
+            status = (
+                f"206 Partial\r\ncontent-range: bytes {first}-{self.size - 1}/{self.size}"
+                if first
+                else "200 OK"
+            )
+            length = self.size - first
             writer.write(
-                f"HTTP/1.1 200 OK\r\ncontent-type: image/png\r\ncontent-length: {SIZE}\r\n\r\n".encode()
+                f"HTTP/1.1 {status}\r\ncontent-type: image/png\r\ncontent-length: {length}\r\n\r\n".encode()
             )
             self.sent = 0
-            while self.sent < SIZE:
-                piece = PIECE[: SIZE - self.sent]
+            while self.sent < length:
+                piece = PIECE[: length - self.sent]
                 writer.write(piece)
                 await writer.drain()
                 self.sent += len(piece)
@@ -274,3 +288,45 @@ async def test_a_view_gives_a_file_from_a_service_or_from_an_iterator(redis_url:
             await world.client.get("/export/broken", headers=bearer())
         assert closed == ["broken"]
         assert (await world.client.get("/export/rows")).status_code == 401
+
+
+@pytest.mark.slow
+async def test_two_hundred_megabytes_each_way_take_hardly_any_memory(redis_url: str, tmp_path: Path) -> None:
+    """Up, down, and down from a range, with a reader that is slow in between."""
+    files = Files(size=LARGE)
+    files.gate.set()
+    listening = await asyncio.start_server(files.serve, "127.0.0.1", 0)
+    place = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+    async with serve(
+        redis_url, tmp_path, target="tests.wire.forwarded:served", BFF_UPSTREAMS__SHELF__URL=place
+    ) as served:
+        # What the first exchange of each kind loads is not counted.
+        for _ in range(3):
+            assert (await served.client.put("/files/a", headers=bearer(), content=b"x")).status_code == 204
+        before, most = resident(served), 0
+
+        async def watch() -> None:
+            nonlocal most
+            while True:
+                most = max(most, resident(served))
+                await asyncio.sleep(0.05)
+
+        watching = asyncio.create_task(watch())
+        try:
+            stored = await served.client.put("/files/a", headers=bearer(), content=pieces(LARGE))
+            assert (stored.status_code, files.received) == (204, LARGE)
+            for first in (0, LARGE // 2):
+                headers = bearer() | ({"range": f"bytes={first}-"} if first else {})
+                received = 0
+                async with served.client.stream("GET", "/files/a", headers=headers) as answer:
+                    assert answer.status_code == (206 if first else 200)
+                    async for piece in answer.aiter_bytes(1_000_000):
+                        received += len(piece)
+                        if received < 5_000_000:
+                            await asyncio.sleep(0.1)
+                assert received == LARGE - first
+        finally:
+            watching.cancel()
+        print(f"\n{(most - before) / 1e6:.1f} MB more than the {before / 1e6:.0f} MB before")
+        assert most - before <= 30_000_000
+    listening.close()

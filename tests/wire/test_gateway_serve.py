@@ -41,12 +41,14 @@ class Served:
 
 
 @asynccontextmanager
-async def serve(redis_url: str, folder: Path, **env: str) -> AsyncIterator[Served]:
+async def serve(
+    redis_url: str, folder: Path, *, target: str = "tests.wire.gateway:served", **env: str
+) -> AsyncIterator[Served]:
     port, admin = free_port(), free_port()
     async with upstream() as scripted:
         issuer = {"issuer": ISSUER, "audience": "shop", "jwks_uri": f"http://127.0.0.1:{scripted.port}/keys"}
         program = start_program(
-            [sys.executable, "-m", "bff", "serve", "tests.wire.gateway:served"],
+            [sys.executable, "-m", "bff", "serve", target],
             log=folder / "log",
             env={
                 "BFF_PORT": str(port),
