@@ -181,7 +181,7 @@ def build(declared: Declarations, settings: Settings, extensions: Extensions) ->
         abandoned,
         traces,
         admission,
-        BodyBounds(settings, declared.forwards),
+        BodyBounds(settings, [(forward.path, forward.upload) for forward in declared.forwards]),
         admin,
         routes,
         limits,

@@ -10,7 +10,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..declared import Forward
 from ..settings import Settings
 from .public_path import PublicPath
 
@@ -25,15 +24,14 @@ class BodyBound:
 
 
 class BodyBounds:
-    """The bounds of one gateway. default: of every request that no forward takes."""
+    """The bounds of one gateway. uploads: path and bytes of each forward; default: the bound of every request that no
+    forward takes."""
 
-    def __init__(self, settings: Settings, forwards: Sequence[Forward] = ()) -> None:
+    def __init__(self, settings: Settings, uploads: Sequence[tuple[str, int]] = ()) -> None:
         self.default = BodyBound(settings.max_body, settings.http.body_timeout)
         self._prefix = PublicPath.of(settings.public_url).prefix.encode()
-        self._forwards = [
-            (_pattern(forward), BodyBound(forward.upload, settings.http.forward.idle, each=True))
-            for forward in forwards
-        ]
+        idle = settings.http.forward.idle
+        self._forwards = [(_pattern(path), BodyBound(most, idle, each=True)) for path, most in uploads]
 
     def of(self, target: bytes) -> BodyBound:
         """The bound for a request with this target, as it was sent. Only requests with a body need to be asked for."""
@@ -42,8 +40,8 @@ class BodyBounds:
         return max(found, key=lambda bound: bound.most, default=self.default)
 
 
-def _pattern(forward: Forward) -> re.Pattern[bytes]:
-    pieces = re.split(r"\{([^}]*)\}", forward.path)
+def _pattern(path: str) -> re.Pattern[bytes]:
+    pieces = re.split(r"\{([^}]*)\}", path)
     text = "".join(
         (".+" if piece.endswith(":path") else "[^/]+") if at % 2 else re.escape(piece)
         for at, piece in enumerate(pieces)
