@@ -60,7 +60,8 @@ class Batch(Generic[K, T]):
             return self
         return lambda key: _Item(self, upstream, key)
 
-    async def _get(self, upstream: Any, key: K) -> T:
+    async def get(self, upstream: Any, key: K) -> T:
+        """The item of this key, in the call of this turn of the loop. Raises an UpstreamError."""
         request = current_context()
         if request.degraded and request.part is not None:
             # The part is left out; its own runner says so.
@@ -89,7 +90,7 @@ class _Item(Generic[K, T]):
         self._key = key
 
     def __await__(self) -> Generator[Any, None, T]:
-        return self._batch._get(self._upstream, self._key).__await__()
+        return self._batch.get(self._upstream, self._key).__await__()
 
 
 class _Turn(Generic[K, T]):

@@ -127,9 +127,9 @@ class Binding:
     def arguments(self, scope: Scope, body: bytes | None, principal: Principal | None) -> dict[str, Any]:
         """Keyword arguments for the function; raises Problem 422 with pointers."""
         errors: list[dict[str, str]] = []
-        values = self._own(scope, principal, errors)
+        values = self.own_arguments(scope, principal, errors)
         if self.bindings:
-            values[ARGUMENTS] = [binding._own(scope, principal, errors) for binding in self.bindings]
+            values[ARGUMENTS] = [binding.own_arguments(scope, principal, errors) for binding in self.bindings]
         if self.body is not None and (body or not self.body.optional):
             try:
                 values[self.body.name] = codec_of(self.body.type).decode(body or b"")
@@ -143,7 +143,9 @@ class Binding:
             )
         return values
 
-    def _own(self, scope: Scope, principal: Principal | None, errors: list[dict[str, str]]) -> dict[str, Any]:
+    def own_arguments(
+        self, scope: Scope, principal: Principal | None, errors: list[dict[str, str]]
+    ) -> dict[str, Any]:
         """The arguments without the body; adds to `errors` what does not fit."""
         values: dict[str, Any] = {}
         for source in self.sources:
