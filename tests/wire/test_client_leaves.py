@@ -44,7 +44,7 @@ async def test_reads_for_a_client_that_leaves_are_cancelled_at_once(redis_url: s
         runtime = await world.gateway.start()
         seen: list[PolicyEvent] = []
         pipeline = runtime.calls.pipeline
-        pipeline._observe, pipeline._observed = seen.append, True
+        pipeline.observe, pipeline._observed = seen.append, True
         gate = Gate()
         world.upstream.answers["/things/late"] = gate
         upstream = pipeline.clients["shelf"]

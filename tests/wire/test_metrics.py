@@ -103,7 +103,7 @@ async def test_events_that_a_broker_dropped_unread_are_counted(redis_url: str) -
 
 
 def test_every_policy_event_is_counted() -> None:
-    metrics = Metrics({"/x"}, {"/x"})
+    metrics = Metrics({("GET", "/x"): "screen", ("POST", "/x"): "command"})
     every: list[events.PolicyEvent] = [
         events.Attempted("s", "c", "http://a", 1.0, "ok", "origin"),
         events.Attempted("s", "c", "", 0.0, "circuit-open", "local"),
@@ -136,7 +136,7 @@ def test_every_policy_event_is_counted() -> None:
 @pytest.mark.slow
 @pytest.mark.alone
 def test_an_attempt_is_counted_in_a_few_microseconds() -> None:
-    metrics = Metrics({"/x"}, {"/x"})
+    metrics = Metrics({("GET", "/x"): "screen", ("POST", "/x"): "command"})
     attempt = events.Attempted("s", "c", "http://a", 1.0, "ok", "origin")
     best = 1.0
     for _ in range(20):
