@@ -84,7 +84,7 @@ def _caddy(folder: Path, port: int, service: int) -> Program:
     conf = folder / "Caddyfile"
     conf.write_text(
         "{\n admin off\n auto_https off\n log default {\n  level ERROR\n }\n}\n"
-        f"http://127.0.0.1:{port} {{\n handle_path /files/* {{\n  reverse_proxy 127.0.0.1:{service}\n }}\n}}\n"
+        f"http://:{port} {{\n bind 127.0.0.1\n handle_path /files/* {{\n  reverse_proxy 127.0.0.1:{service}\n }}\n}}\n"
     )
     environment = {"GOMAXPROCS": "1", "HOME": str(folder), "XDG_DATA_HOME": str(folder)}
     command = [str(CADDY), "run", "--adapter", "caddyfile", "--config", str(conf)]
