@@ -34,7 +34,6 @@ _OWN_HEADERS = frozenset(
         "date",
         "etag",
         "keep-alive",
-        "location",
         "server",
         "server-timing",
         "set-cookie",
@@ -96,7 +95,8 @@ class Reply(Generic[T]):
     """A value with a status, headers and cookies.
 
     status   200 (default) to 299, without 204 to 206
-    headers  further headers; those of the gateway, such as Content-Type and Cache-Control, are refused
+    headers  further headers; those of the gateway, such as Content-Type and Cache-Control, are refused. `Location` is
+             an address as a `Redirect` has it
     cookies  an answer with cookies is never cached, and is stored for a replay without them
 
     Raises ValueError.
@@ -120,6 +120,8 @@ class Reply(Generic[T]):
                 raise ValueError(
                     f"the header {name} has characters that headers cannot have (RFC 9110 section 5.5)"
                 )
+            if plain == "location":
+                _check_address(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +142,12 @@ class Redirect:
     def __post_init__(self) -> None:
         if self.status not in (302, 303, 307, 308):
             raise ValueError(f"a redirect has the status 302, 303, 307 or 308, not {self.status}")
-        if not _FIELD.fullmatch(self.location) or " " in self.location or "\\" in self.location:
-            raise ValueError("the location of a redirect is an encoded address")
+        _check_address(self.location)
+
+
+def _check_address(location: str) -> None:
+    if not _FIELD.fullmatch(location) or " " in location or "\\" in location:
+        raise ValueError("the location of a redirect or a reply is an encoded address")
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,6 +266,8 @@ class Renderer:
         if not self._returns.reply:
             raise TypeError(f"{self._what}: its annotation says nothing of a Reply")
         headers = {name.lower(): value for name, value in result.headers.items()}
+        if "location" in headers:
+            headers["location"] = self._location(headers["location"])
         return self._value(result.value, result.status, headers, _cookies(result.cookies))
 
     def _value(self, value: Any, status: int, headers: dict[str, str], cookies: tuple[str, ...]) -> Answer:
