@@ -37,6 +37,8 @@ def declare(settings: Settings) -> Gateway:
     gateway.forward(
         "/api/pdf/{name}", shelf, "/v1/files/pdf/{name}", public=True, inline=("application/pdf",)
     )
+    gateway.forward("/api/shelves", shelf, "/v1/shelves", methods=("POST",))
+    gateway.forward("/api/shelves/{name}", shelf, "/v1/shelves/{name}")
     gateway.forward("/api/quick/{name}", shelf, "/v1/files/{name}", public=True, deadline=0.3)
 
     @gateway.view("/api/files/special", public=True)
@@ -121,6 +123,20 @@ async def test_a_body_is_passed_on_with_its_type_and_key_and_in_our_framing(redi
         none = await world.client.delete("/api/files/new", headers=bearer())
         assert none.status_code == 201
         assert "transfer-encoding" not in world.upstream.asked[-1].headers
+
+
+async def test_an_address_of_another_forward_to_the_same_service_is_rewritten(redis_url: str) -> None:
+    async with running(redis_url, declared=declare) as world:
+        for address, expected in (
+            ("/v1/shelves/a%20b", "/api/shelves/a%20b"),
+            ("/v1/files/x/y", "/api/files/x/y"),
+            ("/v1/other/a", None),
+            ("https://evil.test/v1/shelves/a", None),
+        ):
+            head = f"content-type: application/json\r\nlocation: {address}\r\n"
+            answers(world, "/v1/shelves", http(201, b"{}", head))
+            made = await world.client.post("/api/shelves", headers=bearer(), content=b"{}")
+            assert (made.status_code, made.headers.get("location")) == (201, expected)
 
 
 async def test_a_body_beyond_the_bound_is_413_and_is_not_complete_at_the_service(redis_url: str) -> None:

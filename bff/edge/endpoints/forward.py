@@ -39,7 +39,7 @@ from .streaming import pass_on, watching
 @dataclass(frozen=True, slots=True)
 class ForwardServices:
     """What the forwards of a gateway use. prefix: the path of the public address; bases: by service, where it is
-    reached."""
+    reached; forwards: all of them, because an answer of one may name an address of another one."""
 
     guard: Guard
     forwarding: Forwarding
@@ -49,6 +49,7 @@ class ForwardServices:
     settings: ForwardSettings
     prefix: str
     bases: Mapping[str, Sequence[str]]
+    forwards: Sequence[Forward] = ()
 
 
 class ForwardEndpoint:
@@ -64,9 +65,15 @@ class ForwardEndpoint:
             target = target.replace(f"{{{name}}}", f"{{{name}:path}}")
         self._template = template_of(target)
         bases = services.bases.get(self._owner.service, ())
-        self._addresses = Addresses(
-            forward.path, forward.target.replace(":path}", "}"), bases, services.prefix
-        )
+        others = [
+            one
+            for one in services.forwards
+            if one is not forward and one.upstream.owner.service == self._owner.service
+        ]
+        self._addresses = [
+            Addresses(one.path, one.target.replace(":path}", "}"), bases, services.prefix)
+            for one in (forward, *others)
+        ]
         self._access = Access(
             forward.path,
             forward.requirements,
@@ -133,12 +140,18 @@ class ForwardEndpoint:
             more=self._forward.answer_headers,
             inline=self._forward.inline,
             public=self._forward.public,
-            address=lambda address: self._addresses.here(address, path),
+            address=lambda address: self._here(address, path),
         )
         if 300 <= status < 400 and status != 304 and not any(name == "location" for name, _ in headers):
             detail = "redirects to an address that is not forwarded."
             raise Failed(call.owner, call.name, detail, status=status)
         return headers
+
+
+    def _here(self, address: str, path: str) -> str | None:
+        """The address here of one at the service, by this forward or another one; None where there is none."""
+        found = (addresses.here(address, path) for addresses in self._addresses)
+        return next(filter(None, found), None)
 
 
 class Upload:
