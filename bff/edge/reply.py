@@ -14,7 +14,9 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Generic, Literal, TypeVar, Union, get_args, get_origin
 from urllib.parse import quote, urlsplit
 
-from ..calls import Call, DeclarationError
+from pydantic import TypeAdapter
+
+from ..calls import Call, DeclarationError, Part
 from ..calls.codec import codec_of
 
 T = TypeVar("T")
@@ -253,6 +255,10 @@ class Renderer:
         self._encode: Callable[[Any], bytes] | None = (
             None if returns.is_empty else codec_of(returns.model).encode
         )
+        # A model's fields know the type of each of its parts. Outside a model a part gets it here.
+        self._typed: Callable[[Any], Any] | None = (
+            TypeAdapter(returns.model).validate_python if _has_parts(returns.model) else None
+        )
 
     def render(self, result: Any) -> Answer:
         """Raises TypeError or ValueError for a result that was not declared."""
@@ -275,6 +281,8 @@ class Renderer:
             if value is not None:
                 raise TypeError(f"{self._what}: declared to return nothing, not {type(value).__name__}")
             return Answer(204 if status == 200 else status, headers, cookies, b"")
+        if self._typed is not None:
+            value = self._typed(value)
         return Answer(status, {"content-type": "application/json"} | headers, cookies, self._encode(value))
 
     def _location(self, location: str) -> str:
@@ -285,6 +293,11 @@ class Renderer:
         if origin not in self._redirects:
             raise ValueError(f"{self._what}: declare redirects=({origin!r},) for a redirect to {origin}")
         return location
+
+
+def _has_parts(hint: Any) -> bool:
+    """Whether it has a `Part` outside a model, as `list[Part[Ticket]]` has."""
+    return get_origin(hint) is Part or any(_has_parts(one) for one in get_args(hint))
 
 
 def _cookies(cookies: tuple[SetCookie, ...]) -> tuple[str, ...]:
