@@ -24,6 +24,7 @@ class Relay:
         self.down = 0
         self.held = asyncio.Event()
         self._go = asyncio.Event()
+        self._open: set[asyncio.StreamWriter] = set()
 
     def release(self) -> None:
         """Let everything pass from now on."""
@@ -38,6 +39,7 @@ class Relay:
         except OSError:
             writer.transport.abort()
             return
+        self._open |= {writer, out}
         tasks = [
             asyncio.create_task(self._pump(reader, out, "up")),
             asyncio.create_task(self._pump(far, writer, "down")),
@@ -53,6 +55,15 @@ class Relay:
                 end.transport.abort()
                 with contextlib.suppress(OSError):
                     await end.wait_closed()
+            self._open -= {writer, out}
+
+    async def close(self) -> None:
+        """Reset every connection, and wait until none is left."""
+        self.release()
+        for end in self._open:
+            end.transport.abort()
+        while self._open:
+            await asyncio.sleep(0)
 
     async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, way: str) -> None:
         passed = 0
@@ -80,5 +91,5 @@ async def relay(target: int) -> AsyncIterator[Relay]:
     try:
         yield found
     finally:
-        found.release()
         server.close()
+        await found.close()
