@@ -173,16 +173,15 @@ async def world(
             await asyncio.to_thread(files.start)
             stack.callback(files.kill)
         between = await stack.enter_async_context(relay(files_port or files.port))
-        upstreams: dict[str, dict[str, Any]] = {
-            name: {"url": standin_url, "timeout": GUARD} for name in ("projects", "tickets", "people")
-        }
+        names = ("projects", "tickets", "people", "search")
+        upstreams: dict[str, dict[str, Any]] = {name: {"url": standin_url} for name in names}
+        upstreams["search"]["headers"] = {"x-api-key": API_KEY}
         settings: dict[str, Any] = {
             "public_url": site,
             "redis": {"url": redis_url, "timeout": 10},
             "admission": {"lag": 10, "standing": 10},
             "upstreams": {
                 **upstreams,
-                "search": {"url": standin_url, "timeout": GUARD, "headers": {"x-api-key": API_KEY}},
                 "files": {"url": f"http://127.0.0.1:{between.port}", "breaker": {"failures": 1000}},
             },
             "issuers": [
@@ -192,7 +191,12 @@ async def world(
                     "jwks_uri": f"http://127.0.0.1:{scripted.port}/keys",
                 }
             ],
-            "oidc": {"issuer": provider.issuer, "client_id": CLIENT, "client_secret": SECRET},
+            "oidc": {
+                "issuer": provider.issuer,
+                "client_id": CLIENT,
+                "client_secret": SECRET,
+                "scopes": ["openid", "tracker"],
+            },
             "live": {"stream_keys": ["events:projects:{p}"]},
             **changes,
         }

@@ -58,7 +58,7 @@ async def tickets_screen(filter: TicketFilter, language: Preferred, who: Princip
             states=filter.state,
             assignee=who.subject if filter.assignee == "me" else filter.assignee,
         ),
-        optional(upstreams.tickets.state_names(language), within=0.3),
+        optional(upstreams.tickets.state_names(language), within=1),
     )
     tickets = page.value.tickets
     # One call to the service of people, however many tickets are on the page.
