@@ -1,7 +1,7 @@
 """`python -m benchmarks`: the fan-out comparison. `profile` shows where one contender spends its time, `pipeline` what
 one upstream call costs, `decisions` what a rate limit decision costs, and `live` what an open stream and an event on it
-cost (about ten minutes). `forward` compares a forwarded exchange with nginx and Caddy, and `etags` an answer 304 with the
-whole screen.
+cost (about ten minutes). `forward` compares a forwarded exchange with nginx and Caddy, and `etags` an answer 304 with
+the whole screen.
 
 It starts its own programs, on free loopback ports, and ends them. It writes nothing into the project without `--write`.
 The exit code is 1 when a contender answered wrongly, so that no figure belongs to a broken screen.
