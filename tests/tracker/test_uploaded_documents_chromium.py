@@ -4,7 +4,6 @@ service sends with it, no script of it runs. The same files do run where they ar
 from __future__ import annotations
 
 import gzip
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -17,12 +16,6 @@ from .conftest import signed_in
 from .world import World, world
 
 FILES = "/api/tickets/1/files"
-
-
-@pytest.fixture
-async def tracker(redis_url: str, tmp_path: Path) -> AsyncIterator[World]:
-    async with world(redis_url, tmp_path) as found:
-        yield found
 
 
 async def stored(tracker: World) -> list[str]:
