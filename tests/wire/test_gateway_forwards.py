@@ -101,6 +101,17 @@ async def test_an_exchange_passes_whole_and_nothing_of_the_session_or_the_gatewa
         assert not [name for name in asked.headers if name.startswith("x-forwarded")]
 
 
+async def test_the_service_of_a_public_forward_is_not_told_who_asks(redis_url: str) -> None:
+    async with running(redis_url, declared=declare) as world:
+        answers(world, "/v1/files/open/a", http(200, b"same", "cache-control: public, max-age=60\r\n"))
+        found = await world.get("/api/public/a")
+        assert (found.content, found.headers["cache-control"]) == (b"same", "public, max-age=60")
+        ended = await world.client.get("/api/public/a", headers={"authorization": "Bearer expired"})
+        assert ended.status_code == 200
+        for asked in world.upstream.asked:
+            assert not {"authorization", "bff-owner", "cookie"} & set(asked.headers)
+
+
 async def test_a_body_is_passed_on_with_its_type_and_key_and_in_our_framing(redis_url: str) -> None:
     async with running(redis_url, declared=declare) as world:
         answers(

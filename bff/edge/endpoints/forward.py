@@ -71,6 +71,8 @@ class ForwardEndpoint:
             forward.path,
             forward.requirements,
             forward.public,
+            # The service is not told who asks, for shared caches may store its answer.
+            anonymous=forward.public,
             limit=forward.options.limit,
             counted_as=f"forward {forward.path}",
         )
