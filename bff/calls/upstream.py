@@ -143,12 +143,12 @@ class Upstream:
 
     @staticmethod
     def batch(
-        by: Callable[[T], K], *, most: int = MOST
+        by: Callable[[Any], Any], *, most: int = MOST
     ) -> Callable[[Callable[[U, list[K]], Call[list[T]]]], Batch[K, T]]:
         """Decorates a method that takes a list of keys: it is then called with one key and gives one item. The items
         that a request asks for in one turn of the event loop are one call; see `bff.calls.batch`.
 
-        by    the key of an item of the answer
+        by    the key of an item of the answer; a lambda here is not checked, the types are those of the method
         most  keys of one call, 1 to 1,000 (default 50); further ones make another call
 
         Raises DeclarationError. An item that the answer lacks is Refused with status 404.

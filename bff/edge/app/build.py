@@ -135,6 +135,7 @@ def build(declared: Declarations, settings: Settings, extensions: Extensions) ->
                 settings.http.forward,
                 path.prefix,
                 {name: (one.url, *one.balance.urls) for name, one in settings.upstreams.items()},
+                declared.forwards,
             ),
         ),
         sign_in=_sign_in(settings, identity, guard),

@@ -2,8 +2,8 @@
 
 Everything passes by list. What proves who asks, belongs to one connection, or is a decision of this gateway never
 does, not even by declaration. `Location` and `Link` are rewritten to addresses of this gateway; one that leads
-elsewhere is dropped. What a person has uploaded must not act as this site: no answer may run scripts, and what browsers
-could show as a document is offered for saving.
+elsewhere is dropped. What a person has uploaded must not act as this site: no answer may run scripts, what browsers
+could show as a document is offered for saving, and no page may load it as its own script or style.
 """
 
 from __future__ import annotations
@@ -104,6 +104,11 @@ INLINE = frozenset(
     }
 )
 """Media types that no browser runs as a document. Sound and films are added by their family."""
+RUN_BY_PAGES = frozenset(
+    {"audioworklet", "paintworklet", "script", "serviceworker", "sharedworker", "style", "worker", "xslt"}
+)
+"""Values of Sec-Fetch-Dest (Fetch Metadata section 2.1) of requests whose answer acts as a part of the page that asks:
+for them neither the sandbox nor Content-Disposition means anything."""
 SANDBOX = "sandbox; default-src 'none'; frame-ancestors 'none'"
 """The Content-Security-Policy of every forwarded answer."""
 _LINK = re.compile(r"\s*<([^<>]*)>((?:\s*;[^,<]*)*)\s*(?:,|$)")
@@ -147,19 +152,36 @@ def answer_pairs(
     for name, value in given:
         if name == "link" and (links := _links(value, address)):
             pairs.append(("link", links))
-    pairs = [(name, value) for name, value in pairs if name != "content-disposition"]
+    pairs = [(name, value) for name, value in pairs if name not in ("content-disposition", "content-type")]
+    if "content-type" in values:
+        # Of several the one that was decided on.
+        pairs.append(("content-type", values["content-type"]))
     if disposition := _disposition(values, inline):
         pairs.append(("content-disposition", disposition))
     pairs.append(("content-security-policy", SANDBOX))
     pairs.append(("cache-control", _cache_control(values.get("cache-control", ""), public)))
     vary = [value for name, value in given if name == "vary"] + ([] if public else ["Cookie, Authorization"])
+    if media_of(values) not in INLINE:
+        # A page that loads it as a script gets another answer, see `may_be_run`.
+        vary.append("Sec-Fetch-Dest")
     if vary:
         pairs.append(("vary", ", ".join(vary)))
     return pairs
 
 
+def may_be_run(status: int, headers: Mapping[str, str], inline: Sequence[str]) -> bool:
+    """Whether a page may load the answer as its own script, worker or style: only where the forward declares its type.
+    A 304 has no type; the answer that it confirms had one when it was stored for the same purpose."""
+    return media_of(headers) in inline or (status == 304 and bool(inline))
+
+
+def media_of(headers: Mapping[str, str]) -> str:
+    """The media type without its parameters, "" for none."""
+    return headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
 def _disposition(headers: Mapping[str, str], inline: Sequence[str]) -> str | None:
-    media = headers.get("content-type", "").partition(";")[0].strip().lower()
+    media = media_of(headers)
     given = headers.get("content-disposition", "")
     shown = media in INLINE or media in inline or media.startswith(("audio/", "video/"))
     if shown or ("content-type" not in headers and headers.get("content-length") == "0"):
