@@ -15,7 +15,8 @@ from bff.edge.settings import load
 from ..conftest import ROOT
 
 GUIDES = ROOT / "docs" / "how-to"
-NAMES = ["show-content-from-a-cms"]
+WITH_SETTINGS = ["show-content-from-a-cms", "render-on-the-server"]
+WITH_A_GATEWAY = ["show-content-from-a-cms"]
 
 
 def blocks(name: str, language: str) -> list[str]:
@@ -23,7 +24,7 @@ def blocks(name: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", WITH_A_GATEWAY)
 def test_the_gateway_of_a_guide_is_declared_without_a_mistake(name: str) -> None:
     page: dict[str, Any] = {"__name__": name}
     for block in blocks(name, "python"):
@@ -34,7 +35,7 @@ def test_the_gateway_of_a_guide_is_declared_without_a_mistake(name: str) -> None
         gateway.check()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", WITH_SETTINGS)
 def test_the_settings_of_a_guide_exist(name: str) -> None:
     lines = [line for block in blocks(name, "sh") for line in block.splitlines() if line.startswith("BFF_")]
     assert lines

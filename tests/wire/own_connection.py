@@ -17,14 +17,19 @@ from .served import end_tasks
 
 
 @asynccontextmanager
-async def behind_own_connection(gateway: ASGIApp, runtime: App) -> AsyncIterator[int]:
-    """Yields the port. gateway: the gateway, or an application in front of it; runtime: the started gateway."""
-    async with own_server(gateway, runtime) as server:
+async def behind_own_connection(
+    gateway: ASGIApp, runtime: App, sock: socket.socket | None = None
+) -> AsyncIterator[int]:
+    """Yields the port. gateway: the gateway, or an application in front of it; runtime: the started gateway; sock: a
+    bound socket, where the port must be known before."""
+    async with own_server(gateway, runtime, sock) as server:
         yield server.servers[0].sockets[0].getsockname()[1]
 
 
 @asynccontextmanager
-async def own_server(gateway: ASGIApp, runtime: App) -> AsyncIterator[uvicorn.Server]:
+async def own_server(
+    gateway: ASGIApp, runtime: App, sock: socket.socket | None = None
+) -> AsyncIterator[uvicorn.Server]:
     """Yields the server; `server_state.connections` are the open ones."""
     config = uvicorn.Config(
         gateway,
@@ -41,8 +46,9 @@ async def own_server(gateway: ASGIApp, runtime: App) -> AsyncIterator[uvicorn.Se
     config.load()
     server = uvicorn.Server(config)
     server.lifespan = config.lifespan_class(config)
-    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    sock.bind(("127.0.0.1", 0))
+    if sock is None:
+        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        sock.bind(("127.0.0.1", 0))
     await server.startup(sockets=[sock])
     try:
         yield server

@@ -2,7 +2,8 @@
 
 An answer is compressed when it is text, has a Content-Length of at least `compress_from` bytes, and cannot help a page
 of another site to guess a secret in it (BREACH): public answers, answers to bearer tokens, and answers to session
-cookies only where the browser says that this site's own page asks (`Sec-Fetch-Site: same-origin`). Streams, ranges, and
+cookies only where the browser says that this site's own page asks (`Sec-Fetch-Site: same-origin`), or to a frontend
+server, whose connection nobody sees who could make the person's browser ask. Streams, ranges, and
 answers that are encoded already or say `no-transform` pass as they are. An answer that could have been compressed has
 `Vary: Accept-Encoding`.
 
@@ -178,8 +179,8 @@ class _Answer:
 
     def _is_safe(self, headers: dict[bytes, bytes]) -> bool:
         """Whether no other site's page can have made this request with the person's cookie."""
-        principal = state_of(self._scope).principal
-        if principal is None or principal.session is None:
+        state = state_of(self._scope)
+        if state.principal is None or state.principal.session is None or state.frontend is not None:
             return True
         return header_values(self._scope, b"sec-fetch-site") == [b"same-origin"]
 
