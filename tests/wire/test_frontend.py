@@ -76,6 +76,8 @@ def declare() -> Gateway:
     async def slow() -> Thing:
         return await shelf.slow()
 
+    gateway.forward("/api/files/{name}", shelf, "/things/{name}")
+
     @gateway.command("/api/me")
     async def wish(wish: Wish, who: Principal) -> Thing:
         return Thing(name=f"{who.subject} wishes {wish.name}")

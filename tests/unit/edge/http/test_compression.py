@@ -112,6 +112,25 @@ async def test_an_answer_to_a_cookie_is_compressed_only_for_this_sites_own_page(
     assert headers[b"vary"] == b"Accept-Encoding"
 
 
+@pytest.mark.parametrize(
+    ("given", "seen"),
+    [
+        (b'"abc-gzip"', b'"abc-gzip", "abc"'),
+        (b'"x", "abc-gzip"', b'"x", "abc-gzip", "abc"'),
+        (b'"abc"', b'"abc"'),
+        (b"*", b"*"),
+        (b"", b""),
+    ],
+)
+async def test_an_if_match_with_the_tag_of_a_coding_names_the_plain_one_too(
+    given: bytes, seen: bytes
+) -> None:
+    found: list[Any] = []
+    # A client need not accept the coding again when it writes.
+    await answered(method="PUT", request=[(b"if-match", given), (b"x", b'"abc-gzip"')], seen=found)
+    assert found == [(b"if-match", seen), (b"x", b'"abc-gzip"')]
+
+
 async def test_an_answer_to_a_cookie_is_compressed_for_a_frontend_server() -> None:
     headers, body = await answered(session="s1", frontend="web")
     assert headers[b"content-encoding"] == b"gzip" and gzip.decompress(body) == TEXT
