@@ -165,6 +165,7 @@ def make_live(
         is_revoked=identity.ended,
         still_open=identity.store.still_open,
     )
+    calls.invalidations.watch(hub.reload)
     dispatcher = EventDispatcher(
         stores.journal,
         stores.values,

@@ -26,6 +26,7 @@ from ...transport.response import upstream_error
 from ...transport.wire import WireResponse
 from ..declared import Forward
 from ..function_errors import UpstreamFailures
+from ..http.compression import may_be_compressed
 from ..http.forwarded_headers import RUN_BY_PAGES, Addresses, answer_pairs, may_be_run, request_pairs
 from ..http.request import body_too_large, header_values
 from ..problem import OwnerContacts, Problem
@@ -106,6 +107,8 @@ class ForwardEndpoint:
         query = scope["query_string"].decode("latin-1")
 
         def make(own: Mapping[str, str]) -> ExchangeRequest:
+            if not may_be_compressed(scope):
+                own = {**own, "accept-encoding": "identity"}
             headers = request_pairs(scope["headers"], forward.headers, own)
             target = f"{path}?{query}" if query else path
             return ExchangeRequest(scope["method"], target, headers, upload.body, upload.length)
@@ -114,7 +117,8 @@ class ForwardEndpoint:
         try:
             async with services.forwarding.exchange(call, request, make, timer) as response:
                 headers = self._answer(call, response, path, scope)
-                start = [(name.encode(), value.encode("latin-1")) for name, value in headers]
+                # As aiohttp has decoded them: the bytes that the service sent.
+                start = [(name.encode(), value.encode("utf-8", "surrogateescape")) for name, value in headers]
                 start += [(name.encode(), value.encode()) for name, value in limits.items()]
                 await send({"type": "http.response.start", "status": response.status, "headers": start})
                 # While the request still arrives, `upload` notices that the client leaves.

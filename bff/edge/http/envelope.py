@@ -142,6 +142,8 @@ class Envelope:
         }
         if replaced:
             fields["correlation_id_given"] = replaced
+        if state.frontend is not None:
+            fields["frontend"] = state.frontend
         access.info("%s %s %s", scope["method"], scope["path"], status, extra={"fields": fields})
 
     async def _send_problem(

@@ -747,6 +747,7 @@ export interface components {
              * @example idempotency-unknown
              * @example internal
              * @example invalid
+             * @example invalid-frontend
              * @example invalid-request
              * @example invalid-signature
              * @example invalid-token
