@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .document import Document, Node
-from .naming import FIELDS, CLASSES, Names, capitalised, comment, docstring, identifier, paragraphs, plain
+from .naming import CLASSES, FIELDS, Names, capitalised, comment, docstring, identifier, paragraphs, plain
 
 MAX_DEPTH = 60
 """Schemas inside each other, without a name, at most."""
