@@ -32,6 +32,7 @@ PUBLIC = {
         "Header",
         "Invalid",
         "JSON_LINES",
+        "Json",
         "Lifespan",
         "Limit",
         "Middleware",
