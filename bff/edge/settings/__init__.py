@@ -5,16 +5,14 @@ from __future__ import annotations
 from .gateway import (
     AdmissionSettings,
     IdempotencySettings,
-    IssuerSettings,
     LimitSettings,
     LiveSettings,
-    OidcSettings,
-    RedisSettings,
-    SessionSettings,
     Settings,
     TelemetrySettings,
     load,
 )
+from .identity import IssuerSettings, OidcSettings, SessionSettings
+from .redis import RedisSettings
 from .sources import SettingsError
 
 __all__ = [
