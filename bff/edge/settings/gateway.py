@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from .events import EventSourceSettings, NatsSettings, RabbitMqSettings, WebhookSettings
 from .fields import ListenHost, Section, Url
 from .http import HttpSettings
-from .identity import IssuerSettings, OidcSettings, SessionSettings
+from .identity import DpopSettings, IssuerSettings, OidcSettings, SessionSettings
 from .redis import RedisSettings
 from .sources import PREFIX, validated
 from .upstream import InternalSettings, UpstreamSettings
@@ -151,6 +151,7 @@ class Settings(Section):
     internal: InternalSettings | None = None
     issuers: tuple[IssuerSettings, ...] = ()
     """Token issuers that are trusted, a JSON list."""
+    dpop: DpopSettings = DpopSettings()
     oidc: OidcSettings | None = None
     session: SessionSettings = SessionSettings()
     limits: LimitSettings = LimitSettings()
