@@ -340,8 +340,23 @@ def claim_at(claims: Mapping[str, Any], path: str, client: str = "") -> Any:
 
 
 def person_claims(claims: Mapping[str, Any]) -> dict[str, Any]:
-    """The claims about the person: all except those of the protocol."""
-    return {name: value for name, value in claims.items() if name not in _PROTOCOL}
+    """The claims about the person: all except those of the protocol. Half a surrogate pair, which a cut name ends with,
+    becomes U+FFFD: no answer can hold it."""
+    return {
+        _whole(name): value if name == "sub" else _whole(value)
+        for name, value in claims.items()
+        if name not in _PROTOCOL
+    }
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [_whole(one) for one in value]
+    if isinstance(value, dict):
+        return {_whole(name): _whole(one) for name, one in value.items()}
+    return value
 
 
 def _check_header(header: Mapping[str, Any]) -> None:

@@ -141,9 +141,7 @@ class ProofVerifier:
         now, issued = self._clock(), tokens.timestamp(claims, "iat", Reason.PROOF_TIME)
         if not now - self._settings.age <= issued <= now + LEEWAY:
             raise TokenRefused(Reason.PROOF_TIME, seen=issued, expected=f"{now:.0f}")
-        proven = claims.get("ath")
-        hashed = _b64(hashlib.sha256(token.encode("ascii")).digest())
-        if not isinstance(proven, str) or not hmac.compare_digest(proven.encode(), hashed.encode()):
+        if claims.get("ath") != _b64(hashlib.sha256(token.encode("ascii")).digest()):
             raise TokenRefused(Reason.PROOF_TOKEN)
         proof_id = claims.get("jti")
         if not isinstance(proof_id, str) or not 0 < len(proof_id) <= MAX_ID or not proof_id.isprintable():

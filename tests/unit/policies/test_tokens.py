@@ -326,6 +326,13 @@ def test_a_page_sees_only_claims_about_the_person() -> None:
     assert tokens.person_claims({**said, "sub": "ada", "name": "Ada"}) == {"sub": "ada", "name": "Ada"}
 
 
+def test_half_a_surrogate_pair_in_a_name_becomes_a_replacement_character() -> None:
+    cut = {"name": "Ada \ud83d", "of": [{"\ude00x": "é\ude00"}, "😀", 1, None], "n\ud83d": 1}
+    shown = {"name": "Ada \ufffd", "of": [{"\ufffdx": "é\ufffd"}, "😀", 1, None], "n\ufffd": 1}
+    assert tokens.person_claims(cut) == shown
+    json.dumps(tokens.person_claims(cut), ensure_ascii=False).encode()
+
+
 def test_roles_are_found_by_a_path_or_by_a_name_with_dots() -> None:
     said = {
         "realm": {"roles": ["a", "b"]},
