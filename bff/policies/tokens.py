@@ -155,7 +155,8 @@ def parse(token: str, *, most: int = MAX_TOKEN) -> Parsed:
     """Parse a compact JWS (RFC 7515 section 7.1). most: characters that it may have. Raises TokenRefused for anything
     else."""
     if len(token) > most:
-        raise TokenRefused(Reason.TOO_LONG, seen=len(token), expected=most)
+        reason = Reason.TOO_LONG if most == MAX_TOKEN else f"it is longer than {most // 1024} KB"
+        raise TokenRefused(reason, seen=len(token), expected=most)
     parts = token.split(".")
     if len(parts) != 3:
         raise TokenRefused(Reason.NOT_A_JWT, seen=f"{len(parts)} parts", expected="3 parts")
@@ -342,16 +343,14 @@ def claim_at(claims: Mapping[str, Any], path: str, client: str = "") -> Any:
 def person_claims(claims: Mapping[str, Any]) -> dict[str, Any]:
     """The claims about the person: all except those of the protocol. Half a surrogate pair, which a cut name ends with,
     becomes U+FFFD: no answer can hold it."""
-    return {
-        _whole(name): value if name == "sub" else _whole(value)
-        for name, value in claims.items()
-        if name not in _PROTOCOL
-    }
+    return {_whole(name): _whole(value) for name, value in claims.items() if name not in _PROTOCOL}
 
 
 def _whole(value: Any) -> Any:
     if isinstance(value, str):
-        return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        if value.isascii():
+            return value
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, list):
         return [_whole(one) for one in value]
     if isinstance(value, dict):

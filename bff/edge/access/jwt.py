@@ -238,9 +238,12 @@ class TokenVerifier:
             ) from None
 
     async def _verify(self, token: str, reads: bool) -> VerifiedToken:
-        if tokens.is_opaque(token):
+        try:
+            parsed = tokens.parse(token)
+        except TokenRefused:
+            if not tokens.is_opaque(token):
+                raise
             return await self._introspect(token, self._introspector(token), reads)
-        parsed = tokens.parse(token)
         name = tokens.issuer_of(parsed)
         issuer = self.issuers.get(name)
         if issuer is None:

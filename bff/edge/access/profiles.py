@@ -98,8 +98,9 @@ def issuer_mistakes(issuers: Iterable[IssuerSettings]) -> list[str]:
     """One line for each mistake in the issuers' settings, for `bff check`."""
     issuers = list(issuers)
     checks: list[Callable[[], object]] = [partial(rules_of, one) for one in issuers]
+    checks.append(partial(introspecting, issuers))
     found = []
-    for check in (*checks, partial(introspecting, issuers)):
+    for check in checks:
         try:
             check()
         except DeclarationError as error:
