@@ -7,6 +7,7 @@ from itertools import pairwise
 from urllib.parse import urlsplit
 
 from ..calls import DeclarationError
+from ..edge.access.profiles import issuer_mistakes
 from ..edge.app.clients import trust
 from ..edge.app.routes import no_network
 from ..edge.gateway import Gateway
@@ -53,6 +54,7 @@ def mistakes(gateway: Gateway, settings: Settings) -> list[str]:
     found += _proofs(settings)
     found += _quotas(settings)
     found += no_sign_in(gateway, settings)
+    found += issuer_mistakes(settings.issuers)
     asked = {
         scope for route in gateway.all_routes for scope in route.requirements.scopes
     } | gateway.requirements.scopes

@@ -30,6 +30,8 @@ TITLES: dict[str, str] = {
     "unsupported-media-type": "This route takes application/json",
     "unauthenticated": "Sign in first",
     "invalid-token": "The token cannot be accepted",
+    "invalid-proof": "The proof of possession cannot be accepted",
+    "dpop-nonce": "The proof of possession needs a nonce of this server",
     "invalid-signature": "The message is not signed as it should be",
     "invalid-frontend": "The frontend server is not known",
     "forbidden": "This is not allowed",

@@ -17,14 +17,12 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-import jwt
-
 from ...calls import Clock
 from ...calls.shutdown import cancel_tasks, close_all
-from ...policies.tokens import Parsed, TokenRefused
+from ...policies.tokens import Parsed, Reason, TokenRefused
 from ..settings import IssuerSettings
 from .fetch import Fetch, FetchFailed, fetch_json
-from .jwks import SigningKey, usable_keys
+from .jwks import SigningKey, is_signed_by, usable_keys
 
 log = logging.getLogger("bff.jwks")
 
@@ -40,8 +38,6 @@ UNKNOWN_FOR = 30.0
 """Seconds for which an unknown key id is refused without another fetch."""
 UNKNOWN_MOST = 1000
 """Unknown key ids remembered; when full all are dropped, and the gap between fetches still holds."""
-
-_algorithms = jwt.algorithms.get_default_algorithms()
 
 
 class IssuerDocument(ABC):
@@ -227,17 +223,14 @@ class Issuer:
     async def verify_signature(self, parsed: Parsed) -> None:
         """Raises TokenRefused unless a key of the issuer made the signature; FetchFailed when there are no keys."""
         if parsed.algorithm not in self.settings.algorithms:
-            raise TokenRefused("its algorithm is not allowed for its issuer")
+            raise TokenRefused(
+                Reason.ISSUER_ALGORITHM, seen=parsed.algorithm, expected=self.settings.algorithms
+            )
         key = await self.keys.find(parsed.key_id, parsed.algorithm)
         if key is None:
-            raise TokenRefused("its issuer has no such key")
-        algorithm: Any = _algorithms[parsed.algorithm]  # PyJWT types it for the key of each algorithm
-        try:
-            good = algorithm.verify(parsed.signed, key.key, parsed.signature)
-        except (ValueError, TypeError, jwt.PyJWTError):
-            good = False
-        if not good:
-            raise TokenRefused("its signature is wrong")
+            raise TokenRefused(Reason.UNKNOWN_KEY, seen=parsed.key_id)
+        if not is_signed_by(key.key, parsed.algorithm, parsed.signed, parsed.signature):
+            raise TokenRefused(Reason.SIGNATURE)
 
     async def close(self) -> None:
         """Cancel the fetches under way."""

@@ -10,10 +10,12 @@ import logging
 from ...calls import Principal
 from ...calls.shutdown import Closing
 from ...live.hub import Hub
+from ...stores.proofs import ProofStore
 from ...stores.redis.client import RedisClient
 from ...stores.revocations import RevocationStore
 from ...stores.sessions import SessionStore
 from ..access.authenticate import Authenticator, FailureLimit
+from ..access.dpop import ProofVerifier
 from ..access.fetch import Fetcher
 from ..access.jwt import TokenVerifier
 from ..access.provider import TOKEN_TIMEOUT, Provider
@@ -61,6 +63,7 @@ class Identity:
             self.sessions,
             FailureLimit(settings.limits.failures),
             cookie=PublicPath.of(settings.public_url).session_cookie,
+            proofs=ProofVerifier(ProofStore(redis), settings.public_url, settings.dpop),
         )
 
     def ended(self, principal: Principal) -> bool:

@@ -26,6 +26,7 @@ LOGGERS = (
     "bff.server",
     "bff.session",
     "bff.stores",
+    "bff.tokens",
     "bff.transport",
     "bff.upstreams",
 )

@@ -9,71 +9,15 @@ import os
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, model_validator
 
 from .events import EventSourceSettings, NatsSettings, RabbitMqSettings, WebhookSettings
-from .fields import ExactUrl, ListenHost, RedisUrl, Section, Url
+from .fields import ListenHost, Section, Url
 from .http import HttpSettings
+from .identity import DpopSettings, IssuerSettings, OidcSettings, SessionSettings
+from .redis import RedisSettings
 from .sources import PREFIX, validated
 from .upstream import InternalSettings, UpstreamSettings
-
-
-class RedisSettings(Section):
-    """Where Redis is, and how long to wait for it."""
-
-    url: RedisUrl = "redis://127.0.0.1:6379/0"
-    """`redis://`, `unix://`, `redis+sentinel://host:port,host:port/<master>/<db>`, or
-    `redis+cluster://host:port,host:port`; with TLS `rediss://`, `rediss+sentinel://` and `rediss+cluster://`."""
-    timeout: float = Field(0.5, gt=0, le=10)
-    """Seconds that one command may take, and that Redis may be silent."""
-    pending: int = Field(10_000, ge=100, le=1_000_000)
-    """Commands under way at most; one more is refused."""
-
-
-class IssuerSettings(Section):
-    """A token issuer this gateway trusts."""
-
-    issuer: str = Field(min_length=1)
-    """The exact `iss` of its tokens."""
-    audience: str = Field(min_length=1)
-    """The `aud` that its tokens must have."""
-    algorithms: tuple[str, ...] = ("ES256", "RS256", "EdDSA")
-    """Signature algorithms that are accepted from it; no others are."""
-    jwks_uri: ExactUrl | None = None
-    """Address of its keys; unset: as its discovery document says."""
-    leeway: float = Field(10.0, ge=0, le=30)
-    """Seconds that clocks may differ."""
-    roles: str = Field("roles", min_length=1)
-    """The claim that lists a person's roles; dots lead into it, as in `realm_access.roles`."""
-
-
-class OidcSettings(Section):
-    """Browser sign-in: the provider and this gateway's confidential client there."""
-
-    issuer: ExactUrl
-    """The provider's exact issuer; its discovery document is asked for everything else."""
-    client_id: str = Field(min_length=1)
-    """This gateway's client id at the provider."""
-    client_secret: SecretStr
-    """Secret of that client."""
-    scopes: tuple[str, ...] = ("openid", "profile", "offline_access")
-    """Scopes to ask for; the provider decides which it grants."""
-    authorize: dict[str, str] = Field(default_factory=dict)
-    """Further parameters of the authorization request, such as `audience` or `prompt`."""
-    roles: str = Field("roles", min_length=1)
-    """The claim of the ID token that lists a person's roles, as in an issuer's settings."""
-
-
-class SessionSettings(Section):
-    """How long a browser session lasts."""
-
-    lifetime: float = Field(8 * 3600, ge=60, le=30 * 86400)
-    """Seconds from sign-in to the end of the session."""
-    idle: float = Field(3600, ge=60, le=30 * 86400)
-    """Seconds without a request after which a session ends; at least `live.age`, because a stream is one
-    request."""
-    remembered: float = Field(60, ge=0, le=300)
-    """Seconds for which a session is served from memory while Redis is away."""
 
 
 class LimitSettings(Section):
@@ -207,6 +151,7 @@ class Settings(Section):
     internal: InternalSettings | None = None
     issuers: tuple[IssuerSettings, ...] = ()
     """Token issuers that are trusted, a JSON list."""
+    dpop: DpopSettings = DpopSettings()
     oidc: OidcSettings | None = None
     session: SessionSettings = SessionSettings()
     limits: LimitSettings = LimitSettings()
