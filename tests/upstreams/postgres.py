@@ -24,7 +24,7 @@ import pytest
 from tests.conftest import free_port
 from tests.programs import program
 
-SERVICES = ("identity", "catalog", "inventory", "payments", "shipping", "notifications", "orders")
+SERVICES = ("catalog", "inventory", "payments", "shipping", "notifications", "orders")
 # No data must survive a power cut, but a commit must survive the end of the server, so commits are synchronous.
 _FAST = {"fsync": "off", "full_page_writes": "off", "max_connections": "200"}
 
