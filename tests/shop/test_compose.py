@@ -16,8 +16,8 @@ from starlette.routing import Route
 
 from bff import DeclarationError
 from bff.cli import check
-from bff.cli.dev.sign_in.__main__ import SECRET
 from bff.cli.dev.sign_in.people import read_people
+from bff.cli.dev.sign_in.settings import SECRET
 from bff.edge import settings as gateway_settings
 from bff.edge.declared import RESERVED
 from bff.edge.signing_keys import rotate

@@ -18,10 +18,8 @@ import uvicorn
 
 from ....calls import DeclarationError
 from .app import build
-from .settings import AUDIENCE, SignInSettings
+from .settings import AUDIENCE, HOST, SECRET, SignInSettings
 
-SECRET = "SIGN_IN_CLIENT_SECRET"  # noqa: S105 - the name of a variable
-HOST = "127.0.0.1"
 # Seconds that open requests get when it ends.
 GRACE = 1
 

@@ -13,6 +13,10 @@ from urllib.parse import urlsplit
 
 from ....calls import DeclarationError
 
+HOST = "127.0.0.1"
+"""The only address that it listens on."""
+SECRET = "SIGN_IN_CLIENT_SECRET"  # noqa: S105 - the name of a variable
+"""The environment variable with the secret of the gateway's client."""
 CLIENT_ID = "bff"
 """The gateway's client id at the development sign-in."""
 AUDIENCE = "dev"
