@@ -20,7 +20,9 @@ import httpx
 import jwt
 import pytest
 
-from tests.conftest import Program, free_port, wait_for_port
+from bff.cli.dev.sign_in.faults import FAULTS
+from bff.cli.dev.sign_in.people import DEFAULT, read_people
+from tests.conftest import ROOT, Program, free_port, wait_for_port
 from tests.sign_in_flow import (
     CLIENT_ID,
     CLIENT_SECRET,
@@ -790,3 +792,18 @@ def test_the_state_can_be_read_by_its_owner_alone_and_holds_no_code(
     files = list(running.folder.glob("sign-in.db*"))
     assert not [one for one in files if code.encode() in one.read_bytes()]
     assert all(one.stat().st_mode & 0o077 == 0 for one in files)
+
+
+# ---- its page in the documentation -----------------------------------------------------------------------------------
+
+GUIDE = (ROOT / "docs" / "how-to" / "development-sign-in.md").read_text(encoding="utf-8")
+
+
+def test_the_guides_people_can_be_used_and_its_table_lists_every_fault(tmp_path: Path) -> None:
+    [example] = re.findall(r"```toml\n(.*?)```", GUIDE, re.S)
+    (tmp_path / "people.toml").write_text(example)
+    people = read_people(tmp_path / "people.toml", {"REPORTS_SECRET": "set"})
+    assert [one.sub for one in people.people] == ["kim", "sam"]
+    assert re.findall(r"^\| `([\w-]+)` \|", GUIDE, re.M) == list(FAULTS)
+    for person in DEFAULT.people:
+        assert person.name in GUIDE

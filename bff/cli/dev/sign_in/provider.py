@@ -249,13 +249,10 @@ class Provider:
             one = self.state.by_sid(str(claims.get("sid")))
             ended = one if one is not None and self.state.end(one.sid) else None
         back = given.get("post_logout_redirect_uri")
-        if client != CLIENT_ID or back is None or not self._is_return_uri(back):
+        if client != CLIENT_ID or back is None or back not in self._return_uris:
             return None, ended
         state = given.get("state")
         return back if state is None else f"{back}?{urlencode({'state': state})}", ended
-
-    def _is_return_uri(self, uri: str) -> bool:
-        return uri in self._return_uris
 
     # ---- programs ------------------------------------------------------------------------------------------------
 
@@ -284,14 +281,13 @@ class Provider:
 
     def push(self, client: Client, pairs: Pairs) -> dict[str, Any]:
         """A pushed authorization request (RFC 9126 section 2). Raises OAuthError."""
-        kept = [(name, value) for name, value in pairs if name != "client_secret"]
-        given = dict(kept)
-        given.setdefault("client_id", client.id)
+        sent = [(name, value) for name, value in pairs if name != "client_secret"]
+        given = {"client_id": client.id, **dict(sent)}
         if client.id != CLIENT_ID or given["client_id"] != CLIENT_ID or "request_uri" in given:
             raise OAuthError("invalid_request", "this client may not push this request")
         if given.get("redirect_uri") != self._redirect_uri:
             raise OAuthError("invalid_request", "redirect_uri is not registered")
-        self._checked([(name, value) for name, value in kept], self._redirect_uri, None, None)
+        self._checked(sent, self._redirect_uri, None, None)
         uri = PUSHED + secrets.token_urlsafe(32)
         self.state.push(uri, urlencode(given), PUSHED_SECONDS)
         return {"request_uri": uri, "expires_in": PUSHED_SECONDS}
