@@ -55,10 +55,7 @@ def mistakes(gateway: Gateway, settings: Settings) -> list[str]:
     found += _quotas(settings)
     found += no_sign_in(gateway, settings)
     found += issuer_mistakes(settings.issuers)
-    asked = {
-        scope for route in gateway.all_routes for scope in route.requirements.scopes
-    } | gateway.requirements.scopes
-    if settings.oidc is not None and (never := asked - set(settings.oidc.scopes)):
+    if settings.oidc is not None and (never := required_scopes(gateway) - set(settings.oidc.scopes)):
         found.append(
             f"no browser session can have the scope {sorted(never)[0]!r}, which routes require: "
             "sign-in does not request it (BFF_OIDC__SCOPES)"
@@ -72,6 +69,12 @@ def mistakes(gateway: Gateway, settings: Settings) -> list[str]:
             '["events:orders:{p}"]'
         )
     return found
+
+
+def required_scopes(gateway: Gateway) -> frozenset[str]:
+    """The scopes that the gateway or one of its routes requires."""
+    routes = (scope for route in gateway.all_routes for scope in route.requirements.scopes)
+    return frozenset(routes) | gateway.requirements.scopes
 
 
 def no_sign_in(gateway: Gateway, settings: Settings) -> list[str]:

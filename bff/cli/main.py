@@ -42,6 +42,11 @@ def _parser() -> argparse.ArgumentParser:
     developed.add_argument(
         "--port", type=int, help="port to listen on (BFF_PORT); the admin port is the next one"
     )
+    developed.add_argument(
+        "--sign-in",
+        action=argparse.BooleanOptionalAction,
+        help="start the development sign-in, where people are picked from a list (default: unless BFF_OIDC is set)",
+    )
     serve = commands.add_parser("serve", help="serve a gateway")
     serve.add_argument("--host", help="address to listen on (BFF_HOST)")
     serve.add_argument("--port", help="port to listen on (BFF_PORT)")
@@ -121,7 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given.command == "dev":
             from . import dev
 
-            return dev.run(given.target, given.port)
+            return dev.run(given.target, given.port, sign_in=given.sign_in)
         if given.command == "settings":
             print(settings_reference.page(), end="")
             return 0

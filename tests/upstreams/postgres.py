@@ -12,7 +12,7 @@ import pytest
 
 from tests.postgres import PostgresServer
 
-SERVICES = ("identity", "catalog", "inventory", "payments", "shipping", "notifications", "orders")
+SERVICES = ("catalog", "inventory", "payments", "shipping", "notifications", "orders")
 
 
 class Postgres(PostgresServer):

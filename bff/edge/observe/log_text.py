@@ -25,6 +25,7 @@ LOGGERS = (
     "bff.live",
     "bff.server",
     "bff.session",
+    "bff.sign_in",
     "bff.stores",
     "bff.tokens",
     "bff.transport",
