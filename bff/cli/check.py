@@ -7,7 +7,7 @@ from itertools import pairwise
 from urllib.parse import urlsplit
 
 from ..calls import DeclarationError
-from ..edge.app.clients import trust
+from ..edge.app.network import Connections, fetch_targets, target_trust
 from ..edge.app.routes import no_network
 from ..edge.gateway import Gateway
 from ..edge.http.public_path import PublicPath
@@ -146,9 +146,13 @@ def _proofs(settings: Settings) -> Iterator[str]:
         tokens = open_tokens(settings.internal, settings.public_url)
     except DeclarationError as error:
         yield str(error)
+    try:
+        fetch_targets(settings, Connections(settings.network))
+    except DeclarationError as error:
+        yield str(error)
     for service, upstream in settings.upstreams.items():
         try:
-            trust(service, upstream)
+            target_trust(f"BFF_UPSTREAMS__{service.upper()}", service, upstream.tls)
             if settings.internal is None or tokens is not None:
                 credentials_for(service, upstream, tokens)
         except DeclarationError as error:

@@ -13,6 +13,7 @@ from opentelemetry.trace import Tracer
 from ...calls import Runner
 from ...live.hub import Hub
 from ...live.ingest import EventDispatcher, Ingester, Registry
+from ...network import Network
 from ...policies.cache import Lru
 from ...policies.events import Guarded
 from ...stores.cache import CacheStore
@@ -37,6 +38,7 @@ from .brokers import open_brokers
 from .clients import upstream_client
 from .extensions import Extensions
 from .identity import Identity
+from .network import Connections
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +107,13 @@ def make_calls(
     tasks: BackgroundTasks,
     observe: Guarded,
     tracer: Tracer,
+    network: Network,
 ) -> Calls:
     tokens = open_tokens(settings.internal, settings.public_url)
     resolvers = {**RESOLVERS, **extensions.resolvers}
     pipeline = CallPipeline(
         {
-            name: upstream_client(name, upstream, observe, tokens, resolvers)
+            name: upstream_client(name, upstream, observe, tokens, resolvers, network)
             for name, upstream in settings.upstreams.items()
         },
         tracer,
@@ -146,6 +149,7 @@ def make_live(
     stores: Stores,
     identity: Identity,
     calls: Calls,
+    connections: Connections,
 ) -> Live:
     live, background = settings.live, calls.background
     identity.streams = hub = Hub(
@@ -175,7 +179,7 @@ def make_live(
         DeadLetters(stores.redis),
         invalidate=calls.invalidations.invalidate,
     )
-    brokers = open_brokers(settings, stores.redis, extensions.brokers)
+    brokers = open_brokers(settings, stores.redis, extensions.brokers, connections)
     return Live(hub, dispatcher, tuple(Ingester(stores.redis, dispatcher, broker) for broker in brokers))
 
 

@@ -9,12 +9,13 @@ import os
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SecretStr, model_validator
 
 from .events import EventSourceSettings, NatsSettings, RabbitMqSettings, WebhookSettings
 from .fields import ListenHost, Section, Url
-from .http import HttpSettings
+from .http import HeaderName, HttpSettings
 from .identity import IssuerSettings, OidcSettings, SessionSettings
+from .network import NetworkSettings, TlsSettings
 from .redis import RedisSettings
 from .sources import PREFIX, validated
 from .upstream import InternalSettings, UpstreamSettings
@@ -122,6 +123,11 @@ class TelemetrySettings(Section):
 
     otlp: Url | None = None
     """Where traces go (OTLP over HTTP); unset: nowhere."""
+    headers: dict[HeaderName, SecretStr] = Field(default_factory=dict, max_length=20)
+    """Headers of every request to the collector, such as the API key of a hosted one, at most 20."""
+    timeout: float = Field(10.0, gt=0, le=60)
+    """Seconds for sending one batch, with its repeats."""
+    tls: TlsSettings | None = None
     sample: float = Field(1.0, ge=0, le=1)
     """Share of the traces begun here that are recorded."""
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
@@ -145,6 +151,7 @@ class Settings(Section):
     max_body: int = Field(65_536, ge=1_024, le=10_000_000)
     """Bytes of a request's body at most."""
     http: HttpSettings = HttpSettings()
+    network: NetworkSettings = NetworkSettings()
     redis: RedisSettings = RedisSettings()
     upstreams: dict[str, UpstreamSettings] = Field(default_factory=dict)
     """By name, the services that may be called; an upstream's name is its class name in lower case."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field, SecretStr
 
 from .fields import ExactUrl, Section
+from .network import Origin, TlsSettings
 
 
 class IssuerSettings(Section):
@@ -22,6 +23,10 @@ class IssuerSettings(Section):
     """Seconds that clocks may differ."""
     roles: str = Field("roles", min_length=1)
     """The claim that lists a person's roles; dots lead into it, as in `realm_access.roles`."""
+    internal_url: Origin | None = None
+    """Scheme, host and port at which this process reaches the issuer, such as `http://keycloak:8080`; unset:
+    the issuer's own. Browsers and tokens have the outer address all the same."""
+    tls: TlsSettings | None = None
 
 
 class OidcSettings(Section):
@@ -39,6 +44,10 @@ class OidcSettings(Section):
     """Further parameters of the authorization request, such as `audience` or `prompt`."""
     roles: str = Field("roles", min_length=1)
     """The claim of the ID token that lists a person's roles, as in an issuer's settings."""
+    internal_url: Origin | None = None
+    """Scheme, host and port at which this process reaches the issuer, such as `http://keycloak:8080`; unset:
+    the issuer's own. Browsers and tokens have the outer address all the same."""
+    tls: TlsSettings | None = None
 
 
 class SessionSettings(Section):

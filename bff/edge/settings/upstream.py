@@ -12,6 +12,7 @@ from pydantic import Field, SecretStr, model_validator
 from ...calls.call import is_header_value, is_own_header
 from .fields import Section, Url
 from .http import HeaderName
+from .network import TlsSettings
 
 
 class BreakerSettings(Section):
@@ -102,25 +103,6 @@ class HedgeSettings(Section):
     """Seconds to wait at least before the second copy is sent."""
     minimum: int = Field(50, ge=10, le=1000)
     """Answers seen before anything is hedged."""
-
-
-class TlsSettings(Section):
-    """TLS with an upstream; files are PEM and are read again when they change, for connections opened from then on."""
-
-    cert: Path | None = None
-    """File with our certificate and its chain (PEM); unset: we present none."""
-    key: Path | None = None
-    """File with its key, unencrypted; with `cert` or not at all."""
-    ca: Path | None = None
-    """File with the only authorities that are trusted; unset: the usual ones."""
-    look: float = Field(1.0, ge=0.05, le=3600)
-    """Seconds between two looks at the files."""
-
-    @model_validator(mode="after")
-    def _a_pair(self) -> Self:
-        if (self.cert is None) != (self.key is None):
-            raise ValueError("cert and key go together")
-        return self
 
 
 class InternalSettings(Section):
