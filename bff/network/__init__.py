@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from .file_watcher import FileWatcher, fingerprint
+from .file_watcher import FileWatcher, Fingerprint, fingerprint
 from .network import Network
 from .proxy import Proxy, ProxyRefused, open_connection
 from .tls import TlsTrust, usual_trust
 
 __all__ = [
     "FileWatcher",
+    "Fingerprint",
     "Network",
     "Proxy",
     "ProxyRefused",

@@ -213,7 +213,7 @@ def _sign_in(settings: Settings, identity: Identity, guard: Guard) -> SignIn | N
         identity.provider,
         identity.sessions,
         identity.store,
-        client_secret=settings.oidc.client_secret.get_secret_value(),
+        client_secret=settings.oidc.client_secret.get_secret_value,
         public_url=settings.public_url,
         login_limit=settings.limits.login,
     )
@@ -266,6 +266,8 @@ class App:
                 raise DeclarationError(f"lifespan: {type(error).__name__}: {error}") from error
         if self.calls.internal_tokens is not None:
             self.calls.internal_tokens.keys.watch.start()
+        if (files := self.settings.secret_files) is not None:
+            files.watch.start()
         self.connections.start()
         await asyncio.gather(*(client.backends.start() for client in self.calls.pipeline.clients.values()))
         with contextlib.suppress(StoreUnavailable):
@@ -288,7 +290,7 @@ class App:
         it is cancelled, it closes the rest without waiting for commands, and then raises CancelledError."""
         self.health.draining = True
         self.abandoned.stop()
-        tokens = self.calls.internal_tokens
+        tokens, files = self.calls.internal_tokens, self.settings.secret_files
         await close_all(
             [
                 ("commands under way", self.tasks.finish),
@@ -299,6 +301,7 @@ class App:
                 ("the probes of Redis", self.stores.health.stop),
                 *self.identity.closings(),
                 *self.connections.closings(),
+                *([("the watch of secrets", files.watch.close)] if files else []),
                 *([("the watch of keys", tokens.keys.watch.close)] if tokens else []),
                 ("the connections to upstreams", self.calls.pipeline.close),
                 ("the connection to Redis", self.stores.redis.close),

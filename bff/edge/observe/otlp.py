@@ -7,7 +7,7 @@ neither HTTPS_PROXY nor REQUESTS_CA_BUNDLE nor a .netrc. Certificates and the pr
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -53,9 +53,10 @@ class _Adapter(HTTPAdapter):
 
 
 class _Session(requests.Session):
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, own_headers: Callable[[], Mapping[str, str]]) -> None:
         super().__init__()
         self._network = network
+        self._own_headers = own_headers
         self.trust_env = False
         for scheme in ("http://", "https://"):
             self.mount(scheme, _Adapter(network.trust))
@@ -65,14 +66,13 @@ class _Session(requests.Session):
         if proxy is not None:
             # One for each request, because the password may change.
             options["proxies"] = dict.fromkeys(("http", "https"), str(proxy.url))
+        options["headers"] = {**(options.get("headers") or {}), **self._own_headers()}
         return super().request(method, url, *args, **options)
 
 
 def exporter(
-    address: str, *, network: Network, headers: Mapping[str, str], timeout: float
+    address: str, *, network: Network, headers: Callable[[], Mapping[str, str]], timeout: float
 ) -> OTLPSpanExporter:
-    """Sends spans to the collector at this base address. headers: of every request; timeout: seconds for one batch,
-    with its repeats."""
-    return OTLPSpanExporter(
-        endpoint=f"{address}{PATH}", headers=headers, timeout=timeout, session=_Session(network)
-    )
+    """Sends spans to the collector at this base address. headers: of every request, read for each, because a secret may
+    change; timeout: seconds for one batch, with its repeats."""
+    return OTLPSpanExporter(endpoint=f"{address}{PATH}", timeout=timeout, session=_Session(network, headers))

@@ -101,7 +101,9 @@ def provider(service: str, settings: TelemetrySettings, network: Network | None 
     if settings.otlp:
         from .otlp import exporter
 
-        headers = {name: value.get_secret_value() for name, value in settings.headers.items()}
+        def headers() -> dict[str, str]:
+            return {name: value.get_secret_value() for name, value in settings.headers.items()}
+
         sender = exporter(
             settings.otlp, network=network or Network(), headers=headers, timeout=settings.timeout
         )

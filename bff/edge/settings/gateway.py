@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, PrivateAttr, SecretStr, model_validator
 
 from .events import EventSourceSettings, NatsSettings, RabbitMqSettings, WebhookSettings
 from .fields import ListenHost, Section, Url
@@ -17,6 +17,7 @@ from .http import HeaderName, HttpSettings
 from .identity import IssuerSettings, OidcSettings, SessionSettings
 from .network import NetworkSettings, TlsSettings
 from .redis import RedisSettings
+from .secrets import SecretFiles
 from .sources import PREFIX, validated
 from .upstream import InternalSettings, UpstreamSettings
 
@@ -137,6 +138,13 @@ class TelemetrySettings(Section):
 class Settings(Section):
     """Everything a gateway needs from outside."""
 
+    _secret_files: SecretFiles | None = PrivateAttr(None)
+
+    @property
+    def secret_files(self) -> SecretFiles | None:
+        """The files that secrets were read from; None for settings that were made in code."""
+        return self._secret_files
+
     public_url: Url = "http://localhost:8000"
     """Address at which browsers reach the gateway. A path in it is the prefix below which a proxy serves it."""
     host: ListenHost = "127.0.0.1"
@@ -193,4 +201,6 @@ class Settings(Section):
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:
     """Read the settings. environ: default the process environment. Raises SettingsError, which lists all mistakes."""
-    return validated(Settings, os.environ if environ is None else environ)
+    found, files = validated(Settings, os.environ if environ is None else environ)
+    found._secret_files = files
+    return found
