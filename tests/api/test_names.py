@@ -50,6 +50,8 @@ PUBLIC = {
         "Raw",
         "Ready",
         "Redirect",
+        "RedisCredentials",
+        "RedisLogin",
         "Refused",
         "Rejected",
         "Reply",

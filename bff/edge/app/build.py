@@ -75,7 +75,7 @@ def build(declared: Declarations, settings: Settings, extensions: Extensions) ->
     traces = telemetry.provider(declared.name, settings.telemetry, collector)
     tracer = traces.get_tracer("bff", __version__)
     once_only = any(not command.safe for command in declared.commands)
-    stores = parts.make_stores(settings, once_only=once_only)
+    stores = parts.make_stores(settings, extensions, connections, once_only=once_only)
     identity = Identity(settings, stores.redis, connections)
     calls = parts.make_calls(
         declared, settings, extensions, stores, identity, tasks, observe, tracer, connections.network

@@ -51,27 +51,28 @@ class Connections:
     """The network, and the trusts of single targets whose files are watched with it.
 
     network   for targets without TLS settings of their own
+    trusts    every trust that was made, the network's first
     """
 
     def __init__(self, settings: NetworkSettings) -> None:
         self.network = make_network(settings)
-        self._trusts = [self.network.trust]
+        self.trusts = [self.network.trust]
 
     def to(self, setting: str, target: str, tls: TlsSettings | None) -> Network:
         """The network with the TLS settings of one target. Raises DeclarationError."""
         trust = target_trust(setting, target, tls)
         if trust is not None:
-            self._trusts.append(trust)
+            self.trusts.append(trust)
         return self.network.with_trust(trust)
 
     def start(self) -> None:
         """Watch the files from now on."""
-        for trust in self._trusts:
+        for trust in self.trusts:
             trust.watch.start()
 
     def closings(self) -> list[Closing]:
         """What to close."""
-        return [("the watch of certificates", trust.watch.close) for trust in self._trusts]
+        return [("the watch of certificates", trust.watch.close) for trust in self.trusts]
 
 
 def fetch_targets(settings: Settings, connections: Connections) -> list[FetchTarget]:

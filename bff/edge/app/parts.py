@@ -39,6 +39,7 @@ from .clients import upstream_client
 from .extensions import Extensions
 from .identity import Identity
 from .network import Connections
+from .redis import redis_client
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +83,11 @@ class Live:
     ingesters: tuple[Ingester, ...]
 
 
-def make_stores(settings: Settings, *, once_only: bool) -> Stores:
+def make_stores(
+    settings: Settings, extensions: Extensions, connections: Connections, *, once_only: bool
+) -> Stores:
     """once_only: some command must not be repeated, so Redis must not lose their claims."""
-    redis = RedisClient(settings.redis.url, timeout=settings.redis.timeout, most=settings.redis.pending)
+    redis = redis_client(settings, connections, extensions.redis_credentials)
     journal = Journal(redis, history=settings.live.history, keep=settings.live.keep)
     processes = Processes(redis)
     return Stores(
