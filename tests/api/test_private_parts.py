@@ -50,7 +50,11 @@ USED = {
     # The client's transport, before it has connected.
     "nats-py": {"bff/live/ingest/nats.py": ["client._transport", "_bare_io_reader", "_io_writer"]},
     # The form of the schemas that it builds for models.
-    "pydantic": {"bff/calls/codec/schema.py": ["core_schema"]},
+    "pydantic": {
+        "bff/calls/codec/schema.py": ["core_schema"],
+        # The value of a secret, which changes with its file.
+        "bff/edge/settings/secrets.py": ["_secret_value"],
+    },
     # The arguments with which it is created.
     "slowapi": {"bff/edge/rate_limits.py": ["LimitGroup("]},
     # The place of its program. It is an extra (`dev`), imported by `bff dev` alone.

@@ -145,6 +145,11 @@ class Settings(Section):
         """The files that secrets were read from; None for settings that were made in code."""
         return self._secret_files
 
+    def following(self, files: SecretFiles) -> Self:
+        """The same settings, whose secrets follow these files while a gateway runs with them."""
+        self._secret_files = files
+        return self
+
     public_url: Url = "http://localhost:8000"
     """Address at which browsers reach the gateway. A path in it is the prefix below which a proxy serves it."""
     host: ListenHost = "127.0.0.1"
@@ -202,5 +207,4 @@ class Settings(Section):
 def load(environ: Mapping[str, str] | None = None) -> Settings:
     """Read the settings. environ: default the process environment. Raises SettingsError, which lists all mistakes."""
     found, files = validated(Settings, os.environ if environ is None else environ)
-    found._secret_files = files
-    return found
+    return found.following(files)
