@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 
 from ..calls import DeclarationError
 from ..edge.access.profiles import issuer_mistakes
-from ..edge.app.clients import trust
+from ..edge.app.network import Connections, fetch_targets, target_trust
+from ..edge.app.redis import redis_client
 from ..edge.app.routes import no_network
 from ..edge.gateway import Gateway
 from ..edge.http.public_path import PublicPath
@@ -16,7 +17,6 @@ from ..edge.internal_tokens import credentials_for, open_tokens
 from ..edge.rate_limits import quotas_of
 from ..edge.settings import Settings
 from ..edge.settings.upstream import UpstreamSettings
-from ..stores.redis.client import RedisClient
 from .static_analysis import Step, steps
 from .target import did_you_mean
 
@@ -143,17 +143,23 @@ def _calls(gateway: Gateway) -> Iterator[str]:
 def _proofs(settings: Settings) -> Iterator[str]:
     """Mistakes in the address of Redis, in keys and in certificates, which are read as the gateway reads them."""
     try:
-        RedisClient(settings.redis.url)
+        redis_client(settings, Connections(settings.network))
     except ValueError as error:
         yield f"BFF_REDIS__URL: {error}"
+    except DeclarationError as error:
+        yield str(error)
     tokens = None
     try:
         tokens = open_tokens(settings.internal, settings.public_url)
     except DeclarationError as error:
         yield str(error)
+    try:
+        fetch_targets(settings, Connections(settings.network))
+    except DeclarationError as error:
+        yield str(error)
     for service, upstream in settings.upstreams.items():
         try:
-            trust(service, upstream)
+            target_trust(f"BFF_UPSTREAMS__{service.upper()}", service, upstream.tls)
             if settings.internal is None or tokens is not None:
                 credentials_for(service, upstream, tokens)
         except DeclarationError as error:

@@ -51,6 +51,8 @@ PUBLIC = {
         "Raw",
         "Ready",
         "Redirect",
+        "RedisCredentials",
+        "RedisLogin",
         "Refused",
         "Rejected",
         "Reply",

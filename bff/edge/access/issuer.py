@@ -108,19 +108,32 @@ class IssuerDocument(ABC):
 
 class Discovery(IssuerDocument):
     """The discovery document of one issuer, whose name is compared character by character (section 4.3). Fetched again
-    after an hour, or a minute after a fetch that failed."""
+    after an hour, or a minute after a fetch that failed. inner: the scheme, host and port at which the issuer is
+    reached, where they are others than its own; the addresses of its document count as below the issuer's own."""
 
-    def __init__(self, issuer: str, fetch: Fetch, clock: Clock = time.monotonic) -> None:
+    def __init__(
+        self, issuer: str, fetch: Fetch, clock: Clock = time.monotonic, inner: str | None = None
+    ) -> None:
         super().__init__(fetch, clock, fresh=3600.0, stale=float("inf"), gap=60.0)
         self._issuer = issuer
+        self._inner = inner
         self._document: Mapping[str, Any] = {}
 
     async def endpoint(self, name: str) -> str:
         """The address under `name`, for example `token_endpoint`. Raises FetchFailed when there is none."""
         value = (await self.document()).get(name)
+        if isinstance(value, str):
+            value = self._outer(value)
         if not isinstance(value, str) or not self._is_acceptable(value):
             raise FetchFailed(f"{self._issuer} names no usable {name}")
         return value
+
+    def _outer(self, url: str) -> str:
+        """The address as browsers have it: a provider may name the address at which it was asked."""
+        inner = self._inner
+        if inner is None or not (url == inner or url.startswith((f"{inner}/", f"{inner}?"))):
+            return url
+        return "/".join(self._issuer.split("/")[:3]) + url.removeprefix(inner)
 
     async def document(self) -> Mapping[str, Any]:
         """The whole document. Waits for a newer one where it is old. Raises FetchFailed when there is none and none can
@@ -217,7 +230,7 @@ class Issuer:
 
     def __init__(self, settings: IssuerSettings, fetch: Fetch, clock: Clock = time.monotonic) -> None:
         self.settings = settings
-        self.discovery = Discovery(settings.issuer, fetch, clock)
+        self.discovery = Discovery(settings.issuer, fetch, clock, settings.internal_url)
         self.keys = KeySet(settings, self.discovery, fetch, clock)
 
     async def verify_signature(self, parsed: Parsed) -> None:

@@ -8,11 +8,13 @@ with that redirect, so this cookie also names the sessions that the sign-in repl
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import json
 import re
 import secrets
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 
 from .session_record import decrypt, encrypt
@@ -67,13 +69,24 @@ def cookie_name(state: str, prefix: str = PREFIX) -> str | None:
 
 
 class LoginStates:
-    """Encrypts and decrypts the cookies. secret: the client secret, the same on all gateways."""
+    """Encrypts and decrypts the cookies. secret: the client secret, the same on all gateways, or what reads it. When it
+    changes, sign-ins under way continue: cookies of the last one can still be opened."""
 
-    def __init__(self, secret: str) -> None:
-        self._secret = hashlib.sha256(b"bff login state:" + secret.encode()).digest()
+    def __init__(self, secret: str | Callable[[], str]) -> None:
+        self._secret = secret
+        self._keys: tuple[bytes, ...] = ()
+        self._current_keys()
+
+    def _current_keys(self) -> tuple[bytes, ...]:
+        """The key that encrypts, and the one before it."""
+        secret = self._secret if isinstance(self._secret, str) else self._secret()
+        key = hashlib.sha256(b"bff login state:" + secret.encode()).digest()
+        if self._keys[:1] != (key,):
+            self._keys = (key, *self._keys[:1])
+        return self._keys
 
     def seal(self, login: LoginState) -> str:
-        return encrypt(self._secret, json.dumps(asdict(login), ensure_ascii=False).encode()).hex()
+        return encrypt(self._current_keys()[0], json.dumps(asdict(login), ensure_ascii=False).encode()).hex()
 
     def open(self, sealed: str | None, state: str, now: float) -> LoginState | None:
         """None unless this cookie was sealed here, for exactly this `state`, at most `LIFETIME` seconds ago."""
@@ -93,10 +106,13 @@ class LoginStates:
     def _open(self, sealed: str | None, now: float) -> LoginState | None:
         if sealed is None or len(sealed) > 8192:
             return None
-        try:
-            tree = json.loads(decrypt(self._secret, bytes.fromhex(sealed)))
-            login = LoginState(**tree | {"replaces": tuple(tree["replaces"])})
-        except (ValueError, KeyError, TypeError):
+        login: LoginState | None = None
+        for key in self._current_keys():
+            with contextlib.suppress(ValueError, KeyError, TypeError):
+                tree = json.loads(decrypt(key, bytes.fromhex(sealed)))
+                login = LoginState(**tree | {"replaces": tuple(tree["replaces"])})
+                break
+        if login is None:
             return None
         # Another gateway may have made it, whose clock is a little ahead.
         return login if -60 <= now - login.began <= LIFETIME else None

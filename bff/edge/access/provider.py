@@ -30,8 +30,6 @@ from .session_record import SessionRecord, TokenSet
 LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
 DEFAULT_LIFETIME = 300.0
 """Seconds of an access token's lifetime where the provider does not say."""
-TOKEN_TIMEOUT = 10.0
-"""Seconds that the token endpoint may take: a late answer may hold the only refresh token that is still valid."""
 ID_TOKEN_AGE = 600.0
 """Seconds since its issue after which an ID token is refused: it cannot be the answer to this sign-in."""
 LOGOUT_TOKEN_AGE = 600.0
@@ -88,7 +86,11 @@ class Provider:
         self._redirect_uri = redirect_uri
         self._clock = clock
         self._trusted = trusted or Issuer(
-            IssuerSettings(issuer=settings.issuer, audience=settings.client_id), fetch, monotonic
+            IssuerSettings(
+                issuer=settings.issuer, audience=settings.client_id, internal_url=settings.internal_url
+            ),
+            fetch,
+            monotonic,
         )
         self._discovery = self._trusted.discovery
         self._leeway = self._trusted.settings.leeway

@@ -18,12 +18,13 @@ from ..access.authenticate import Authenticator, FailureLimit
 from ..access.dpop import ProofVerifier
 from ..access.fetch import Fetcher
 from ..access.jwt import TokenVerifier
-from ..access.provider import TOKEN_TIMEOUT, Provider
+from ..access.provider import Provider
 from ..access.revocation_list import RevocationList
 from ..access.session import Sessions
 from ..http.public_path import PublicPath
 from ..problem import Problem
-from ..settings import Settings
+from ..settings import IssuerSettings, Settings
+from .network import Connections, fetch_targets
 
 log = logging.getLogger("bff.edge")
 
@@ -33,14 +34,17 @@ class Identity:
 
     streams: Hub
 
-    def __init__(self, settings: Settings, redis: RedisClient) -> None:
+    def __init__(self, settings: Settings, redis: RedisClient, connections: Connections) -> None:
         self.store = SessionStore(redis)
-        self._keys, self._tokens = Fetcher(), Fetcher(timeout=TOKEN_TIMEOUT)
+        network, targets = connections.network, fetch_targets(settings, connections)
+        limits = settings.network
+        self._keys = Fetcher(timeout=limits.discovery_timeout, network=network, targets=targets)
+        self._tokens = Fetcher(timeout=limits.token_timeout, network=network, targets=targets)
         self._revocation_store = RevocationStore(redis)
         self.revocations = RevocationList(
             self._revocation_store, on_session_end=self._on_session_end, on_change=self._on_revocation
         )
-        self.verifier = TokenVerifier(settings.issuers, self._keys, revocations=self.revocations)
+        self.verifier = TokenVerifier(_issuers(settings), self._keys, revocations=self.revocations)
         self.sessions: Sessions | None = None
         self.provider: Provider | None = None
         if (oidc := settings.oidc) is not None:
@@ -123,3 +127,12 @@ class Identity:
             ("the fetcher of keys", self._keys.close),
             ("the fetcher of tokens", self._tokens.close),
         ]
+
+
+def _issuers(settings: Settings) -> list[IssuerSettings]:
+    """The trusted issuers; the one of the sign-in has its inner address, too."""
+    inner = {} if settings.oidc is None else {settings.oidc.issuer: settings.oidc.internal_url}
+    return [
+        issuer.model_copy(update={"internal_url": issuer.internal_url or inner.get(issuer.issuer)})
+        for issuer in settings.issuers
+    ]

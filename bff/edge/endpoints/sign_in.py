@@ -83,7 +83,7 @@ class SignIn:
         sessions: Sessions,
         store: SessionStore,
         *,
-        client_secret: str,
+        client_secret: str | Callable[[], str],
         public_url: str,
         login_limit: str | None = None,
         clock: Clock = time.time,

@@ -23,6 +23,7 @@ LOGGERS = (
     "bff.jwks",
     "bff.limits",
     "bff.live",
+    "bff.network",
     "bff.server",
     "bff.session",
     "bff.sign_in",

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from .fields import Section, split
 from .http import HeaderName
+from .network import TlsSettings
 
 _PREFIX = "whsec_"
 
@@ -95,6 +96,9 @@ class NatsSettings(Section):
     """Name of the stream; it must keep messages for a while (retention by limits)."""
     subject: str | None = None
     """Only events of these subjects are read, for example `events.>`; unset: all of the stream."""
+    timeout: float = Field(5.0, ge=0.1, le=60)
+    """Seconds for connecting, and for one reply of the server."""
+    tls: TlsSettings | None = None
 
 
 class RabbitMqSettings(Section):
@@ -109,3 +113,6 @@ class RabbitMqSettings(Section):
     """Exchange to bind the queues to; unset: the gateway does not bind them."""
     keys: tuple[str, ...] = ("#",)
     """Routing keys of that binding."""
+    timeout: float = Field(5.0, ge=0.1, le=60)
+    """Seconds for connecting, and for one reply of the server."""
+    tls: TlsSettings | None = None

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr
 
 from .fields import ExactUrl, Section
+from .network import Origin, TlsSettings
 
 Filled = Annotated[str, Field(min_length=1)]
 
@@ -63,6 +64,10 @@ class IssuerSettings(Section):
     bound_only: bool = False
     """Whether its tokens must be bound to a key and be sent with a proof (DPoP), so that a stolen one is of no use."""
     introspection: IntrospectionSettings | None = None
+    internal_url: Origin | None = None
+    """Scheme, host and port at which this process reaches the issuer, such as `http://keycloak:8080`; unset:
+    the issuer's own. Browsers and tokens have the outer address all the same."""
+    tls: TlsSettings | None = None
 
     @property
     def audiences(self) -> tuple[str, ...]:
@@ -94,6 +99,10 @@ class OidcSettings(Section):
     """Further parameters of the authorization request, such as `audience` or `prompt`."""
     roles: str = Field("roles", min_length=1)
     """The claim of the ID token that lists a person's roles, as in an issuer's settings."""
+    internal_url: Origin | None = None
+    """Scheme, host and port at which this process reaches the issuer, such as `http://keycloak:8080`; unset:
+    the issuer's own. Browsers and tokens have the outer address all the same."""
+    tls: TlsSettings | None = None
 
 
 class SessionSettings(Section):

@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from ..calls.shutdown import cancel_tasks
 
-log = logging.getLogger("bff.transport")
+log = logging.getLogger("bff.network")
 
 Fingerprint: TypeAlias = tuple[tuple[int, int, int] | None, ...]
 
@@ -58,8 +58,8 @@ class FileWatcher:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Check until `close`."""
-        if self._task is None:
+        """Check until `close`; without files there is nothing to check."""
+        if self._task is None and self._paths:
             self._task = asyncio.create_task(self._watch(), name=f"files of {self._what}")
 
     async def check(self) -> None:
