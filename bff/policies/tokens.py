@@ -65,10 +65,10 @@ class Parsed:
         return None if kid is None else str(kid)
 
 
-def parse(token: str) -> Parsed:
-    """Parse a compact JWS (RFC 7515 section 7.1). Raises TokenRefused for anything else."""
-    if len(token) > MAX_TOKEN:
-        raise TokenRefused("it is longer than 8 KB")
+def parse(token: str, *, most: int = MAX_TOKEN) -> Parsed:
+    """Parse a compact JWS (RFC 7515 section 7.1). most: its characters. Raises TokenRefused for anything else."""
+    if len(token) > most:
+        raise TokenRefused(f"it is longer than {most // 1024} KB")
     parts = token.split(".")
     if len(parts) != 3:
         raise TokenRefused("it is not a signed JWT")
@@ -156,6 +156,21 @@ def roles_of(claims: Mapping[str, Any], path: str) -> frozenset[str]:
     if not isinstance(found, list) or not all(isinstance(role, str) for role in found):
         raise TokenRefused("its roles cannot be read")
     return frozenset(found)
+
+
+def auth_time_of(claims: Mapping[str, Any]) -> float | None:
+    """When the person proved who they are (`auth_time`, OpenID Connect Core section 2), Unix seconds; None where it is
+    missing or cannot be read, which counts as long ago."""
+    try:
+        return _timestamp(claims, "auth_time")
+    except TokenRefused:
+        return None
+
+
+def acr_of(claims: Mapping[str, Any]) -> str | None:
+    """The class of the person's authentication (`acr`); None where it is missing or cannot be read."""
+    acr = claims.get("acr")
+    return acr if isinstance(acr, str) and 0 < len(acr) <= 255 else None
 
 
 def person_claims(claims: Mapping[str, Any]) -> dict[str, Any]:

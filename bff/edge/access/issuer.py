@@ -189,6 +189,14 @@ class KeySet(IssuerDocument):
                 self._unknown[kid, algorithm] = self._clock() + UNKNOWN_FOR
         return key
 
+    async def replacement(self, key: SigningKey, kid: str | None, algorithm: str) -> SigningKey | None:
+        """Another key with the id and algorithm of `key`, whose signatures turn out wrong: fetched now where the gap
+        allows it. None where the issuer still has the same key."""
+        found = self._match(kid, algorithm)
+        if found == key and await self._wait():
+            found = self._match(kid, algorithm)
+        return None if found == key else found
+
     def status(self) -> dict[str, object]:
         """As of the last fetch: `state`, the number of usable `keys`, and their `age` in seconds, None where there are
         none. Missing or old keys are fetched in the background."""
@@ -216,12 +224,28 @@ class KeySet(IssuerDocument):
         return fitting[0] if len(fitting) == 1 else None
 
 
-class Issuer:
-    """A trusted issuer. settings: which of its tokens are accepted; clock: monotonic seconds."""
+def _is_signed_by(key: SigningKey, parsed: Parsed) -> bool:
+    algorithm: Any = _algorithms[parsed.algorithm]  # PyJWT types it for the key of each algorithm
+    try:
+        return bool(algorithm.verify(parsed.signed, key.key, parsed.signature))
+    except (ValueError, TypeError, jwt.PyJWTError):
+        return False
 
-    def __init__(self, settings: IssuerSettings, fetch: Fetch, clock: Clock = time.monotonic) -> None:
+
+class Issuer:
+    """A trusted issuer. settings: which of its tokens are accepted; clock: monotonic seconds; discovery: its discovery
+    document, None for one of its own."""
+
+    def __init__(
+        self,
+        settings: IssuerSettings,
+        fetch: Fetch,
+        clock: Clock = time.monotonic,
+        *,
+        discovery: Discovery | None = None,
+    ) -> None:
         self.settings = settings
-        self.discovery = Discovery(settings.issuer, fetch, clock)
+        self.discovery = discovery or Discovery(settings.issuer, fetch, clock)
         self.keys = KeySet(settings, self.discovery, fetch, clock)
 
     async def verify_signature(self, parsed: Parsed) -> None:
@@ -231,13 +255,11 @@ class Issuer:
         key = await self.keys.find(parsed.key_id, parsed.algorithm)
         if key is None:
             raise TokenRefused("its issuer has no such key")
-        algorithm: Any = _algorithms[parsed.algorithm]  # PyJWT types it for the key of each algorithm
-        try:
-            good = algorithm.verify(parsed.signed, key.key, parsed.signature)
-        except (ValueError, TypeError, jwt.PyJWTError):
-            good = False
-        if not good:
-            raise TokenRefused("its signature is wrong")
+        if not _is_signed_by(key, parsed):
+            # The issuer may have replaced the key and kept its id.
+            newer = await self.keys.replacement(key, parsed.key_id, parsed.algorithm)
+            if newer is None or not _is_signed_by(newer, parsed):
+                raise TokenRefused("its signature is wrong")
 
     async def close(self) -> None:
         """Cancel the fetches under way."""

@@ -207,7 +207,7 @@ def _sign_in(settings: Settings, identity: Identity, guard: Guard) -> SignIn | N
         identity.provider,
         identity.sessions,
         identity.store,
-        client_secret=settings.oidc.client_secret.get_secret_value(),
+        client_secret=identity.provider.secret,
         public_url=settings.public_url,
         login_limit=settings.limits.login,
     )

@@ -19,6 +19,7 @@ from ..access.jwt import TokenVerifier
 from ..access.provider import TOKEN_TIMEOUT, Provider
 from ..access.revocation_list import RevocationList
 from ..access.session import Sessions
+from ..access.token_endpoint import ANSWER_BYTES
 from ..http.public_path import PublicPath
 from ..problem import Problem
 from ..settings import Settings
@@ -33,7 +34,11 @@ class Identity:
 
     def __init__(self, settings: Settings, redis: RedisClient) -> None:
         self.store = SessionStore(redis)
-        self._keys, self._tokens = Fetcher(), Fetcher(timeout=TOKEN_TIMEOUT)
+        self._keys = Fetcher()
+        # Refreshes have connections of their own, so that they do not wait behind sign-ins.
+        self._tokens, self._refreshes = (
+            Fetcher(timeout=TOKEN_TIMEOUT, max_body=ANSWER_BYTES, connections=32) for _ in range(2)
+        )
         self._revocation_store = RevocationStore(redis)
         self.revocations = RevocationList(
             self._revocation_store, on_session_end=self._on_session_end, on_change=self._on_revocation
@@ -46,6 +51,7 @@ class Identity:
                 oidc,
                 self._keys,
                 exchange=self._tokens,
+                refreshes=self._refreshes,
                 redirect_uri=f"{settings.public_url}/bff/callback",
                 trusted=self.verifier.issuers.get(oidc.issuer),
             )
@@ -119,4 +125,5 @@ class Identity:
             ("the token verifier", self.verifier.close),
             ("the fetcher of keys", self._keys.close),
             ("the fetcher of tokens", self._tokens.close),
+            ("the fetcher of refreshed tokens", self._refreshes.close),
         ]

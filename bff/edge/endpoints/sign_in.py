@@ -37,10 +37,11 @@ from ..access.login_state import (
     is_cookie_name,
     safe_return,
 )
-from ..access.provider import Provider, SignInRefused, readable
+from ..access.provider import Provider, SignInRefused
 from ..access.session import Sessions
 from ..access.session_cache import sessions_unavailable
 from ..access.session_record import SessionKey, SessionRecord
+from ..access.token_endpoint import readable
 from ..http.public_path import PublicPath
 from ..http.request import BodyReader, cookie_values, cookies
 from ..problem import TITLES, Problem
