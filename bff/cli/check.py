@@ -56,11 +56,13 @@ def mistakes(gateway: Gateway, settings: Settings) -> list[str]:
     asked = {
         scope for route in gateway.all_routes for scope in route.requirements.scopes
     } | gateway.requirements.scopes
-    if settings.oidc is not None and (never := asked - set(settings.oidc.scopes)):
-        found.append(
-            f"no browser session can have the scope {sorted(never)[0]!r}, which routes require: "
-            "sign-in does not request it (BFF_OIDC__SCOPES)"
-        )
+    if settings.sign_ins:
+        requested = {scope for oidc in settings.sign_ins.values() for scope in oidc.scopes}
+        if never := asked - requested:
+            found.append(
+                f"no browser session can have the scope {sorted(never)[0]!r}, which routes require: "
+                "sign-in does not request it (BFF_OIDC__SCOPES)"
+            )
     live = settings.live
     brokers = live.stream_keys or live.nats or live.rabbitmq or live.brokers or gateway.extensions.brokers
     if gateway.sagas and not (brokers or settings.events):
@@ -75,7 +77,7 @@ def mistakes(gateway: Gateway, settings: Settings) -> list[str]:
 def no_sign_in(gateway: Gateway, settings: Settings) -> list[str]:
     """The mistake of a gateway with private routes and no way to sign in, if it is one."""
     private = [route.path for route in gateway.all_routes if not route.public]
-    if not private or settings.issuers or settings.oidc is not None:
+    if not private or settings.issuers or settings.sign_ins:
         return []
     return [
         f"nobody can sign in for {private[0]}: set BFF_ISSUERS for bearer tokens or BFF_OIDC__… for browsers"

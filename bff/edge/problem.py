@@ -31,6 +31,7 @@ TITLES: dict[str, str] = {
     "unauthenticated": "Sign in first",
     "invalid-token": "The token cannot be accepted",
     "invalid-signature": "The message is not signed as it should be",
+    "step-up-required": "Sign in again for this",
     "forbidden": "This is not allowed",
     "csrf": "The request did not come from this site's own page",
     "rate-limited": "Too many requests",

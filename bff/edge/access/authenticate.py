@@ -15,12 +15,13 @@ from typing import Any
 from ...calls import Clock, Principal
 from ...policies.rate import Bucket, LocalRates, retry_after
 from ..http.networks import network_of
-from ..http.request import cookie_values, header_values
+from ..http.request import header_values
 from ..problem import QUOTA_TYPE, Problem
 from ..rate_limits import quotas_of
 from ..state import state_of
 from .jwt import TokenVerifier, invalid_token
-from .session import COOKIE, Sessions
+from .session import Sessions
+from .session_cookies import SessionCookies, session_cookies
 
 
 def expired(name: str, same_site: str) -> str:
@@ -95,7 +96,7 @@ class Authenticator:
 
     sessions  None: there is no browser sign-in, and cookies are ignored
     failures  limits invalid credentials by address; None: no limit
-    cookie    the session cookie's name
+    cookies   the session cookies of the providers; None: the one cookie of a gateway with one provider
     """
 
     def __init__(
@@ -104,9 +105,9 @@ class Authenticator:
         sessions: Sessions | None,
         failures: FailureLimit | None = None,
         *,
-        cookie: str = COOKIE,
+        cookies: SessionCookies | None = None,
     ) -> None:
-        self._cookie = cookie
+        self._cookies = cookies or session_cookies("http://localhost", {"": ()})
         self._verifier = verifier
         self._sessions = sessions
         self._failures = failures or FailureLimit(None)
@@ -126,13 +127,14 @@ class Authenticator:
             return cached or await self._failures.verify(scope, self._bearer(token, refusal))
         if self._sessions is None:
             return None
-        values = cookie_values(scope["headers"], self._cookie)
-        if len(values) > 1 and not optional:
-            raise two_cookies(self._cookie)
-        if len(values) != 1:
+        found = self._cookies.of(scope)
+        if len(found) > 1 and not optional:
+            raise two_cookies(self._cookies.names[found[-1][0]])
+        if len(found) != 1:
             return None
+        ((provider, value),) = found
         safe = scope["method"] in ("GET", "HEAD", "OPTIONS")
-        session = self._sessions.principal(values[0], safe=safe)
+        session = self._sessions.principal(value, safe=safe, provider=provider)
         return await self._failures.verify(scope, session, refuse=not optional)
 
     async def _bearer(self, token: str, refusal: str) -> Principal:

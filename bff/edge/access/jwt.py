@@ -145,6 +145,8 @@ class TokenVerifier:
             claims=tokens.person_claims(claims),
             roles=roles,
             revocation_keys=revocation_keys_of(settings.issuer, claims),
+            authenticated_at=tokens.auth_time_of(claims),
+            acr=tokens.acr_of(claims),
         )
         if self._is_revoked(principal):
             raise TokenRefused("it was revoked")

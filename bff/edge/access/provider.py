@@ -157,19 +157,29 @@ class Provider:
         await self._verifier.close()
 
     async def authorize_url(
-        self, *, state: str, nonce: str, verifier: str, asked: Mapping[str, str] | None = None
+        self,
+        *,
+        state: str,
+        nonce: str,
+        verifier: str,
+        asked: Mapping[str, str] | None = None,
+        redirect_uri: str | None = None,
     ) -> str:
-        """Where to send the browser. asked: further parameters of this sign-in, such as `max_age` or `login_hint`.
-        Raises FetchFailed."""
+        """Where to send the browser. asked: further parameters of this sign-in, such as `max_age` or `login_hint`;
+        redirect_uri: None for the one of the constructor. Raises FetchFailed."""
         challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
         settings = self._settings
-        standing = {"max_age": settings.max_age, "acr_values": " ".join(settings.acr_values) or None}
-        query = settings.authorize | {name: str(one) for name, one in standing.items() if one is not None}
-        query |= asked or {}
+        query = settings.authorize | _standing(settings)
+        given = dict(asked or {})
+        if "prompt" in given and "prompt" in query:
+            given["prompt"] = " ".join(dict.fromkeys((*query["prompt"].split(), given["prompt"])))
+        if "max_age" in given and settings.max_age is not None:
+            given["max_age"] = str(min(int(given["max_age"]), settings.max_age))
+        query |= given
         query |= {
             "response_type": "code",
             "client_id": settings.client_id,
-            "redirect_uri": self._redirect_uri,
+            "redirect_uri": redirect_uri or self._redirect_uri,
             "scope": " ".join(settings.scopes),
             "state": state,
             "nonce": nonce,
@@ -222,15 +232,22 @@ class Provider:
         ) is True
 
     async def exchange(
-        self, code: str, *, verifier: str, nonce: str, demands: Demands = NO_DEMANDS
+        self,
+        code: str,
+        *,
+        verifier: str,
+        nonce: str,
+        demands: Demands = NO_DEMANDS,
+        redirect_uri: str | None = None,
     ) -> SessionRecord:
-        """Redeem an authorization code. Raises SignInRefused or FetchFailed."""
+        """Redeem an authorization code. redirect_uri: that of the authorization request. Raises SignInRefused or
+        FetchFailed."""
         with self._waiting():
             status, answer = await self._endpoint.request(
                 {
                     "grant_type": "authorization_code",
                     "code": code,
-                    "redirect_uri": self._redirect_uri,
+                    "redirect_uri": redirect_uri or self._redirect_uri,
                     "code_verifier": verifier,
                 }
             )
@@ -386,6 +403,12 @@ class Provider:
         if parsed.algorithm not in allowed & self._allowed:
             raise TokenRefused("its algorithm is not allowed for its issuer")
         await self._verifier.verify_signature(parsed)
+
+
+def _standing(settings: OidcSettings) -> dict[str, str]:
+    """The parameters that the settings add to every sign-in."""
+    found = {"acr_values": " ".join(settings.acr_values)} if settings.acr_values else {}
+    return found if settings.max_age is None else found | {"max_age": str(settings.max_age)}
 
 
 def _refused(status: int, answer: Mapping[str, Any]) -> SignInRefused:

@@ -6,6 +6,7 @@ The end of a session or token ends its streams on every gateway: `streams` is th
 from __future__ import annotations
 
 import logging
+from urllib.parse import urlsplit
 
 from ...calls import Principal
 from ...calls.shutdown import Closing
@@ -16,19 +17,22 @@ from ...stores.sessions import SessionStore
 from ..access.authenticate import Authenticator, FailureLimit
 from ..access.fetch import Fetcher
 from ..access.jwt import TokenVerifier
+from ..access.login_state import LoginStates
 from ..access.provider import TOKEN_TIMEOUT, Provider
+from ..access.providers import ProviderEntry, Providers
 from ..access.revocation_list import RevocationList
 from ..access.session import Sessions
+from ..access.session_cookies import SessionCookies, session_cookies
 from ..access.token_endpoint import ANSWER_BYTES
-from ..http.public_path import PublicPath
+from ..access.token_revocation import TokenRevocations
 from ..problem import Problem
-from ..settings import Settings
+from ..settings import OidcSettings, Settings
 
 log = logging.getLogger("bff.edge")
 
 
 class Identity:
-    """authenticate: makes a request's Principal; sessions, provider: None where browsers cannot sign in here."""
+    """authenticate: makes a request's Principal; sessions, providers: None where browsers cannot sign in here."""
 
     streams: Hub
 
@@ -44,29 +48,46 @@ class Identity:
             self._revocation_store, on_session_end=self._on_session_end, on_change=self._on_revocation
         )
         self.verifier = TokenVerifier(settings.issuers, self._keys, revocations=self.revocations)
+        self.token_revocations = TokenRevocations()
+        self.providers: Providers | None = None
         self.sessions: Sessions | None = None
-        self.provider: Provider | None = None
-        if (oidc := settings.oidc) is not None:
-            self.provider = Provider(
-                oidc,
-                self._keys,
-                exchange=self._tokens,
-                refreshes=self._refreshes,
-                redirect_uri=f"{settings.public_url}/bff/callback",
-                trusted=self.verifier.issuers.get(oidc.issuer),
+        cookies = session_cookies(
+            settings.public_url, {name: oidc.hosts for name, oidc in settings.sign_ins.items()} or {"": ()}
+        )
+        if settings.sign_ins:
+            self.providers = Providers(
+                [self._entry(name, oidc, cookies) for name, oidc in settings.sign_ins.items()], cookies
             )
+            renews = {entry.name: entry.provider.renew for entry in self.providers}
             self.sessions = Sessions(
                 self.store,
                 settings.session,
-                renew=self.provider.renew,
+                renew_at=renews,
                 on_end=self._end_session,
                 revocations=self.revocations,
             )
         self.authenticate = Authenticator(
-            self.verifier,
-            self.sessions,
-            FailureLimit(settings.limits.failures),
-            cookie=PublicPath.of(settings.public_url).session_cookie,
+            self.verifier, self.sessions, FailureLimit(settings.limits.failures), cookies=cookies
+        )
+
+    def _entry(self, name: str, oidc: OidcSettings, cookies: SessionCookies) -> ProviderEntry:
+        provider = Provider(
+            oidc,
+            self._keys,
+            name=name,
+            exchange=self._tokens,
+            refreshes=self._refreshes,
+            redirect_uri=f"{cookies.site.public_url}/bff/callback{f'/{name}' if name else ''}",
+            trusted=self.verifier.issuers.get(oidc.issuer),
+        )
+        cookie = cookies.names[name]
+        return ProviderEntry(
+            name=name,
+            title=oidc.title or name.capitalize() or (urlsplit(oidc.issuer).hostname or oidc.issuer),
+            provider=provider,
+            states=LoginStates(f"{name}:{provider.secret}" if name else provider.secret),
+            cookie=cookie,
+            login_cookies=f"{cookie}-login-",
         )
 
     def ended(self, principal: Principal) -> bool:
@@ -121,7 +142,8 @@ class Identity:
         """What to close, in this order."""
         return [
             *([("the sessions", self.sessions.close)] if self.sessions else []),
-            *([("the identity provider", self.provider.close)] if self.provider else []),
+            ("the revocations of tokens", self.token_revocations.close),
+            *(("the identity provider", entry.provider.close) for entry in self.providers or ()),
             ("the token verifier", self.verifier.close),
             ("the fetcher of keys", self._keys.close),
             ("the fetcher of tokens", self._tokens.close),

@@ -32,6 +32,7 @@ _PROBLEM_NOTES = {
     "csrf": "A write with the session cookie needs the header X-BFF: 1 and must come from the site's own page.",
     "rate-limited": "RateLimit and Retry-After say when further requests are allowed.",
     "unauthenticated": "Sign in at /bff/login, or send a bearer token.",
+    "step-up-required": "The sign-in is too old or too weak for this. `login` is the address to sign in again.",
     "unavailable": "Something that the gateway needs is not available. Retry-After says when to try again.",
 }
 

@@ -10,6 +10,10 @@ from pydantic import BeforeValidator, Field, SecretStr, model_validator
 
 from .fields import ExactUrl, Section
 
+HostName = Annotated[
+    str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[1-9][0-9]{0,4})?$", max_length=253)
+]
+
 
 def _listed(value: Any) -> Any:
     """One text is a list of one."""
@@ -52,6 +56,11 @@ class OidcSettings(Section):
     pushed: Literal["when-offered", "never"] = "when-offered"
     """Whether authorization requests are pushed (PAR, RFC 9126) where the provider has an endpoint for it. One that
     demands it always gets them so."""
+    title: str = Field("", max_length=60)
+    """How the page of choice names this provider; unset: its name in `providers`, or the issuer's host."""
+    hosts: tuple[HostName, ...] = ()
+    """The hosts, such as `staff.example.org`, at which this provider is used, and no other one. Each is served in place
+    of the host of `public_url`. Unset: every host."""
     scopes: tuple[str, ...] = ("openid", "profile")
     """Scopes to ask for; the provider decides which it grants. Some give a refresh token only with
     `offline_access`; without one a session ends with its access token."""

@@ -458,7 +458,7 @@ async def test_a_sign_in_asks_for_what_the_settings_and_the_request_want(idp: Id
     asked = {"max_age": "5", "prompt": "login", "state": "forged", "scope": "admin"}
     url = await client.authorize_url(state="s", nonce="n", verifier="v", asked=asked)
     query = parse_qs(urlsplit(url).query)
-    assert (query["max_age"], query["prompt"], query["state"]) == (["5"], ["login"], ["s"])
+    assert (query["max_age"], query["prompt"], query["state"]) == (["5"], ["consent login"], ["s"])
     assert query["scope"] == ["openid profile"]
 
 
