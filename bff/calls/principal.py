@@ -34,6 +34,8 @@ class Principal:
     claims           verified claims that a page may see
     session          hashed id of the browser session, None for a bearer token
     revocation_keys  what it can be revoked by; a session counts as issued when it began
+    authenticated_at Unix seconds at which the person last proved who they are (`auth_time`); None where it is not known
+    acr              the class of that authentication; None where it is not known
     session_key      from which the session store gets an access token that is valid later; None for a bearer token
     """
 
@@ -47,6 +49,8 @@ class Principal:
     roles: frozenset[str] = frozenset()
     revocation_keys: RevocationKeys | None = field(default=None, repr=False, compare=False)
     session_key: object = field(default=None, repr=False, compare=False)
+    authenticated_at: float | None = field(default=None, compare=False)
+    acr: str | None = field(default=None, compare=False)
     id: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

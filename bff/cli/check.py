@@ -55,11 +55,13 @@ def mistakes(gateway: Gateway, settings: Settings) -> list[str]:
     found += _quotas(settings)
     found += no_sign_in(gateway, settings)
     found += issuer_mistakes(settings.issuers)
-    if settings.oidc is not None and (never := required_scopes(gateway) - set(settings.oidc.scopes)):
-        found.append(
-            f"no browser session can have the scope {sorted(never)[0]!r}, which routes require: "
-            "sign-in does not request it (BFF_OIDC__SCOPES)"
-        )
+    if settings.sign_ins:
+        requested = {scope for oidc in settings.sign_ins.values() for scope in oidc.scopes}
+        if never := required_scopes(gateway) - requested:
+            found.append(
+                f"no browser session can have the scope {sorted(never)[0]!r}, which routes require: "
+                "sign-in does not request it (BFF_OIDC__SCOPES)"
+            )
     live = settings.live
     brokers = live.stream_keys or live.nats or live.rabbitmq or live.brokers or gateway.extensions.brokers
     if gateway.sagas and not (brokers or settings.events):
@@ -80,7 +82,7 @@ def required_scopes(gateway: Gateway) -> frozenset[str]:
 def no_sign_in(gateway: Gateway, settings: Settings) -> list[str]:
     """The mistake of a gateway with private routes and no way to sign in, if it is one."""
     private = [route.path for route in gateway.all_routes if not route.public]
-    if not private or settings.issuers or settings.oidc is not None:
+    if not private or settings.issuers or settings.sign_ins:
         return []
     return [
         f"nobody can sign in for {private[0]}: set BFF_ISSUERS for bearer tokens or BFF_OIDC__… for browsers"

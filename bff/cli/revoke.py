@@ -18,8 +18,7 @@ def revoke(settings: Settings, issuer: str, *, subject: str | None, token: str |
     """Revoke a token or a subject of this issuer. keep: seconds until the revoked tokens expire, above 0 and at most
     ten years. Returns the exit code. Raises DeclarationError."""
     trusted = {one.issuer for one in settings.issuers}
-    if settings.oidc is not None:
-        trusted.add(settings.oidc.issuer)
+    trusted |= {oidc.issuer for oidc in settings.sign_ins.values()}
     if not 0 < keep <= 10 * 365 * 86_400:
         raise DeclarationError(f"--keep: seconds above 0 and up to ten years, not {keep:g}")
     if issuer not in trusted:

@@ -66,6 +66,8 @@ class Gateway(Router):
                names others; none: being signed in is enough
     roles      one of them is required, in the same way
     redirects  origins outside that a `Redirect` may lead to, unless a view or command names others
+    fresh, acr  how recent and how strong a sign-in must be for everything that is not public, the live stream included,
+               as `Router` has them
     brokers    event sources to read, beside those of the settings; see `Broker`
     resolvers  by name: what an upstream's setting `balance.resolver` may select, beside `static`, `dns` and `file`
     observers  functions that are called with every policy event and every `RequestEnded`; see `bff.events`
@@ -88,6 +90,8 @@ class Gateway(Router):
         scopes: tuple[str, ...] = (),
         roles: tuple[str, ...] = (),
         redirects: tuple[str, ...] = (),
+        fresh: float | None = None,
+        acr: tuple[str, ...] = (),
         brokers: tuple[Broker, ...] = (),
         resolvers: Mapping[str, ResolverFactory] | None = None,
         observers: tuple[Observer, ...] = (),
@@ -98,7 +102,7 @@ class Gateway(Router):
         settings: Settings | None = None,
     ) -> None:
         super().__init__()
-        self.options = Options(scopes, roles, deadline, redirects=redirects, tags=())
+        self.options = Options(scopes, roles, deadline, redirects=redirects, tags=(), fresh=fresh, acr=acr)
         self.name = name
         self.version = version
         self.deadline = deadline

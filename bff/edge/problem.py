@@ -34,6 +34,7 @@ TITLES: dict[str, str] = {
     "dpop-nonce": "The proof of possession needs a nonce of this server",
     "invalid-signature": "The message is not signed as it should be",
     "invalid-frontend": "The frontend server is not known",
+    "step-up-required": "Sign in again for this",
     "forbidden": "This is not allowed",
     "csrf": "The request did not come from this site's own page",
     "rate-limited": "Too many requests",

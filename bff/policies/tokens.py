@@ -340,6 +340,21 @@ def claim_at(claims: Mapping[str, Any], path: str, client: str = "") -> Any:
     return found
 
 
+def auth_time_of(claims: Mapping[str, Any]) -> float | None:
+    """When the person proved who they are (`auth_time`, OpenID Connect Core section 2), Unix seconds; None where it is
+    missing or cannot be read, which counts as long ago."""
+    try:
+        return timestamp(claims, "auth_time", Reason.START)
+    except TokenRefused:
+        return None
+
+
+def acr_of(claims: Mapping[str, Any]) -> str | None:
+    """The class of the person's authentication (`acr`); None where it is missing or cannot be read."""
+    acr = claims.get("acr")
+    return acr if isinstance(acr, str) and 0 < len(acr) <= 255 else None
+
+
 def person_claims(claims: Mapping[str, Any]) -> dict[str, Any]:
     """The claims about the person: all except those of the protocol. Half a surrogate pair, which a cut name ends with,
     becomes U+FFFD: no answer can hold it."""

@@ -17,13 +17,14 @@ from ...calls import Clock, Principal
 from ...policies.rate import Bucket, LocalRates, retry_after
 from ...policies.tokens import Reason, TokenRefused
 from ..http.networks import network_of
-from ..http.request import SAFE_METHODS, cookie_values, header_values
+from ..http.request import SAFE_METHODS, header_values
 from ..problem import QUOTA_TYPE, Problem
 from ..rate_limits import quotas_of
 from ..state import state_of
 from .dpop import ProofVerifier
 from .jwt import TokenVerifier
-from .session import COOKIE, Sessions
+from .session import Sessions
+from .session_cookies import SessionCookies, session_cookies
 
 STREAM = "/bff/live"
 """The path of the event stream."""
@@ -103,7 +104,7 @@ class Authenticator:
     sessions  None: there is no browser sign-in, and cookies are ignored
     failures  limits invalid credentials by address; None: no limit
     proofs    verifies proofs of possession; None: tokens that are bound to a key are not accepted
-    cookie    the session cookie's name
+    cookies   the session cookies of the providers; None: the one cookie of a gateway with one provider
     """
 
     def __init__(
@@ -112,10 +113,10 @@ class Authenticator:
         sessions: Sessions | None,
         failures: FailureLimit | None = None,
         *,
-        cookie: str = COOKIE,
+        cookies: SessionCookies | None = None,
         proofs: ProofVerifier | None = None,
     ) -> None:
-        self._cookie = cookie
+        self._cookies = cookies or session_cookies("http://localhost", {"": ()})
         self._proofs = proofs
         self._verifier = verifier
         self._sessions = sessions
@@ -136,13 +137,14 @@ class Authenticator:
             return cached or await self._failures.verify(scope, self._verified(scope, scheme, token))
         if self._sessions is None:
             return None
-        values = cookie_values(scope["headers"], self._cookie)
-        if len(values) > 1 and not optional:
-            raise two_cookies(self._cookie)
-        if len(values) != 1:
+        found = self._cookies.of(scope)
+        if len(found) > 1 and not optional:
+            raise two_cookies(self._cookies.names[found[-1][0]])
+        if len(found) != 1:
             return None
+        ((provider, value),) = found
         safe = scope["method"] in ("GET", "HEAD", "OPTIONS")
-        session = self._sessions.principal(values[0], safe=safe)
+        session = self._sessions.principal(value, safe=safe, provider=provider)
         return await self._failures.verify(scope, session, refuse=not optional)
 
     async def _verified(self, scope: MutableMapping[str, Any], scheme: str, token: str) -> Principal:

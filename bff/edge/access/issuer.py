@@ -198,6 +198,14 @@ class KeySet(IssuerDocument):
                 self._unknown[kid, algorithm] = self._clock() + UNKNOWN_FOR
         return key
 
+    async def replacement(self, key: SigningKey, kid: str | None, algorithm: str) -> SigningKey | None:
+        """Another key with the id and algorithm of `key`, whose signatures turn out wrong: fetched now where the gap
+        allows it. None where the issuer still has the same key."""
+        found = self._match(kid, algorithm)
+        if found == key and await self._wait():
+            found = self._match(kid, algorithm)
+        return None if found == key else found
+
     def status(self) -> dict[str, object]:
         """As of the last fetch: `state`, the number of usable `keys`, and their `age` in seconds, None where there are
         none. Missing or old keys are fetched in the background."""
@@ -226,11 +234,19 @@ class KeySet(IssuerDocument):
 
 
 class Issuer:
-    """A trusted issuer. settings: which of its tokens are accepted; clock: monotonic seconds."""
+    """A trusted issuer. settings: which of its tokens are accepted; clock: monotonic seconds; discovery: its discovery
+    document, None for one of its own."""
 
-    def __init__(self, settings: IssuerSettings, fetch: Fetch, clock: Clock = time.monotonic) -> None:
+    def __init__(
+        self,
+        settings: IssuerSettings,
+        fetch: Fetch,
+        clock: Clock = time.monotonic,
+        *,
+        discovery: Discovery | None = None,
+    ) -> None:
         self.settings = settings
-        self.discovery = Discovery(settings.issuer, fetch, clock, settings.internal_url)
+        self.discovery = discovery or Discovery(settings.issuer, fetch, clock, settings.internal_url)
         self.keys = KeySet(settings, self.discovery, fetch, clock)
 
     async def verify_signature(self, parsed: Parsed) -> None:
@@ -243,7 +259,12 @@ class Issuer:
         if key is None:
             raise TokenRefused(Reason.UNKNOWN_KEY, seen=parsed.key_id)
         if not is_signed_by(key.key, parsed.algorithm, parsed.signed, parsed.signature):
-            raise TokenRefused(Reason.SIGNATURE)
+            # The issuer may have replaced the key and kept its id.
+            newer = await self.keys.replacement(key, parsed.key_id, parsed.algorithm)
+            if newer is None or not is_signed_by(
+                newer.key, parsed.algorithm, parsed.signed, parsed.signature
+            ):
+                raise TokenRefused(Reason.SIGNATURE)
 
     async def close(self) -> None:
         """Cancel the fetches under way."""

@@ -265,6 +265,8 @@ class TokenVerifier:
             claims=tokens.person_claims(claims),
             roles=grant.roles,
             revocation_keys=revocation_keys_of(name, claims),
+            authenticated_at=tokens.auth_time_of(claims),
+            acr=tokens.acr_of(claims),
         )
         if self._is_revoked(principal):
             raise TokenRefused(Reason.REVOKED)

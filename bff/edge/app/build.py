@@ -23,8 +23,10 @@ from ...policies.events import Guarded
 from ...stores.rates import RateStore
 from ...stores.redis.client import StoreUnavailable
 from ...transport.forwarding import Forwarding
+from ..access.session_cookies import Site
 from ..declared import Declarations, Route
 from ..dependencies import Resources
+from ..endpoints.account import Account
 from ..endpoints.command import CommandEndpoint
 from ..endpoints.execution import AbandonedClaims, CommandServices
 from ..endpoints.forward import ForwardEndpoint, ForwardServices
@@ -32,6 +34,7 @@ from ..endpoints.guard import Guard
 from ..endpoints.health import Health
 from ..endpoints.screen import ScreenEndpoint
 from ..endpoints.sign_in import SignIn
+from ..endpoints.sign_out import SignOut
 from ..endpoints.streaming import Downloads
 from ..function_errors import UpstreamFailures
 from ..http.admission import Admission
@@ -88,7 +91,8 @@ def build(declared: Declarations, settings: Settings, extensions: Extensions) ->
     resources, forwarding = Resources(), Forwarding(calls.pipeline)
     abandoned = AbandonedClaims(stores.claims, tasks.spawn)
     limits = RateLimiter(settings.limits, RateStore(stores.redis))
-    guard = Guard(identity.authenticate, limits, settings.public_url)
+    site = identity.providers.site if identity.providers else Site(settings.public_url)
+    guard = Guard(identity.authenticate, limits, site)
     contacts, failures = OwnerContacts(settings.owner_contacts), UpstreamFailures()
     page, path = declared.page, PublicPath.of(settings.public_url)
     body = BodyReader(settings.max_body, settings.http.body_timeout)
@@ -150,7 +154,8 @@ def build(declared: Declarations, settings: Settings, extensions: Extensions) ->
         extensions.pages,
         page.policy if page else content_policy({}),
         path,
-        sign_in=settings.oidc is not None,
+        sign_in=identity.providers is not None,
+        cookies=identity.providers.cookies.names.values() if identity.providers else (),
     )
     routed = wrapped(Routes(routes, fallback(page)), extensions.middleware, identity.authenticate)
     if settings.http.compress_from is not None:
@@ -206,18 +211,16 @@ def _kinds(routes: Iterable[Route]) -> dict[tuple[str, str | None], str]:
     return kinds
 
 
-def _sign_in(settings: Settings, identity: Identity, guard: Guard) -> SignIn | None:
-    if settings.oidc is None or identity.sessions is None or identity.provider is None:
-        return None
-    return SignIn(
-        guard,
-        identity.provider,
-        identity.sessions,
-        identity.store,
-        client_secret=settings.oidc.client_secret.get_secret_value,
-        public_url=settings.public_url,
-        login_limit=settings.limits.login,
-    )
+def _sign_in(settings: Settings, identity: Identity, guard: Guard) -> list[BaseRoute]:
+    """The endpoints of browser sign-in; none where browsers cannot sign in."""
+    providers, sessions, store = identity.providers, identity.sessions, identity.store
+    if providers is None or sessions is None:
+        return []
+    return [
+        *SignIn(guard, providers, sessions, store, login_limit=settings.limits.login).routes(),
+        *SignOut(guard, providers, sessions, store, identity.token_revocations).routes(),
+        *Account(guard, providers, sessions, store).routes(),
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,7 +97,7 @@ def fetch_targets(settings: Settings, connections: Connections) -> list[FetchTar
 
 def identity_providers(settings: Settings) -> Iterator[tuple[str, IssuerSettings | OidcSettings]]:
     """Every issuer of tokens and sign-ins, with the name of its section."""
-    if settings.oidc is not None:
-        yield "BFF_OIDC", settings.oidc
+    for name, oidc in settings.sign_ins.items():
+        yield f"BFF_PROVIDERS__{name.upper()}" if name else "BFF_OIDC", oidc
     for number, issuer in enumerate(settings.issuers):
         yield f"BFF_ISSUERS__{number}", issuer

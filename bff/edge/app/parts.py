@@ -195,8 +195,11 @@ async def dependencies(stores: Stores, identity: Identity, calls: Calls, live: L
         "upstreams": {name: {"circuit": client.circuit} for name, client in clients},
         "journals": {"waiting": live.hub.restoring},
     }
-    if identity.provider is not None:
-        found["provider"] = identity.provider.status()
+    states = {entry.name: entry.provider.status() for entry in identity.providers or ()}
+    if "" in states:
+        found["provider"] = states.pop("")
+    if states:
+        found["providers"] = states
     if issuers := identity.verifier.key_status():
         found["issuers"] = issuers
     return found

@@ -20,7 +20,7 @@ TEXT: Schema = {"type": "string"}
 
 _DESCRIPTIONS = {
     400: "The request cannot be read, a command has no Idempotency-Key, or the service cannot use what was sent",
-    401: "Nobody is signed in, or the token cannot be accepted",
+    401: "Nobody is signed in, the token cannot be accepted, or the sign-in is not recent or strong enough",
     402: "The service asks for a payment first",
     403: "Not allowed, by this gateway or by the service",
     404: "Not found, or it belongs to another principal",

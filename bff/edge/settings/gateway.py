@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
@@ -173,6 +174,9 @@ class Settings(Section):
     """Token issuers that are trusted, a JSON list."""
     dpop: DpopSettings = DpopSettings()
     oidc: OidcSettings | None = None
+    providers: dict[str, OidcSettings] = Field(default_factory=dict, max_length=20)
+    """By name, further providers at which browsers sign in, beside `oidc` or in its place, each with its own redirect
+    URI (`/bff/callback/<name>`), cookies and sessions."""
     session: SessionSettings = SessionSettings()
     limits: LimitSettings = LimitSettings()
     idempotency: IdempotencySettings = IdempotencySettings()
@@ -187,6 +191,20 @@ class Settings(Section):
     owner_contacts: Literal["everybody", "signed-in", "nobody"] = "everybody"
     """Who sees how to reach the owner of a service that failed (`contact` and `docs`)."""
 
+    @property
+    def sign_ins(self) -> dict[str, OidcSettings]:
+        """Every provider at which browsers sign in, by name: "" is `oidc`."""
+        return ({} if self.oidc is None else {"": self.oidc}) | self.providers
+
+    @model_validator(mode="after")
+    def _provider_names(self) -> Self:
+        for name in self.providers:
+            if not re.fullmatch("[a-z][a-z0-9]{0,31}", name, re.ASCII) or name == "oidc":
+                raise ValueError(
+                    f"{PREFIX}PROVIDERS: {name!r} cannot name a provider; take letters and digits, and not `oidc`"
+                )
+        return self
+
     @model_validator(mode="after")
     def _two_ports(self) -> Self:
         if self.port == self.admin_port != 0:
@@ -197,7 +215,7 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _streams_end_with_their_sessions(self) -> Self:
-        if self.oidc is not None and self.session.idle < self.live.age:
+        if self.sign_ins and self.session.idle < self.live.age:
             raise ValueError(
                 f"{PREFIX}SESSION__IDLE ({self.session.idle:g} s) must not be less than {PREFIX}LIVE__AGE "
                 f"({self.live.age:g} s): a stream would outlive its session"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr, model_validator
 
 from .fields import ExactUrl, Section
 from .network import Origin, TlsSettings
@@ -33,6 +35,16 @@ class IntrospectionSettings(Section):
     """How its tokens begin; needed where several issuers have opaque tokens."""
     jwts: bool = False
     """Whether the issuer is asked about its JWTs, too, in place of verifying them here."""
+
+
+HostName = Annotated[
+    str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[1-9][0-9]{0,4})?$", max_length=253)
+]
+
+
+def _listed(value: Any) -> Any:
+    """One text is a list of one."""
+    return (value,) if isinstance(value, str) else value
 
 
 class IssuerSettings(Section):
@@ -91,18 +103,63 @@ class OidcSettings(Section):
     """The provider's exact issuer; its discovery document is asked for everything else."""
     client_id: str = Field(min_length=1)
     """This gateway's client id at the provider."""
-    client_secret: SecretStr
-    """Secret of that client."""
-    scopes: tuple[str, ...] = ("openid", "profile", "offline_access")
-    """Scopes to ask for; the provider decides which it grants."""
+    client_secret: SecretStr | None = None
+    """Secret of that client; unset where `client_key` is set."""
+    client_key: Path | None = None
+    """File with the client's private key, PEM or JWK: it signs in with `private_key_jwt` (RFC 7523) instead of a
+    secret. RSA of 2,048 bits and more, P-256, P-384, P-521 or Ed25519."""
+    client_key_id: str | None = Field(None, min_length=1, max_length=256)
+    """The `kid` under which the provider knows that key; unset: the key's own, or none."""
+    assertion_audience: Literal["issuer", "token_endpoint"] = "issuer"
+    """The `aud` of what that key signs. Entra and Okta want the address of the token endpoint."""
+    pushed: Literal["when-offered", "never"] = "when-offered"
+    """Whether authorization requests are pushed (PAR, RFC 9126) where the provider has an endpoint for it. One that
+    demands it always gets them so."""
+    title: str = Field("", max_length=60)
+    """How the page of choice names this provider; unset: its name in `providers`, or the issuer's host."""
+    hosts: tuple[HostName, ...] = ()
+    """The hosts, such as `staff.example.org`, at which this provider is used, and no other one. Each is served in place
+    of the host of `public_url`. Unset: every host."""
+    scopes: tuple[str, ...] = ("openid", "profile")
+    """Scopes to ask for; the provider decides which it grants. Some give a refresh token only with
+    `offline_access`; without one a session ends with its access token."""
     authorize: dict[str, str] = Field(default_factory=dict)
     """Further parameters of the authorization request, such as `audience` or `prompt`."""
-    roles: str = Field("roles", min_length=1)
-    """The claim of the ID token that lists a person's roles, as in an issuer's settings."""
+    max_age: int | None = Field(None, ge=0, le=30 * 86400)
+    """Seconds since a person last proved who they are, at most; an older sign-in at the provider is repeated. Unset:
+    any age."""
+    acr_values: tuple[str, ...] = ()
+    """Classes of authentication that every sign-in asks for, the preferred one first."""
+    userinfo: Literal["when-needed", "always", "never"] = "when-needed"
+    """Whether claims are also fetched from the UserInfo endpoint. `when-needed`: where the ID token lacks the claims of
+    the scopes `profile` or `email`."""
+    roles: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(("roles",), min_length=1)
+    """The claims that list a person's roles, each as in an issuer's settings; `{client}` in one is the client id."""
+    roles_in: Literal["id_token", "access_token", "both"] = "id_token"
+    """The token with these claims. `id_token` includes UserInfo. An access token has to be a JWT that the same issuer
+    signed."""
     internal_url: Origin | None = None
     """Scheme, host and port at which this process reaches the issuer, such as `http://keycloak:8080`; unset:
     the issuer's own. Browsers and tokens have the outer address all the same."""
     tls: TlsSettings | None = None
+
+    @model_validator(mode="after")
+    def _one_proof(self) -> Self:
+        if (self.client_secret is None) == (self.client_key is None):
+            raise ValueError("set either client_secret or client_key: the gateway is a confidential client")
+        return self
+
+    @model_validator(mode="after")
+    def _openid_provider(self) -> Self:
+        host = urlsplit(self.issuer).hostname or ""
+        if host == "github.com" or host.endswith(".github.com"):
+            raise ValueError(
+                "GitHub signs nobody in with OpenID Connect: it issues no ID token. Put a provider in front of it "
+                "that does, such as Keycloak, Dex or Auth0"
+            )
+        if "openid" not in self.scopes:
+            raise ValueError("scopes lacks openid: without it no provider issues an ID token")
+        return self
 
 
 class SessionSettings(Section):

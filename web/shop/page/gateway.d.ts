@@ -758,6 +758,7 @@ export interface components {
              * @example rate-limited
              * @example refused
              * @example sign-in-failed
+             * @example step-up-required
              * @example timeout
              * @example too-slow
              * @example unauthenticated
@@ -1006,7 +1007,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description Nobody is signed in, or the token cannot be accepted */
+        /** @description Nobody is signed in, the token cannot be accepted, or the sign-in is not recent or strong enough */
         401: {
             headers: {
                 [name: string]: unknown;
