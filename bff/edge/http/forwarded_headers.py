@@ -104,7 +104,7 @@ INLINE = frozenset(
     }
 )
 """Media types that no browser runs as a document. Sound and films are added by their family."""
-SANDBOX = "sandbox; default-src 'none'; frame-ancestors 'none'"
+SANDBOX = "sandbox; default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 """The Content-Security-Policy of every forwarded answer."""
 _LINK = re.compile(r"\s*<([^<>]*)>((?:\s*;[^,<]*)*)\s*(?:,|$)")
 
