@@ -82,7 +82,8 @@ async def test_an_exchange_passes_whole_and_nothing_of_the_session_or_the_gatewa
         assert (found.headers["content-type"], found.headers["etag"]) == ("image/png", '"v1"')
         assert found.headers["content-length"] == "7"
         assert (
-            found.headers["content-security-policy"] == "sandbox; default-src 'none'; frame-ancestors 'none'"
+            found.headers["content-security-policy"]
+            == "sandbox; default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
         )
         assert found.headers["x-content-type-options"] == "nosniff"
         assert found.headers["cache-control"] == "private, no-cache"

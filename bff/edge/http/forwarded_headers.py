@@ -111,7 +111,7 @@ RUN_BY_PAGES = frozenset(
 )
 """Values of Sec-Fetch-Dest (Fetch Metadata section 2.1) of requests whose answer acts as a part of the page that asks:
 for them neither the sandbox nor Content-Disposition means anything."""
-SANDBOX = "sandbox; default-src 'none'; frame-ancestors 'none'"
+SANDBOX = "sandbox; default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 """The Content-Security-Policy of every forwarded answer."""
 _LINK = re.compile(r"\s*<([^<>]*)>((?:\s*;[^,<]*)*)\s*(?:,|$)")
 
