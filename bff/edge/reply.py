@@ -51,6 +51,9 @@ _OWN_PREFIXES = ("access-control-", "bff-", "idempotency-", "proxy-", "ratelimit
 OWN_COOKIES = ("__host-bff", "__secure-bff", "bff")
 """Names in lower case that cookies of the gateway begin with."""
 
+# The begin of a target that is a path (RFC 8288 section 3), not `//host`.
+_PATH_OF_LINK = re.compile(r"<\s*/(?!/)")
+
 MAX_HEADERS = 50
 _MEDIA = re.compile(r"[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+(?:; ?charset=[a-zA-Z0-9-]+)?")
 
@@ -98,7 +101,7 @@ class Reply(Generic[T]):
 
     status   200 (default) to 299, without 204 to 206
     headers  further headers; those of the gateway, such as Content-Type and Cache-Control, are refused. `Location` is
-             an address as a `Redirect` has it
+             an address as a `Redirect` has it. In `Location` and `Link` a path is one of this site, as it is declared
     cookies  an answer with cookies is never cached, and is stored for a replay without them
 
     Raises ValueError.
@@ -274,6 +277,8 @@ class Renderer:
         headers = {name.lower(): value for name, value in result.headers.items()}
         if "location" in headers:
             headers["location"] = self._location(headers["location"])
+        if "link" in headers:
+            headers["link"] = _PATH_OF_LINK.sub(f"<{self._prefix}/", headers["link"])
         return self._value(result.value, result.status, headers, _cookies(result.cookies))
 
     def _value(self, value: Any, status: int, headers: dict[str, str], cookies: tuple[str, ...]) -> Answer:

@@ -1,16 +1,17 @@
-"""Chromium, and a person who is signed in at the tracker's page."""
+"""The running tracker, Chromium, and a person who is signed in at the tracker's page."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from playwright.async_api import BrowserContext, Page, async_playwright
 
 from ..programs import program
 from ..waiting import GUARD
-from .world import World
+from .world import World, world
 
 
 @asynccontextmanager
@@ -26,6 +27,13 @@ async def chromium() -> AsyncIterator[BrowserContext]:
             yield context
         finally:
             await browser.close()
+
+
+@pytest.fixture
+async def tracker(redis_url: str, tmp_path: Path) -> AsyncIterator[World]:
+    """The gateway in this process, with its services."""
+    async with world(redis_url, tmp_path) as found:
+        yield found
 
 
 @pytest.fixture

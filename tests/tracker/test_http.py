@@ -4,21 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import httpx
-import pytest
 
 from ..waiting import GUARD, until
-from .world import World, bearer, world
-
-
-@pytest.fixture
-async def tracker(redis_url: str, tmp_path: Path) -> AsyncIterator[World]:
-    async with world(redis_url, tmp_path) as found:
-        yield found
-
+from .world import World, bearer
 
 # ---- writes --------------------------------------------------------------------------------------------------
 

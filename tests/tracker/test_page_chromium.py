@@ -5,10 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
 from pathlib import Path
 
-import pytest
 from playwright.async_api import BrowserContext, Page, expect
 
 from ..waiting import GUARD, until
@@ -18,12 +16,6 @@ from .world import World, world
 SIZE = 24_000_000
 MIDDLE = 4_000_000
 BLOCK = hashlib.sha256(b"tracker").digest() * 2_048
-
-
-@pytest.fixture
-async def tracker(redis_url: str, tmp_path: Path) -> AsyncIterator[World]:
-    async with world(redis_url, tmp_path) as found:
-        yield found
 
 
 def content(size: int = SIZE) -> bytes:

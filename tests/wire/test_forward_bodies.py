@@ -290,6 +290,16 @@ async def test_a_view_gives_a_file_from_a_service_or_from_an_iterator(redis_url:
         assert (await world.client.get("/export/rows")).status_code == 401
 
 
+@pytest.mark.parametrize("destination", ["script", "worker", "serviceworker", "style"])
+async def test_no_page_runs_a_download(redis_url: str, destination: str) -> None:
+    async with running(redis_url) as world:
+        for kind in ("call", "rows"):
+            asked = bearer() | {"sec-fetch-dest": destination}
+            refused = await world.client.get(f"/export/{kind}", headers=asked)
+            assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+        assert world.files.sent == 0
+
+
 @pytest.mark.slow
 async def test_two_hundred_megabytes_each_way_take_hardly_any_memory(redis_url: str, tmp_path: Path) -> None:
     """Up, down, and down from a range, with a reader that is slow in between."""

@@ -27,8 +27,8 @@ from ...transport.wire import WireResponse
 from ..declared import Forward
 from ..function_errors import UpstreamFailures
 from ..http.compression import may_be_compressed
-from ..http.forwarded_headers import RUN_BY_PAGES, Addresses, answer_pairs, may_be_run, request_pairs
-from ..http.request import body_too_large, header_values
+from ..http.forwarded_headers import Addresses, answer_pairs, may_be_run, request_pairs
+from ..http.request import body_too_large, header_values, is_run_by_page
 from ..problem import OwnerContacts, Problem
 from ..settings.http import ForwardSettings
 from ..state import state_of
@@ -143,10 +143,7 @@ class ForwardEndpoint:
         status = response.status
         if status >= 500 or status in (429, *NEVER_PASSED):
             raise upstream_error(call, WireResponse(status, dict(response.headers), b""))
-        destinations = [value.decode("latin-1") for value in header_values(scope, b"sec-fetch-dest")]
-        if not RUN_BY_PAGES.isdisjoint(destinations) and not may_be_run(
-            status, dict(response.headers), self._forward.inline
-        ):
+        if is_run_by_page(scope) and not may_be_run(status, dict(response.headers), self._forward.inline):
             detail = "A page may not load it as a script or a style: the forward does not declare this type."
             raise Problem(403, "forbidden", detail)
         headers = answer_pairs(

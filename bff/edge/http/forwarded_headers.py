@@ -106,11 +106,6 @@ INLINE = frozenset(
     }
 )
 """Media types that no browser runs as a document. Sound and films are added by their family."""
-RUN_BY_PAGES = frozenset(
-    {"audioworklet", "paintworklet", "script", "serviceworker", "sharedworker", "style", "worker", "xslt"}
-)
-"""Values of Sec-Fetch-Dest (Fetch Metadata section 2.1) of requests whose answer acts as a part of the page that asks:
-for them neither the sandbox nor Content-Disposition means anything."""
 SANDBOX = "sandbox; default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 """The Content-Security-Policy of every forwarded answer."""
 _LINK = re.compile(r"\s*<([^<>]*)>((?:\s*;[^,<]*)*)\s*(?:,|$)")

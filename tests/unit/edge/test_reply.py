@@ -87,6 +87,13 @@ def test_a_path_of_this_site_gets_the_prefix_of_the_public_address() -> None:
     assert renderer.render(Redirect("https://a.example/x", 307)).status == 307
 
 
+def test_paths_in_a_link_get_the_prefix_of_the_public_address() -> None:
+    renderer = Renderer(returns_of(Reply[Note], "x"), (), "/shop", "view /x")
+    given = '</notes?page=2>; rel="next", <https://a.example/>; rel="help", <//b.example/>; rel="x"'
+    written = renderer.render(Reply(Note(text="x"), headers={"Link": given})).headers["link"]
+    assert written == given.replace("</notes", "</shop/notes")
+
+
 @pytest.mark.parametrize("kind", ["part", "list", "dict", "reply"])
 async def test_parts_outside_a_model_are_written_like_those_inside(kind: str) -> None:
     hints: dict[str, Any] = {

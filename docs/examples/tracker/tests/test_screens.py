@@ -1,5 +1,6 @@
 """Screens and commands with answers that the tests give: no service, no Redis and no socket is needed."""
 
+import asyncio
 from typing import Any
 
 from tracker import exports, gateway, people, preferences, projects, tickets
@@ -148,6 +149,19 @@ async def test_an_export_reads_page_after_page_and_no_cell_is_a_formula() -> Non
         "1,apollo,'=HYPERLINK(1),open,ada\r\n",
         '1,apollo,"a ""b"", c",open,ada\r\n',
     ]
+
+
+async def test_an_export_waits_for_its_turn() -> None:
+    bounded = exports.Exports(1)
+    with request_context({"Tickets.page": Answer({"tickets": []}, {})}, principal=ADA):
+        first, second = [(await exports.tickets_file(bounded)).source for _ in range(2)]
+        assert not isinstance(first, Call) and not isinstance(second, Call)
+        await anext(first)
+        waiting = asyncio.ensure_future(anext(second))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        assert [line async for line in first] == []
+        assert (await waiting).startswith(b"id,")
 
 
 async def test_preferences_are_kept_in_a_cookie() -> None:
