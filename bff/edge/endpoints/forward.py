@@ -28,7 +28,7 @@ from ..declared import Forward
 from ..function_errors import UpstreamFailures
 from ..http.compression import may_be_compressed
 from ..http.forwarded_headers import Addresses, answer_pairs, request_pairs
-from ..http.request import body_too_large, header_values
+from ..http.request import SAFE_METHODS, body_too_large, header_values
 from ..problem import OwnerContacts, Problem
 from ..settings.http import ForwardSettings
 from ..state import state_of
@@ -164,8 +164,11 @@ class Upload:
         self._idle = settings.idle
         self._pace = ClientPace(settings)
         self._timer = timer
-        is_chunked = bool(header_values(scope, b"transfer-encoding"))
-        self.body: AsyncIterator[bytes] | None = self._pieces() if self.length or is_chunked else None
+        has_body = bool(self.length) or bool(header_values(scope, b"transfer-encoding"))
+        if self.length is None and scope.get("http_version", "1.1") not in ("1.0", "1.1"):
+            # A body needs no header there (RFC 9113 section 8.1); other servers than `bff serve` speak HTTP/2.
+            has_body = scope["method"] not in SAFE_METHODS
+        self.body: AsyncIterator[bytes] | None = self._pieces() if has_body else None
         self.is_complete = self.body is None
 
     async def _pieces(self) -> AsyncIterator[bytes]:
