@@ -70,6 +70,9 @@ class ForwardSettings(Section):
 
     idle: float = Field(30.0, gt=0, le=3600)
     """Seconds that a piece of a body may take, in both directions."""
+    rate: int = Field(500, ge=0, le=1_000_000)
+    """Bytes a second that a client must send or take on average, once the gateway has waited for it for
+    `idle` seconds in all; 0: any. A slower one would hold a permit of the service for hours."""
     download: int = Field(10_000_000_000, ge=1_000)
     """Bytes of an answer at most."""
 
