@@ -33,13 +33,15 @@ class ExchangeRequest:
 
 
 class ExchangeResponse:
-    """status, headers (lower-case names), and the body by `chunks`. `close` must be called: the connection is used
-    again only when the body was read to its end."""
+    """status, headers (lower-case names; each character of a value is one byte as it came), and the body by `chunks`.
+    `close` must be called: the connection is used again only when the body was read to its end."""
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self._response = response
         self.status = response.status
-        self.headers = [(name.lower(), value) for name, value in response.headers.items()]
+        self.headers = [
+            (name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in response.raw_headers
+        ]
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The pieces of the body as they arrive. Raises WireError when it is cut."""

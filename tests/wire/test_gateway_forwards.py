@@ -369,3 +369,21 @@ async def test_the_service_says_no_before_it_has_read_everything(redis_url: str)
         )
         refused = await world.client.put("/api/files/x", headers=bearer(), content=b"a" * 90_000)
         assert (refused.status_code, refused.json()) == (409, {"no": 1})
+
+
+async def test_the_bytes_of_a_header_pass_unchanged_and_an_address_without_escapes_gets_them(
+    redis_url: str,
+) -> None:
+    async with running(redis_url, declared=declare) as world:
+        name = 'attachment; filename="中é.txt"'
+        answers(world, "/v1/files/open/x", http(200, b"x", f"content-disposition: {name}\r\n"))
+        found = await world.client.get("/api/public/x")
+        assert dict(found.headers.raw)[b"content-disposition"] == name.encode()
+        answers(world, "/v1/files/new", http(201, b"{}", "location: /v1/files/中é\r\n"))
+        made = await world.client.post("/api/files/new", headers=bearer(), content=b"x")
+        assert (made.status_code, made.headers["location"]) == (201, "/api/files/%E4%B8%AD%C3%A9")
+        # No text: there is no address for it here, and the answer passes without one.
+        lone = http(201, b"{}", "location: /v1/files/?\r\n").replace(b"files/?", b"files/\xa9")
+        answers(world, "/v1/files/new", lone)
+        made = await world.client.post("/api/files/new", headers=bearer(), content=b"x")
+        assert made.status_code == 201 and "location" not in made.headers

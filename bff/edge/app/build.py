@@ -159,7 +159,7 @@ def build(declared: Declarations, settings: Settings, extensions: Extensions) ->
     )
     routed = wrapped(Routes(routes, fallback(page)), extensions.middleware, identity.authenticate)
     if settings.http.compress_from is not None:
-        routed = Compression(routed, settings.http.compress_from)
+        routed = Compression(routed, settings.http.compress_from, settings.http.compress_to)
     checked = RequestChecks(routed, settings.http, cors)
     admission = Admission(
         Envelope(checked, tracer, settings.public_url, observe, cors, contacts, pages.answer),

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
+from ...calls.template import UnusablePathValue, template_of
 from ..problem import Problem
 
 Pairs = list[tuple[str, str]]
@@ -108,6 +109,8 @@ INLINE = frozenset(
 """Media types that no browser runs as a document. Sound and films are added by their family."""
 SANDBOX = "sandbox; default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 """The Content-Security-Policy of every forwarded answer."""
+# What stands in an address as it is, escapes among it.
+_VISIBLE = "".join(map(chr, range(0x21, 0x7F)))
 _LINK = re.compile(r"\s*<([^<>]*)>((?:\s*;[^,<]*)*)\s*(?:,|$)")
 
 
@@ -222,8 +225,7 @@ class Addresses:
     service is reached; prefix: the path of the public address."""
 
     def __init__(self, path: str, target: str, bases: Sequence[str], prefix: str) -> None:
-        # Literals and the names of parameters in turn.
-        self._path = re.split(r"\{([^}:]*)[^}]*\}", path)
+        self._path = template_of(path)
         self._prefix = prefix
         self._bases = [urlsplit(base) for base in bases]
         several = {name.partition(":")[0] for name in re.findall(r"\{([^}]*:path)\}", path)}
@@ -235,7 +237,11 @@ class Addresses:
         self._target = re.compile(pattern)
 
     def here(self, address: str, asked: str) -> str | None:
-        """The address here; None for one elsewhere. asked: the path at the service that was asked for."""
+        """The address here; None for one elsewhere, or one that has no form here. asked: the path at the service that
+        was asked for."""
+        if not address.isascii():
+            # A service wrote it without escapes.
+            address = quote(address.encode("utf-8", "surrogateescape"), safe=_VISIBLE)
         try:
             parts = urlsplit(urljoin(f"//service{asked}", address))
         except ValueError:
@@ -249,8 +255,13 @@ class Addresses:
             match = None if "//" in path else self._target.fullmatch(path)
             # An encoded slash has no address here.
             if match is not None and "%2f" not in path.lower() and "%5c" not in path.lower():
-                given = {name: quote(unquote(value), safe="/") for name, value in match.groupdict().items()}
-                pieces = [given[piece] if at % 2 else piece for at, piece in enumerate(self._path)]
+                try:
+                    given = {
+                        name: unquote(value, errors="strict") for name, value in match.groupdict().items()
+                    }
+                    here = self._path.filled(given)
+                except (UnicodeDecodeError, UnusablePathValue):
+                    return None
                 query = f"?{parts.query}" if parts.query else ""
-                return f"{self._prefix}{''.join(pieces)}{query}"
+                return f"{self._prefix}{here}{query}"
         return None

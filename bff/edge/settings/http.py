@@ -113,6 +113,8 @@ class HttpSettings(Section):
     terminal."""
     compress_from: int | None = Field(1_024, ge=256, le=10_000_000)
     """Bytes from which answers are compressed; unset (`null`): never."""
+    compress_to: int = Field(4_000_000, ge=256, le=100_000_000)
+    """Bytes up to which answers are compressed; longer ones are files, which cost too much time: 10 ms for each MB."""
     forward: ForwardSettings = ForwardSettings()
     proxies: tuple[Network, ...] = ()
     """Networks of the proxies in front; `X-Forwarded-For` is used only from them."""
