@@ -221,7 +221,8 @@ class Introspector:
         tokens.check_type(parsed, {ANSWER_TYPE, f"application/{ANSWER_TYPE}"})
         if tokens.issuer_of(parsed) != self.issuer:
             raise TokenRefused(Reason.ISSUER)
-        tokens.check_audience(parsed.claims, {self.settings.client_id})
+        # Section 5 identifies the resource server, which issuers do by its client or by its audience.
+        tokens.check_audience(parsed.claims, {self.settings.client_id, *self._rules.audiences})
         issued = tokens.timestamp(parsed.claims, "iat", Reason.ISSUED)
         if abs(self._clock() - issued) > self._rules.leeway + REFUSED_FOR:
             raise AnswerUnusable("it was not signed just now")

@@ -342,6 +342,8 @@ async def test_a_signed_answer_is_requested_and_verified() -> None:
     endpoint.says(signed(answer()), kind=SIGNED)
     assert (await verifier.verify(TOKEN)).subject == "ada"
     assert endpoint.headers[0]["accept"] == SIGNED
+    endpoint.says(signed(answer(), aud=["shop"]), kind=SIGNED)
+    assert await verifier.verify("of-the-API")
     endpoint.says(signed({"active": False}), kind=SIGNED)
     assert await refusal(verifier, "other") == (401, "inactive")
 
