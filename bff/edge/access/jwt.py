@@ -190,6 +190,28 @@ class TokenVerifier:
             raise self.refusal(TokenRefused(Reason.NOT_BOUND), "DPoP")
         return verified.principal, verified.key
 
+    @property
+    def introspects(self) -> bool:
+        """Whether an issuer is asked about tokens."""
+        return bool(self._introspectors)
+
+    def is_introspected(self, principal: Principal) -> bool:
+        """Whether the principal's token is one that its issuer was asked about."""
+        introspector = None if principal.session else self._introspectors.get(principal.issuer)
+        return introspector is not None and (introspector.settings.jwts or tokens.is_opaque(principal.token))
+
+    async def is_active(self, principal: Principal) -> bool:
+        """Whether the issuer still accepts the token of a principal that it was asked about; True where it does not
+        answer."""
+        token = principal.token
+        try:
+            await self._introspectors[principal.issuer].ask(token, _digest(token), reads=True)
+        except TokenRefused:
+            return False
+        except FetchFailed:
+            pass
+        return True
+
     def refusal(self, refused: TokenRefused, scheme: str = "Bearer") -> Problem:
         """The 401 for it, after it was logged."""
         self.log_refusal(refused)

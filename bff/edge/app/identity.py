@@ -21,6 +21,7 @@ from ..access.jwt import TokenVerifier
 from ..access.provider import TOKEN_TIMEOUT, Provider
 from ..access.revocation_list import RevocationList
 from ..access.session import Sessions
+from ..access.token_watch import TokenWatch
 from ..http.public_path import PublicPath
 from ..problem import Problem
 from ..settings import Settings
@@ -41,6 +42,10 @@ class Identity:
             self._revocation_store, on_session_end=self._on_session_end, on_change=self._on_revocation
         )
         self.verifier = TokenVerifier(settings.issuers, self._keys, revocations=self.revocations)
+        # Only opaque tokens have to be asked about again while a stream is open.
+        self.token_watch = (
+            TokenWatch(self.verifier, lambda: self.streams) if self.verifier.introspects else None
+        )
         self.sessions: Sessions | None = None
         self.provider: Provider | None = None
         if (oidc := settings.oidc) is not None:
@@ -117,6 +122,7 @@ class Identity:
     def closings(self) -> list[Closing]:
         """What to close, in this order."""
         return [
+            *([("the watch of tokens", self.token_watch.stop)] if self.token_watch else []),
             *([("the sessions", self.sessions.close)] if self.sessions else []),
             *([("the identity provider", self.provider.close)] if self.provider else []),
             ("the token verifier", self.verifier.close),
