@@ -166,17 +166,19 @@ class TokenVerifier:
         self._cache.move_to_end(digest)
         return entry.principal
 
-    async def verify(self, token: str, *, reads: bool = False) -> Principal:
-        """The principal of a bearer token. reads: the request only reads, see `Introspector.ask`."""
+    async def verify(self, token: str, *, reads: bool = False, address: str = "") -> Principal:
+        """The principal of a bearer token. reads, address: see `Introspector.ask`."""
         principal = self.cached(token)
         if principal is not None:
             return principal
-        verified = await self._verified(token, reads)
+        verified = await self._verified(token, reads, address)
         if verified.key is not None:
             raise self.refusal(TokenRefused(Reason.BOUND), "DPoP")
         return verified.principal
 
-    async def verify_bound(self, token: str, *, reads: bool = False) -> tuple[Principal, str]:
+    async def verify_bound(
+        self, token: str, *, reads: bool = False, address: str = ""
+    ) -> tuple[Principal, str]:
         """The principal of a token that is bound to a key, and the key's thumbprint: the caller verifies the proof."""
         digest = _digest(token)
         entry = self._bound.get(digest)
@@ -185,7 +187,7 @@ class TokenVerifier:
                 self._bound.move_to_end(digest)
                 return entry[0].principal, entry[1]
             del self._bound[digest]
-        verified = await self._verified(token, reads, "DPoP")
+        verified = await self._verified(token, reads, address, "DPoP")
         if verified.key is None:
             raise self.refusal(TokenRefused(Reason.NOT_BOUND), "DPoP")
         return verified.principal, verified.key
@@ -242,13 +244,13 @@ class TokenVerifier:
         expired = self._monotonic() >= entry.until or self._clock() >= entry.expires
         return not (rotated or expired or self._is_revoked(entry.principal))
 
-    async def _verified(self, token: str, reads: bool, scheme: str = "Bearer") -> VerifiedToken:
+    async def _verified(self, token: str, reads: bool, address: str, scheme: str = "Bearer") -> VerifiedToken:
         try:
             if len(token) > tokens.MAX_TOKEN:
                 raise TokenRefused(Reason.TOO_LONG, seen=len(token), expected=tokens.MAX_TOKEN)
             if not _TOKEN.match(token):
                 raise TokenRefused(Reason.CHARACTERS)
-            return await self._verify(token, reads)
+            return await self._verify(token, reads, address)
         except TokenRefused as refusal:
             raise self.refusal(refusal, scheme) from None
         except FetchFailed:
@@ -259,13 +261,13 @@ class TokenVerifier:
                 retry_after=1.0,
             ) from None
 
-    async def _verify(self, token: str, reads: bool) -> VerifiedToken:
+    async def _verify(self, token: str, reads: bool, address: str = "") -> VerifiedToken:
         try:
             parsed = tokens.parse(token)
         except TokenRefused:
             if not tokens.is_opaque(token):
                 raise
-            return await self._introspect(token, self._introspector(token), reads)
+            return await self._introspect(token, self._introspector(token), reads, address)
         name = tokens.issuer_of(parsed)
         issuer = self.issuers.get(name)
         if issuer is None:
@@ -273,7 +275,7 @@ class TokenVerifier:
             raise TokenRefused(reason, seen=name, expected=sorted(self.issuers))
         introspector = self._introspectors.get(name)
         if introspector is not None and introspector.settings.jwts:
-            return await self._introspect(token, introspector, reads)
+            return await self._introspect(token, introspector, reads, address)
         # Claims first: they cost a few microseconds, so an expired token never causes a fetch of keys.
         rules, claims = self._rules[name], parsed.claims
         grant = rules.check(parsed, self._clock())
@@ -316,8 +318,10 @@ class TokenVerifier:
                 return introspector
         raise TokenRefused(Reason.OPAQUE if "." not in token else Reason.NOT_A_JWT)
 
-    async def _introspect(self, token: str, introspector: Introspector, reads: bool) -> VerifiedToken:
-        found = await introspector.ask(token, _digest(token), reads=reads)
+    async def _introspect(
+        self, token: str, introspector: Introspector, reads: bool, address: str
+    ) -> VerifiedToken:
+        found = await introspector.ask(token, _digest(token), reads=reads, address=address)
         claims = found.claims
         principal = Principal(
             issuer=introspector.issuer,

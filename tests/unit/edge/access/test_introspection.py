@@ -185,6 +185,21 @@ async def test_made_up_tokens_do_not_flood_the_issuer() -> None:
     await asyncio.gather(*asking, return_exceptions=True)
 
 
+async def test_one_address_cannot_keep_the_tokens_of_others_from_being_asked_about() -> None:
+    verifier, endpoint, _ = world()
+    endpoint.gate.clear()
+    flood = [asyncio.create_task(verifier.verify(f"t{number}", address="192.0.2.1")) for number in range(100)]
+    other = asyncio.create_task(verifier.verify(TOKEN, address="192.0.2.2"))
+    while not endpoint.asked or endpoint.asked[-1]["token"] != TOKEN:
+        await asyncio.sleep(0)
+    assert len(endpoint.asked) == introspection.PER_ADDRESS + 1
+    endpoint.gate.set()
+    assert await other
+    results = await asyncio.gather(*flood, return_exceptions=True)
+    assert sum(isinstance(one, Problem) for one in results) == 100 - introspection.PER_ADDRESS
+    assert await verifier.verify("t99", address="192.0.2.1")
+
+
 async def test_stored_answers_are_bounded_in_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(introspection, "MAX_BELIEFS", 3)
     verifier, endpoint, _ = world()
