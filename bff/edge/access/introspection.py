@@ -40,6 +40,8 @@ PER_ADDRESS = 8
 MAX_ANSWER = 65_536
 """Characters of a signed answer at most."""
 
+LOG_GAP = 5.0
+"""Seconds between two log lines about an issuer that cannot be asked."""
 RETRY = 1.0
 """Seconds after an unanswered question before the next one is sent: nobody waits for an issuer that hangs."""
 
@@ -86,7 +88,7 @@ class Introspector:
         self._flights: dict[bytes, asyncio.Task[Introspected | TokenRefused | FetchFailed]] = {}
         self._askers: Counter[str] = Counter()
         self._failure = ""
-        self._away_until = float("-inf")
+        self._away_until = self._logged_at = float("-inf")
 
     async def ask(self, token: str, digest: bytes, *, reads: bool, address: str = "") -> Introspected:
         """What the issuer says about the token now. digest: its hash; reads: the request only reads, so an answer that
@@ -157,19 +159,23 @@ class Introspector:
             self._failure = ""
             return refusal
         except FetchFailed as failure:
-            if str(failure) != self._failure:
-                log.warning("an issuer cannot be asked about tokens: %s", failure)
-            self._failure = str(failure)
+            self._log(str(failure))
             return failure
         finally:
             self._flights.pop(digest, None)
         self._failure = ""
-        self._refused.pop(digest, None)
         expires = found.expires_at + self._rules.leeway
         self._active[digest] = _Belief(found, self._monotonic() + self.settings.believed, expires)
         self._active.move_to_end(digest)
         _bound(self._active)
         return found
+
+    def _log(self, failure: str) -> None:
+        # Once for each outage, and not for every odd answer that a made-up token causes.
+        if failure != self._failure and self._monotonic() - self._logged_at >= LOG_GAP:
+            self._logged_at = self._monotonic()
+            log.warning("an issuer cannot be asked about tokens: %s", failure)
+        self._failure = failure
 
     async def _ask(self, token: str) -> Introspected:
         """Raises TokenRefused, or FetchFailed for every answer that says nothing about the token."""
