@@ -15,13 +15,14 @@ import logging
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ...calls import Clock, DeclarationError, Principal
 from ...calls.shutdown import close_all
 from ...policies import tokens
-from ...policies.token_profiles import TokenRules
+from ...policies.token_profiles import TokenRules, client_of
 from ...policies.tokens import Reason, TokenRefused
 from ..observe.log_text import printable
 from ..problem import Problem
@@ -286,7 +287,7 @@ class TokenVerifier:
             token=token,
             expires_at=tokens.expiry_of(claims),
             scopes=grant.scopes,
-            claims=tokens.person_claims(claims),
+            claims=_shown(claims),
             roles=grant.roles,
             revocation_keys=revocation_keys_of(name, claims),
         )
@@ -329,7 +330,7 @@ class TokenVerifier:
             token=token,
             expires_at=found.expires_at,
             scopes=found.grant.scopes,
-            claims=tokens.person_claims(claims),
+            claims=_shown(claims),
             roles=found.grant.roles,
             # Without `iat` every revocation of the person counts.
             revocation_keys=revocation_keys_of(introspector.issuer, {"iat": 0.0, **claims}),
@@ -340,6 +341,15 @@ class TokenVerifier:
 
     def _is_revoked(self, principal: Principal) -> bool:
         return self._revocations is not None and self._revocations.is_revoked(principal.revocation_keys)
+
+
+def _shown(claims: Mapping[str, Any]) -> dict[str, Any]:
+    """The claims about the person, and the client under one name, `client_id`, however the provider calls it: limits,
+    stored answers and internal tokens are separate for each client."""
+    shown, client = tokens.person_claims(claims), client_of(claims)
+    if client is not None:
+        shown["client_id"] = client
+    return shown
 
 
 def _digest(token: str) -> bytes:
