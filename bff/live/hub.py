@@ -155,6 +155,11 @@ class Hub(Background):
         """Journals that wait to be restored from the services."""
         return 0 if self._restorer is None else self._restorer.waiting
 
+    @property
+    def principals(self) -> list[Principal]:
+        """Those of the open streams, once for each stream."""
+        return [stream.principal for stream in self._open_streams()]
+
     def _open_streams(self) -> list[Stream]:
         return [stream for stream in self._streams if not stream.ended]
 

@@ -38,7 +38,7 @@ class Introspected:
 def _is_access_token(claims: Mapping[str, Any]) -> bool:
     # Section 2.2: `token_type` is that of an access token (RFC 6749 section 7.1). Keycloak has `Refresh` there for a
     # refresh token, Ory Hydra tells them apart by `token_use`; others send nothing for a refresh token.
-    kinds = [claims.get("token_use", "access"), claims.get("typ", "access")]
+    kinds = [claims[name] for name in ("token_use", "typ") if name in claims]
     return _is_one(claims.get("token_type"), _ACCESS_TYPES) and all(
         _is_one(kind, _ACCESS_KINDS) for kind in kinds
     )
@@ -67,8 +67,7 @@ def read_answer(answer: Mapping[str, Any], rules: TokenRules, *, issuer: str, no
     if answer.get("iss", issuer) != issuer:
         raise TokenRefused(Reason.ISSUER, seen=answer["iss"], expected=issuer)
     if not rules.profile.mark(answer):
-        seen = {name: answer.get(name) for name in ("token_type", "token_use", "typ")}
-        raise TokenRefused(Reason.NO_MARK, seen=seen, expected=rules.profile.marked_by)
+        raise TokenRefused(Reason.NO_MARK, seen=answer.get("token_type"), expected=rules.profile.marked_by)
     _check_audience(answer, rules)
     expires_at = _check_times(answer, now, rules.leeway)
     tokens.check_subject(answer)
@@ -80,7 +79,7 @@ def _check_audience(answer: Mapping[str, Any], rules: TokenRules) -> None:
         tokens.check_audience(answer, rules.audiences)
     elif client_of(answer) not in rules.clients:
         # Not every issuer sends `aud`. Then the settings must name the clients.
-        raise TokenRefused(Reason.AUDIENCE, seen=answer.get("aud"), expected=sorted(rules.audiences))
+        raise TokenRefused(Reason.AUDIENCE, seen=client_of(answer), expected=sorted(rules.clients))
 
 
 def _check_times(answer: Mapping[str, Any], now: float, leeway: float) -> float:

@@ -1,5 +1,5 @@
-"""The pages about access tokens: the closed list of reasons is that of the code, and the settings of each provider's page
-accept the tokens that this provider issues."""
+"""The pages about access tokens: the closed list of reasons is that of the code, and the settings on each page of a
+provider accept the tokens that this provider issues."""
 
 from __future__ import annotations
 

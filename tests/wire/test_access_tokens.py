@@ -17,6 +17,7 @@ import pytest
 from ..conftest import closed_port
 from ..unit.edge.access.issuing import ISSUER
 from ..unit.edge.access.proving import Prover
+from ..waiting import GUARD
 from .gateway import World, bearer, keyed, running, token
 from .scripted import Asked, Scripted, upstream
 from .upstream import http
@@ -43,7 +44,7 @@ def says(**changes: Any) -> bytes:
 
 
 @asynccontextmanager
-async def introspecting(redis_url: str, answer: Any) -> AsyncIterator[tuple[World, Scripted]]:
+async def introspecting(redis_url: str, answer: Any, **changes: Any) -> AsyncIterator[tuple[World, Scripted]]:
     """A gateway, and the issuer that it asks about opaque tokens."""
     async with upstream() as provider:
         provider.answers["/introspect"] = answer
@@ -51,6 +52,7 @@ async def introspecting(redis_url: str, answer: Any) -> AsyncIterator[tuple[Worl
             "endpoint": f"http://127.0.0.1:{provider.port}/introspect",
             "client_id": "bff",
             "client_secret": SECRET,
+            **changes,
         }
         issuers = [issuer(provider.port, introspection=introspection)]
         async with running(redis_url, issuers=issuers) as world:
@@ -117,6 +119,26 @@ async def test_an_answer_about_an_inactive_token_is_401_with_its_reason(redis_ur
     async with introspecting(redis_url, http(200, b'{"active":false}')) as (world, _):
         answer = await world.client.get("/api/me", headers=opaque())
         assert (answer.status_code, answer.json()["reason"]) == (401, "inactive")
+
+
+async def test_a_stream_ends_when_its_opaque_token_becomes_inactive(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bff.edge.access.token_watch.INTERVAL", 0.05)
+    async with introspecting(redis_url, says(), believed=0) as (world, provider), asyncio.timeout(GUARD):
+        async with world.client.stream("GET", "/bff/live", headers=opaque()) as stream:
+            lines = stream.aiter_lines()
+            while "event: snapshot" not in await anext(lines):
+                pass
+            asked = len(provider.asked)
+            provider.answers["/introspect"] = http(500, b"oops")
+            while len(provider.asked) < asked + 3:
+                provider.news.clear()
+                await provider.news.wait()
+            provider.answers["/introspect"] = http(200, b'{"active":false}')
+            told = [line async for line in lines]
+        assert "event: bye" in told
+        assert any('"reason":"logout"' in line for line in told)
 
 
 # ---- DPoP --------------------------------------------------------------------------------------------------

@@ -151,16 +151,23 @@ class Authenticator:
         # A stream lives for minutes: its token must be known to be valid now.
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         reads = scope["method"] in SAFE_METHODS and path != STREAM
+        address = _address(scope)
         if scheme == "bearer":
-            return await self._verifier.verify(token, reads=reads)
+            return await self._verifier.verify(token, reads=reads, address=address)
         if scheme == "dpop" and self._proofs is not None:
-            principal, key = await self._verifier.verify_bound(token, reads=reads)
+            principal, key = await self._verifier.verify_bound(token, reads=reads, address=address)
             await self._proofs.verify(scope, token, key, self._verifier.log_refusal)
             return principal
         raise self._verifier.refusal(TokenRefused(Reason.TWO_HEADERS if scheme == _TWICE else Reason.SCHEME))
 
 
 _TWICE = "two headers"
+
+
+def _address(scope: MutableMapping[str, Any]) -> str:
+    """The client's address as limits count it; "" for a request without one."""
+    client = scope.get("client")
+    return network_of(client[0]) if client else ""
 
 
 def _token(credentials: list[bytes]) -> tuple[str, str]:

@@ -2,9 +2,10 @@
 
 Guarantees that a positive answer is used for at most 30 seconds and never beyond the token's expiry, and a negative one
 for five, both bounded in number and stored under the token's hash; that identical questions at the same time are one;
-and that at most `IN_FLIGHT` are under way, so that made-up tokens do not flood the issuer. Where no usable answer can
-be had, what was known is used for one such period more by requests that only read; all others are refused with 503.
-The client's secret and the token go to the issuer's endpoint and nowhere else.
+and that at most `IN_FLIGHT` are under way, and `PER_ADDRESS` for one client's address, so that made-up tokens neither
+flood the issuer nor keep others from being served. Where no usable answer can be had, what was known is used for one
+such period more by requests that only read; all others are refused with 503. The client's secret and the token go to
+the issuer's endpoint and nowhere else.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import logging
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from dataclasses import dataclass
 from urllib.parse import quote_plus, urlencode
 
@@ -34,9 +35,13 @@ REFUSED_FOR = 5.0
 """Seconds for which a negative answer is used."""
 IN_FLIGHT = 64
 """Questions under way at once; a further one counts as not answered."""
+PER_ADDRESS = 8
+"""Questions under way at once for clients of one address; an IPv6 network of 64 bits counts as one."""
 MAX_ANSWER = 65_536
 """Characters of a signed answer at most."""
 
+LOG_GAP = 5.0
+"""Seconds between two log lines about an issuer that cannot be asked."""
 RETRY = 1.0
 """Seconds after an unanswered question before the next one is sent: nobody waits for an issuer that hangs."""
 
@@ -81,12 +86,14 @@ class Introspector:
         self._active: OrderedDict[bytes, _Belief] = OrderedDict()
         self._refused: OrderedDict[bytes, tuple[TokenRefused, float]] = OrderedDict()
         self._flights: dict[bytes, asyncio.Task[Introspected | TokenRefused | FetchFailed]] = {}
+        self._askers: Counter[str] = Counter()
         self._failure = ""
-        self._away_until = float("-inf")
+        self._away_until = self._logged_at = float("-inf")
 
-    async def ask(self, token: str, digest: bytes, *, reads: bool) -> Introspected:
+    async def ask(self, token: str, digest: bytes, *, reads: bool, address: str = "") -> Introspected:
         """What the issuer says about the token now. digest: its hash; reads: the request only reads, so an answer that
-        is one period older may be used while there is no newer one. Raises TokenRefused, or FetchFailed."""
+        is one period older may be used while there is no newer one; address: the client's, "" for the gateway itself.
+        Raises TokenRefused, or FetchFailed."""
         now = self._monotonic()
         known = self._believed(digest, now, 0.0)
         if known is not None:
@@ -94,7 +101,7 @@ class Introspector:
         refusal, until = self._refused.get(digest, (None, 0.0))
         if refusal is not None and now < until:
             raise refusal.again()
-        outcome = await self._question(token, digest)
+        outcome = await self._question(token, digest, address)
         if isinstance(outcome, FetchFailed) and reads:
             outcome = self._believed(digest, self._monotonic(), self.settings.believed) or outcome
         if isinstance(outcome, TokenRefused):
@@ -115,19 +122,30 @@ class Introspector:
         self._active.move_to_end(digest)
         return belief.found
 
-    async def _question(self, token: str, digest: bytes) -> Introspected | TokenRefused | FetchFailed:
+    async def _question(
+        self, token: str, digest: bytes, address: str
+    ) -> Introspected | TokenRefused | FetchFailed:
         flight = self._flights.get(digest)
         if flight is None:
             if len(self._flights) >= IN_FLIGHT:
                 return FetchFailed(f"{self.issuer} is being asked about {IN_FLIGHT} other tokens")
+            if address and self._askers[address] >= PER_ADDRESS:
+                return FetchFailed(f"{self.issuer} is being asked about {PER_ADDRESS} tokens of this address")
             if self._monotonic() < self._away_until:
                 return FetchFailed(self._failure)
             flight = asyncio.get_running_loop().create_task(
                 self._answered(token, digest), name="bff-introspection"
             )
             self._flights[digest] = flight
+            self._askers[address] += 1
+            flight.add_done_callback(lambda _: self._leave(address))
         # A caller that disconnects must not cancel the question of others.
         return await asyncio.shield(flight)
+
+    def _leave(self, address: str) -> None:
+        self._askers[address] -= 1
+        if not self._askers[address]:
+            del self._askers[address]
 
     async def _answered(self, token: str, digest: bytes) -> Introspected | TokenRefused | FetchFailed:
         """Ask once, and store the answer."""
@@ -141,19 +159,23 @@ class Introspector:
             self._failure = ""
             return refusal
         except FetchFailed as failure:
-            if str(failure) != self._failure:
-                log.warning("an issuer cannot be asked about tokens: %s", failure)
-            self._failure = str(failure)
+            self._log(str(failure))
             return failure
         finally:
             self._flights.pop(digest, None)
         self._failure = ""
-        self._refused.pop(digest, None)
         expires = found.expires_at + self._rules.leeway
         self._active[digest] = _Belief(found, self._monotonic() + self.settings.believed, expires)
         self._active.move_to_end(digest)
         _bound(self._active)
         return found
+
+    def _log(self, failure: str) -> None:
+        # Once for each outage, and not for every odd answer that a made-up token causes.
+        if failure != self._failure and self._monotonic() - self._logged_at >= LOG_GAP:
+            self._logged_at = self._monotonic()
+            log.warning("an issuer cannot be asked about tokens: %s", failure)
+        self._failure = failure
 
     async def _ask(self, token: str) -> Introspected:
         """Raises TokenRefused, or FetchFailed for every answer that says nothing about the token."""
@@ -221,7 +243,8 @@ class Introspector:
         tokens.check_type(parsed, {ANSWER_TYPE, f"application/{ANSWER_TYPE}"})
         if tokens.issuer_of(parsed) != self.issuer:
             raise TokenRefused(Reason.ISSUER)
-        tokens.check_audience(parsed.claims, {self.settings.client_id})
+        # Section 5 identifies the resource server, which issuers do by its client or by its audience.
+        tokens.check_audience(parsed.claims, {self.settings.client_id, *self._rules.audiences})
         issued = tokens.timestamp(parsed.claims, "iat", Reason.ISSUED)
         if abs(self._clock() - issued) > self._rules.leeway + REFUSED_FOR:
             raise AnswerUnusable("it was not signed just now")

@@ -15,13 +15,14 @@ import logging
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ...calls import Clock, DeclarationError, Principal
 from ...calls.shutdown import close_all
 from ...policies import tokens
-from ...policies.token_profiles import TokenRules
+from ...policies.token_profiles import TokenRules, client_of
 from ...policies.tokens import Reason, TokenRefused
 from ..observe.log_text import printable
 from ..problem import Problem
@@ -166,17 +167,19 @@ class TokenVerifier:
         self._cache.move_to_end(digest)
         return entry.principal
 
-    async def verify(self, token: str, *, reads: bool = False) -> Principal:
-        """The principal of a bearer token. reads: the request only reads, see `Introspector.ask`."""
+    async def verify(self, token: str, *, reads: bool = False, address: str = "") -> Principal:
+        """The principal of a bearer token. reads, address: see `Introspector.ask`."""
         principal = self.cached(token)
         if principal is not None:
             return principal
-        verified = await self._verified(token, reads)
+        verified = await self._verified(token, reads, address)
         if verified.key is not None:
             raise self.refusal(TokenRefused(Reason.BOUND), "DPoP")
         return verified.principal
 
-    async def verify_bound(self, token: str, *, reads: bool = False) -> tuple[Principal, str]:
+    async def verify_bound(
+        self, token: str, *, reads: bool = False, address: str = ""
+    ) -> tuple[Principal, str]:
         """The principal of a token that is bound to a key, and the key's thumbprint: the caller verifies the proof."""
         digest = _digest(token)
         entry = self._bound.get(digest)
@@ -185,10 +188,32 @@ class TokenVerifier:
                 self._bound.move_to_end(digest)
                 return entry[0].principal, entry[1]
             del self._bound[digest]
-        verified = await self._verified(token, reads, "DPoP")
+        verified = await self._verified(token, reads, address, "DPoP")
         if verified.key is None:
             raise self.refusal(TokenRefused(Reason.NOT_BOUND), "DPoP")
         return verified.principal, verified.key
+
+    @property
+    def introspects(self) -> bool:
+        """Whether an issuer is asked about tokens."""
+        return bool(self._introspectors)
+
+    def is_introspected(self, principal: Principal) -> bool:
+        """Whether the principal's token is one that its issuer was asked about."""
+        introspector = None if principal.session else self._introspectors.get(principal.issuer)
+        return introspector is not None and (introspector.settings.jwts or tokens.is_opaque(principal.token))
+
+    async def is_active(self, principal: Principal) -> bool:
+        """Whether the issuer still accepts the token of a principal that it was asked about; True where it does not
+        answer."""
+        token = principal.token
+        try:
+            await self._introspectors[principal.issuer].ask(token, _digest(token), reads=True)
+        except TokenRefused:
+            return False
+        except FetchFailed:
+            pass
+        return True
 
     def refusal(self, refused: TokenRefused, scheme: str = "Bearer") -> Problem:
         """The 401 for it, after it was logged."""
@@ -220,13 +245,13 @@ class TokenVerifier:
         expired = self._monotonic() >= entry.until or self._clock() >= entry.expires
         return not (rotated or expired or self._is_revoked(entry.principal))
 
-    async def _verified(self, token: str, reads: bool, scheme: str = "Bearer") -> VerifiedToken:
+    async def _verified(self, token: str, reads: bool, address: str, scheme: str = "Bearer") -> VerifiedToken:
         try:
             if len(token) > tokens.MAX_TOKEN:
                 raise TokenRefused(Reason.TOO_LONG, seen=len(token), expected=tokens.MAX_TOKEN)
             if not _TOKEN.match(token):
                 raise TokenRefused(Reason.CHARACTERS)
-            return await self._verify(token, reads)
+            return await self._verify(token, reads, address)
         except TokenRefused as refusal:
             raise self.refusal(refusal, scheme) from None
         except FetchFailed:
@@ -237,13 +262,13 @@ class TokenVerifier:
                 retry_after=1.0,
             ) from None
 
-    async def _verify(self, token: str, reads: bool) -> VerifiedToken:
+    async def _verify(self, token: str, reads: bool, address: str = "") -> VerifiedToken:
         try:
             parsed = tokens.parse(token)
         except TokenRefused:
             if not tokens.is_opaque(token):
                 raise
-            return await self._introspect(token, self._introspector(token), reads)
+            return await self._introspect(token, self._introspector(token), reads, address)
         name = tokens.issuer_of(parsed)
         issuer = self.issuers.get(name)
         if issuer is None:
@@ -251,7 +276,7 @@ class TokenVerifier:
             raise TokenRefused(reason, seen=name, expected=sorted(self.issuers))
         introspector = self._introspectors.get(name)
         if introspector is not None and introspector.settings.jwts:
-            return await self._introspect(token, introspector, reads)
+            return await self._introspect(token, introspector, reads, address)
         # Claims first: they cost a few microseconds, so an expired token never causes a fetch of keys.
         rules, claims = self._rules[name], parsed.claims
         grant = rules.check(parsed, self._clock())
@@ -262,7 +287,7 @@ class TokenVerifier:
             token=token,
             expires_at=tokens.expiry_of(claims),
             scopes=grant.scopes,
-            claims=tokens.person_claims(claims),
+            claims=_shown(claims),
             roles=grant.roles,
             revocation_keys=revocation_keys_of(name, claims),
             authenticated_at=tokens.auth_time_of(claims),
@@ -296,8 +321,10 @@ class TokenVerifier:
                 return introspector
         raise TokenRefused(Reason.OPAQUE if "." not in token else Reason.NOT_A_JWT)
 
-    async def _introspect(self, token: str, introspector: Introspector, reads: bool) -> VerifiedToken:
-        found = await introspector.ask(token, _digest(token), reads=reads)
+    async def _introspect(
+        self, token: str, introspector: Introspector, reads: bool, address: str
+    ) -> VerifiedToken:
+        found = await introspector.ask(token, _digest(token), reads=reads, address=address)
         claims = found.claims
         principal = Principal(
             issuer=introspector.issuer,
@@ -305,7 +332,7 @@ class TokenVerifier:
             token=token,
             expires_at=found.expires_at,
             scopes=found.grant.scopes,
-            claims=tokens.person_claims(claims),
+            claims=_shown(claims),
             roles=found.grant.roles,
             # Without `iat` every revocation of the person counts.
             revocation_keys=revocation_keys_of(introspector.issuer, {"iat": 0.0, **claims}),
@@ -316,6 +343,15 @@ class TokenVerifier:
 
     def _is_revoked(self, principal: Principal) -> bool:
         return self._revocations is not None and self._revocations.is_revoked(principal.revocation_keys)
+
+
+def _shown(claims: Mapping[str, Any]) -> dict[str, Any]:
+    """The claims about the person, and the client under one name, `client_id`, however the provider calls it: limits,
+    stored answers and internal tokens are separate for each client."""
+    shown, client = tokens.person_claims(claims), client_of(claims)
+    if client is not None:
+        shown["client_id"] = client
+    return shown
 
 
 def _digest(token: str) -> bytes:

@@ -281,6 +281,8 @@ class App:
         await self.stores.subscriptions.start()
         await self.live.hub.start()
         await self.identity.revocations.start()
+        if self.identity.token_watch is not None:
+            await self.identity.token_watch.start()
         for ingester in self.live.ingesters:
             await ingester.start()
 

@@ -27,6 +27,7 @@ from ..access.session import Sessions
 from ..access.session_cookies import SessionCookies, session_cookies
 from ..access.token_endpoint import ANSWER_BYTES
 from ..access.token_revocation import TokenRevocations
+from ..access.token_watch import TokenWatch
 from ..problem import Problem
 from ..settings import IssuerSettings, OidcSettings, Settings
 from .network import Connections, fetch_targets
@@ -62,6 +63,10 @@ class Identity:
         self.verifier = TokenVerifier(_issuers(settings), self._keys, revocations=self.revocations)
         self.token_revocations = TokenRevocations()
         self.providers: Providers | None = None
+        # Only opaque tokens have to be asked about again while a stream is open.
+        self.token_watch = (
+            TokenWatch(self.verifier, lambda: self.streams) if self.verifier.introspects else None
+        )
         self.sessions: Sessions | None = None
         cookies = session_cookies(
             settings.public_url, {name: oidc.hosts for name, oidc in settings.sign_ins.items()} or {"": ()}
@@ -157,6 +162,7 @@ class Identity:
     def closings(self) -> list[Closing]:
         """What to close, in this order."""
         return [
+            *([("the watch of tokens", self.token_watch.stop)] if self.token_watch else []),
             *([("the sessions", self.sessions.close)] if self.sessions else []),
             ("the revocations of tokens", self.token_revocations.close),
             *(("the identity provider", entry.provider.close) for entry in self.providers or ()),

@@ -211,6 +211,7 @@ def dead(stores: Stores, identity: Identity, live: Live) -> list[str]:
         ("hub", live.hub.alive),
         ("pub/sub", stores.subscriptions.alive),
         ("revocations", identity.revocations.alive),
+        ("tokens of streams", identity.token_watch is None or identity.token_watch.alive),
         *((f"ingester of {ingester.name}", ingester.alive) for ingester in live.ingesters),
     )
     return [name for name, alive in parts if not alive]

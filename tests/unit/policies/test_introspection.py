@@ -63,8 +63,9 @@ def test_times_are_optional_and_a_token_without_expiry_is_accepted_for_five_minu
 
 @pytest.mark.parametrize("active", [..., None, "true", "false", 1, 0, [True], {}])
 def test_an_answer_without_a_truth_value_says_nothing_about_the_token(active: Any) -> None:
-    with pytest.raises(AnswerUnusable, match="active"):
+    with pytest.raises(AnswerUnusable) as caught:
         read_answer(answer(active=active), rules(), issuer=ISSUER, now=NOW)
+    assert str(caught.value) == "its `active` is neither true nor false"
 
 
 @pytest.mark.parametrize(
@@ -110,6 +111,23 @@ def test_an_active_token_that_is_not_for_this_gateway_is_refused(
     changes: dict[str, Any], reason: Reason
 ) -> None:
     assert refused(answer(**changes)) is reason
+
+
+@pytest.mark.parametrize(
+    ("changes", "seen", "expected"),
+    [
+        ({"iss": "https://other.test"}, "https://other.test", ISSUER),
+        ({"token_type": "Refresh"}, "Refresh", ANSWER.marked_by),
+        ({"aud": ..., "client_id": "other"}, "other", ["cli"]),
+        ({"aud": "bank"}, ["bank"], ["api://desk", "desk"]),
+    ],
+)
+def test_the_log_is_told_what_was_seen_and_expected(
+    changes: dict[str, Any], seen: Any, expected: Any
+) -> None:
+    with pytest.raises(TokenRefused) as caught:
+        read_answer(answer(**changes), rules(clients=frozenset({"cli"})), issuer=ISSUER, now=NOW)
+    assert (caught.value.seen, caught.value.expected) == (seen, expected)
 
 
 def test_a_token_may_expire_within_the_leeway() -> None:

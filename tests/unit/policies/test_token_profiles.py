@@ -98,6 +98,11 @@ def test_the_times_have_the_leeway_of_the_rules() -> None:
     assert rules("okta").leeway == 0.0
 
 
+def test_every_token_has_a_subject() -> None:
+    assert refused("okta", sub=...).reason is Reason.SUBJECT
+    assert refused("okta", sub="a\nb").reason is Reason.SUBJECT_CHARACTERS
+
+
 @pytest.mark.parametrize(
     ("claims", "marked"),
     [

@@ -96,6 +96,59 @@ def test_a_refusal_has_its_reason_and_what_was_seen_and_its_text_has_neither() -
     )
 
 
+def _key(bound: Any) -> tuple[Any, ...]:
+    return tokens.key_thumbprint_of, {"cnf": bound}
+
+
+@pytest.mark.parametrize(
+    ("judged", "reason", "seen", "expected"),
+    [
+        ((parse, "x" * 8193), Reason.TOO_LONG, 8193, 8192),
+        ((parse, "a.b"), Reason.NOT_A_JWT, "2 parts", "3 parts"),
+        ((parse, token(header=[])), Reason.NOT_JSON, "list", "object"),
+        ((parse, token(claims=b'{"a": NaN}')), Reason.NOT_JSON, "NaN", None),
+        ((parse, token(header={"alg": "none"})), Reason.ALGORITHM, "none", None),
+        ((parse, token(header={"alg": "ES256", "kid": 7})), Reason.KEY_ID, 7, None),
+        ((tokens.issuer_of, Parsed({}, {"iss": 7}, b"", b"")), Reason.NO_ISSUER, 7, None),
+        ((tokens.check_type, Parsed({"typ": "x"}, {}, b"", b""), {"b", "a"}), Reason.TYPE, "x", ["a", "b"]),
+        ((tokens.check_type, Parsed({}, {}, b"", b""), {"a"}), Reason.TYPE, "", ["a"]),
+        ((tokens.audiences_of, {"aud": [7]}), Reason.AUDIENCE_UNREADABLE, [7], None),
+        ((tokens.check_audience, {"aud": ["c", "b"]}, {"d", "a"}), Reason.AUDIENCE, ["b", "c"], ["a", "d"]),
+        ((tokens.check_subject, {"sub": 7}), Reason.SUBJECT, 7, None),
+        ((tokens.check_subject, {"sub": "a\n"}), Reason.SUBJECT_CHARACTERS, "a\n", None),
+        (_key({"x5t#S256": "x", "jkt": "y"}), Reason.CERTIFICATE, ["jkt", "x5t#S256"], ["jkt"]),
+        (_key({"kid": "k"}), Reason.BINDING, {"kid": "k"}, ["jkt"]),
+        (_key({"jkt": "x"}), Reason.BINDING, "x", "a SHA-256 thumbprint"),
+        ((tokens.timestamp, {"exp": "7"}, "exp", Reason.EXPIRY), Reason.EXPIRY, "7", "Unix seconds"),
+        ((tokens.scopes_of, {"scope": 7}), Reason.SCOPE, 7, None),
+        ((tokens.roles_of, {"r": 7}, "r"), Reason.ROLES, 7, "r"),
+        ((tokens.roles_of, {"r": [7]}, "r.*"), Reason.ROLES, [7], "r.*"),
+    ],
+)
+def test_the_log_is_told_what_was_seen_and_expected(
+    judged: tuple[Any, ...], reason: Reason, seen: Any, expected: Any
+) -> None:
+    function, *arguments = judged
+    with pytest.raises(TokenRefused) as refused:
+        function(*arguments)
+    found = refused.value
+    assert (found.reason, found.seen, found.expected) == (reason, seen, expected)
+
+
+@pytest.mark.parametrize(
+    ("changes", "seen", "expected"),
+    [
+        ({"exp": NOW - 60}, NOW - 60, "after 1800000000"),
+        ({"iat": NOW + 60}, NOW + 60, "up to 1800000000"),
+        ({"nbf": NOW + 60}, NOW + 60, "up to 1800000000"),
+    ],
+)
+def test_the_log_is_told_the_times(changes: dict[str, Any], seen: float, expected: str) -> None:
+    with pytest.raises(TokenRefused) as refused:
+        judge(**changes)
+    assert (refused.value.seen, refused.value.expected) == (seen, expected)
+
+
 def test_each_reason_has_a_code_of_its_own_and_a_text_for_an_error_description() -> None:
     assert len({one.code for one in Reason}) == len({one.text for one in Reason}) == len(Reason)
     for one in Reason:
@@ -314,6 +367,7 @@ def test_scopes_may_be_in_several_claims_and_in_lists_where_that_is_allowed() ->
     said = {"scope": "read", "scp": ["write", "a:b"], "realm": {"scope": "deep"}}
     assert tokens.scopes_of(said, ("scope", "scp", "missing"), lists=True) == {"read", "write", "a:b"}
     assert tokens.scopes_of(said, ("realm.scope",)) == {"deep"}
+    assert tokens.scopes_of(said, ("missing", "scope")) == {"read"}
     assert why(tokens.scopes_of, said, ("scope", "scp")) == "its scope cannot be read"
     for wrong in (["read write"], [""], ["a", 1], [["a"]], {"read": True}, None, True):
         assert why(tokens.scopes_of, {"scp": wrong}, ("scp",), lists=True) == "its scope cannot be read"
@@ -367,6 +421,15 @@ def test_roles_of_several_paths_are_taken_together() -> None:
         tokens.roles_of({"resource_access": {"{client}": {"roles": ["z"]}}}, paths, clients=["x"])
         == frozenset()
     )
+
+
+def test_a_claim_is_found_by_its_name_or_by_a_path() -> None:
+    said = {"a": {"b": 1, "desk": 2, "": 3}, "c.d": 4, "a.b": None}
+    assert tokens.claim_at(said, "a.b") == 1
+    assert tokens.claim_at(said, "c.d") == 4
+    assert tokens.claim_at(said, "a.{client}", "desk") == 2
+    assert tokens.claim_at(said, "a.{client}") == 3
+    assert tokens.claim_at(said, "c.d.e") is tokens.claim_at(said, "x") is None
 
 
 def test_the_names_of_an_object_are_roles_where_the_path_ends_with_a_star() -> None:

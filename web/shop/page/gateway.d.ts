@@ -736,6 +736,7 @@ export interface components {
              * @example body-too-large
              * @example circuit-open
              * @example csrf
+             * @example dpop-nonce
              * @example failed
              * @example forbidden
              * @example head-too-large
@@ -748,6 +749,7 @@ export interface components {
              * @example internal
              * @example invalid
              * @example invalid-frontend
+             * @example invalid-proof
              * @example invalid-request
              * @example invalid-signature
              * @example invalid-token

@@ -74,7 +74,7 @@ class Endpoint:
 def issuer(name: str = ISSUER, **changes: Any) -> IssuerSettings:
     settings = {"endpoint": ENDPOINT, "client_id": "b:ff", "client_secret": "se cret"} | changes
     base = {"issuer": name, "audience": "shop", "jwks_uri": f"{ISSUER}/keys"}
-    for outer in ("clients", "bound_only", "profile", "required_claims"):
+    for outer in ("clients", "scope_claims"):
         if outer in settings:
             base[outer] = settings.pop(outer)
     return IssuerSettings.model_validate(
@@ -115,6 +115,38 @@ async def test_the_secret_goes_into_the_form_where_the_settings_or_the_metadata_
     }
     await verifier.verify(TOKEN)
     assert endpoint.asked[0]["client_id"] == "b:ff"
+
+
+@pytest.mark.parametrize(
+    ("offered", "setting", "in_form"),
+    [
+        (["client_secret_basic", "client_secret_post"], None, False),
+        (["client_secret_post"], "client_secret_basic", False),
+        (["client_secret_basic"], "client_secret_post", True),
+        ("client_secret_post", None, False),
+        (None, None, False),
+    ],
+)
+async def test_the_setting_wins_over_the_metadata_and_basic_is_preferred(
+    offered: Any, setting: str | None, in_form: bool
+) -> None:
+    verifier, endpoint, _ = world(endpoint=..., authentication=setting)
+    endpoint.discovery = {
+        "introspection_endpoint": ENDPOINT,
+        "introspection_endpoint_auth_methods_supported": offered,
+    }
+    await verifier.verify(TOKEN)
+    assert ("client_secret" in endpoint.asked[0]) is in_form
+    assert ("authorization" in endpoint.headers[0]) is not in_form
+    assert endpoint.asked[0]["token"] == TOKEN
+    assert endpoint.headers[0]["content-type"] == "application/x-www-form-urlencoded"
+    assert endpoint.headers[0]["accept"] == "application/json"
+
+
+async def test_the_settings_say_where_the_scopes_of_an_answer_are() -> None:
+    verifier, endpoint, _ = world(scope_claims=["scp"])
+    endpoint.says(answer(iss=ISSUER, scp=["a", "b"]))
+    assert (await verifier.verify(TOKEN)).scopes == {"a", "b"}
 
 
 async def test_an_issuer_without_the_endpoint_in_its_metadata_is_503() -> None:
@@ -185,6 +217,21 @@ async def test_made_up_tokens_do_not_flood_the_issuer() -> None:
     await asyncio.gather(*asking, return_exceptions=True)
 
 
+async def test_one_address_cannot_keep_the_tokens_of_others_from_being_asked_about() -> None:
+    verifier, endpoint, _ = world()
+    endpoint.gate.clear()
+    flood = [asyncio.create_task(verifier.verify(f"t{number}", address="192.0.2.1")) for number in range(100)]
+    other = asyncio.create_task(verifier.verify(TOKEN, address="192.0.2.2"))
+    while not endpoint.asked or endpoint.asked[-1]["token"] != TOKEN:
+        await asyncio.sleep(0)
+    assert len(endpoint.asked) == introspection.PER_ADDRESS + 1
+    endpoint.gate.set()
+    assert await other
+    results = await asyncio.gather(*flood, return_exceptions=True)
+    assert sum(isinstance(one, Problem) for one in results) == 100 - introspection.PER_ADDRESS
+    assert await verifier.verify("t99", address="192.0.2.1")
+
+
 async def test_stored_answers_are_bounded_in_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(introspection, "MAX_BELIEFS", 3)
     verifier, endpoint, _ = world()
@@ -214,6 +261,10 @@ AWAY = [
     (429, {"content-type": "application/json"}, b"{}"),
     (302, {"location": "https://evil.test"}, b""),
     (204, {}, b""),
+    *(
+        (status, {"content-type": "application/json"}, json.dumps(answer()).encode())
+        for status in (201, 400, 403, 500)
+    ),
 ]
 
 
@@ -297,6 +348,85 @@ async def test_a_refused_client_is_logged_once_with_the_cure_and_without_secrets
     assert "se cret" not in repr(issuer())
 
 
+@pytest.mark.parametrize(
+    ("reply", "told"),
+    [
+        (FetchFailed("it hangs"), "it hangs"),
+        ((500, {}, b""), f"{ENDPOINT} answered 500"),
+        *(
+            ((status, {}, b""), f"{ENDPOINT} answered {status}: check client_id")
+            for status in (400, 401, 403)
+        ),
+        ((404, {}, b""), f"{ENDPOINT} answered 404"),
+        ((200, {}, b"{}"), f"the answer of {ENDPOINT} cannot be used: its type is not application/json"),
+        (
+            (200, {"content-type": "application/json"}, b"{}"),
+            f"the answer of {ENDPOINT} cannot be used: its `active` is neither true nor false",
+        ),
+        (
+            (200, {"content-type": "application/json"}, b"[]"),
+            f"the answer of {ENDPOINT} cannot be used: its header or its claims are not a JSON object",
+        ),
+    ],
+)
+async def test_the_log_says_why_an_issuer_cannot_be_asked(
+    reply: Any, told: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    verifier, endpoint, clock = world()
+    endpoint.reply = reply
+    with caplog.at_level(logging.INFO, "bff.tokens"):
+        for number in range(3):
+            await refusal(verifier, f"t{number}")
+            clock.now += 2
+        endpoint.says(answer())
+        await verifier.verify("good")
+        endpoint.reply = reply
+        await refusal(verifier, "last")
+    lines = [
+        one.getMessage().partition("an issuer cannot be asked about tokens: ")[2] for one in caplog.records
+    ]
+    assert len(lines) == 2, "once for each outage"
+    assert all(line.startswith(told) for line in lines)
+    assert ("check client_id" in lines[0]) is ("check client_id" in told)
+
+
+async def test_odd_answers_about_made_up_tokens_do_not_flood_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    verifier, endpoint, clock = world()
+    with caplog.at_level(logging.INFO, "bff.tokens"):
+        for number in range(50):
+            endpoint.says(b"", status=400)
+            await refusal(verifier, f"odd{number}")
+            endpoint.says(answer())
+            await verifier.verify(f"good{number}")
+            clock.now += 0.1
+    assert len(caplog.records) == 1
+
+
+async def test_the_least_recently_used_answer_is_dropped_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(introspection, "MAX_BELIEFS", 2)
+    verifier, endpoint, clock = world()
+    for name in ("a", "b", "a", "c"):
+        await verifier.verify(name)
+    assert [one["token"] for one in endpoint.asked] == ["a", "b", "c"]
+    await verifier.verify("a")
+    await verifier.verify("b")
+    assert [one["token"] for one in endpoint.asked] == ["a", "b", "c", "b"]
+    clock.now += 31
+    # Asked again, an answer counts as used: `c` is dropped, not `a`.
+    for name in ("a", "d", "a"):
+        await verifier.verify(name)
+    assert [one["token"] for one in endpoint.asked][4:] == ["a", "d"]
+    endpoint.says({"active": False})
+    for name in ("n1", "n2"):
+        await refusal(verifier, name)
+    clock.now += 5
+    for name in ("n1", "n3", "n1"):
+        await refusal(verifier, name)
+    assert [one["token"] for one in endpoint.asked][6:] == ["n1", "n2", "n1", "n3"]
+
+
 LYING: dict[str, tuple[dict[str, Any], str]] = {
     "no subject": ({"sub": ...}, "subject"),
     "another client": ({"client_id": "other"}, "client"),
@@ -342,6 +472,8 @@ async def test_a_signed_answer_is_requested_and_verified() -> None:
     endpoint.says(signed(answer()), kind=SIGNED)
     assert (await verifier.verify(TOKEN)).subject == "ada"
     assert endpoint.headers[0]["accept"] == SIGNED
+    endpoint.says(signed(answer(), aud=["shop"]), kind=SIGNED)
+    assert await verifier.verify("of-the-API")
     endpoint.says(signed({"active": False}), kind=SIGNED)
     assert await refusal(verifier, "other") == (401, "inactive")
 
@@ -357,8 +489,8 @@ async def test_a_signed_answer_is_requested_and_verified() -> None:
         (signed(answer(), typ=None), SIGNED),
         (signed(answer(), aud="other"), SIGNED),
         (signed(answer(), iss="https://evil.test"), SIGNED),
-        (signed(answer(), iat=NOW - 16), SIGNED),
-        (signed(answer(), iat=NOW + 16), SIGNED),
+        (signed(answer(), iat=NOW - 15.5), SIGNED),
+        (signed(answer(), iat=NOW + 15.5), SIGNED),
         (signed(answer(), iat=...), SIGNED),
         (signed("active"), SIGNED),
         (signed(...), SIGNED),
@@ -372,6 +504,13 @@ async def test_an_answer_that_is_not_signed_for_this_gateway_says_nothing(body: 
     verifier, endpoint, _ = world(signed=True)
     endpoint.says(body, kind=kind)
     assert await refusal(verifier, reads=True) == (503, "unavailable")
+
+
+@pytest.mark.parametrize("iat", [NOW - 15, NOW + 15])
+async def test_a_signed_answer_may_be_as_old_as_clocks_differ_and_answers_take(iat: float) -> None:
+    verifier, endpoint, _ = world(signed=True)
+    endpoint.says(signed(answer(), iat=iat), kind=SIGNED)
+    assert await verifier.verify(TOKEN)
 
 
 async def test_a_signed_answer_may_be_longer_than_a_token() -> None:

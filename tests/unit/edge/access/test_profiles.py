@@ -54,6 +54,10 @@ async def test_the_access_token_of_a_provider_is_accepted_with_its_scopes_and_ro
     assert (principal.issuer, principal.subject) == (provider.issuer, provider.claims["sub"])
     assert (principal.scopes, principal.roles) == (provider.scopes, provider.roles)
     assert principal.expires_at == AT + 300
+    client = next(
+        provider.claims[name] for name in ("azp", "appid", "cid", "client_id") if name in provider.claims
+    )
+    assert principal.claims["client_id"] == client
 
 
 @pytest.mark.parametrize(
