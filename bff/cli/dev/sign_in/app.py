@@ -13,7 +13,7 @@ import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import ValidationError
 from starlette.applications import Starlette
@@ -316,7 +316,8 @@ def _same_site(request: Request) -> bool:
 
 def _show(html: str, status: int = 200, *, form_target: str | None = None) -> Response:
     """A page. form_target: where its form may lead after us, because browsers hold redirects to `form-action`, too."""
-    target = f" {form_target}" if form_target else ""
+    to = urlsplit(form_target or "")
+    target = f" {to.scheme}://{to.netloc}" if to.netloc else ""
     policy = (
         "default-src 'none'; style-src 'self'; frame-ancestors 'none'; base-uri 'none'; "
         f"form-action 'self'{target}"
