@@ -230,11 +230,16 @@ class SignInApp:
 
     def _struck(self, endpoint: Endpoint) -> Endpoint:
         async def struck(request: Request) -> Response:
-            if await self._faults.strike():
-                return JSONResponse({"error": "server_error"}, 500, NO_STORE)
-            return await endpoint(request)
+            return await self._strike(request) or await endpoint(request)
 
         return struck
+
+    async def _strike(self, request: Request) -> Response | None:
+        """What a request gets in place of its answer. Its body was read before: a client that left during a fault has
+        asked for nothing, so that it can send the same code or refresh token again."""
+        if await self._faults.strike():
+            return JSONResponse({"error": "server_error"}, 500, NO_STORE)
+        return Response(status_code=400) if await request.is_disconnected() else None
 
     # ---- programs --------------------------------------------------------------------------------------------
 
@@ -255,6 +260,8 @@ class SignInApp:
     def _of_client(self, act: Act, status: int = 200) -> Endpoint:
         async def endpoint(request: Request) -> Response:
             pairs = await _form(request)
+            if (struck := await self._strike(request)) is not None:
+                return struck
             form = dict(pairs)
             try:
                 if len(form) != len(pairs):
@@ -266,7 +273,7 @@ class SignInApp:
                 return JSONResponse(error.fields, error.status, {**NO_STORE, **challenge})
             return Response(headers=NO_STORE) if answer is None else JSONResponse(answer, status, NO_STORE)
 
-        return self._struck(endpoint)
+        return endpoint
 
     def _pushed(self, client: Client, form: Mapping[str, str]) -> dict[str, Any]:
         return self._provider.push(client, list(form.items()))
