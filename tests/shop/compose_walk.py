@@ -163,7 +163,7 @@ def walk(folder: Path) -> dict[str, Any]:
     said("make", "up")
     up_seconds = time.monotonic() - began
     megabytes = int(inspected("bff-shop", "{{.Size}}")) / 1e6
-    for name in ("proxy", "gateway-1", "gateway-2"):
+    for name in ("proxy", "gateway-1", "gateway-2", "identity"):
         healthy = partial(inspected, container(name), "{{.State.Health.Status}}")
         eventually(lambda ask=healthy: ask() == "healthy", 60)  # type: ignore[misc]
     check_held_tight()

@@ -601,7 +601,7 @@ def test_faults_of_answers_strike_programs_as_often_as_planned_and_never_pages(
     plan(browser, provider, "error")
     assert Flow.start(provider).ask(browser).status_code == 200
     assert browser.get(f"{provider}/readyz").status_code == 200
-    assert browser.post(f"{provider}/token").status_code == 500
+    assert browser.post(f"{provider}/token", data={"x": "y"}).status_code == 500
     plan(browser, provider, "slow", seconds=0.2)
     assert browser.get(f"{provider}/jwks.json").elapsed.total_seconds() >= 0.2
     assert browser.delete(f"{provider}/faults").json()["faults"] == []
@@ -620,6 +620,18 @@ def test_a_stalled_request_goes_on_when_the_fault_ends(provider: str, browser: h
     browser.delete(f"{provider}/faults")
     asking.join(60)
     assert [answer.status_code for answer in answers] == [200]
+
+
+def test_a_request_whose_client_left_while_it_was_stalled_uses_no_code(
+    provider: str, browser: httpx.Client
+) -> None:
+    flow = Flow.start(provider)
+    code = flow.code(browser, "ada")
+    plan(browser, provider, "stalled")
+    with httpx.Client(trust_env=False, timeout=0.5) as impatient, pytest.raises(httpx.ReadTimeout):
+        flow.redeem(impatient, code)
+    browser.delete(f"{provider}/faults")
+    assert flow.redeem(browser, code).status_code == 200
 
 
 @pytest.mark.parametrize(

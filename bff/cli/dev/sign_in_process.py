@@ -31,7 +31,7 @@ _AFTER = 2
 _SHOWN = 5
 
 
-class SignIn:
+class SignInProcess:
     """A context manager; it holds the socket. settings: the gateway's; folder: the project's. process: set by
     `start`."""
 
@@ -43,7 +43,7 @@ class SignIn:
         self._public_url = settings.public_url
         self.process: Process | None = None
 
-    def __enter__(self) -> SignIn:
+    def __enter__(self) -> SignInProcess:
         self._people = read_people(self._file)
         self._socket = _opened(self._port)
         self.issuer = f"http://localhost:{self._socket.getsockname()[1]}"

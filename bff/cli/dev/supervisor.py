@@ -36,7 +36,7 @@ from .project import (
     uses,
 )
 from .sign_in.settings import is_loopback_url
-from .sign_in_process import SignIn
+from .sign_in_process import SignInProcess
 
 # Seconds between two checks of the project's files.
 LOOK = 0.25
@@ -77,7 +77,9 @@ def run(target: str | None, port: int | None, *, sign_in: bool | None = None) ->
             return _Supervisor(group, folder, project, chosen, env, files, provider).run()
 
 
-def _sign_in(settings: Settings, folder: Path, wanted: bool | None) -> AbstractContextManager[SignIn | None]:
+def _sign_in(
+    settings: Settings, folder: Path, wanted: bool | None
+) -> AbstractContextManager[SignInProcess | None]:
     """The development sign-in, if it is wanted. None: where the settings name no provider for browsers, and people
     reach the gateway on this machine."""
     if wanted is None:
@@ -88,7 +90,7 @@ def _sign_in(settings: Settings, folder: Path, wanted: bool | None) -> AbstractC
                 flush=True,
             )
             wanted = False
-    return SignIn(settings, folder) if wanted else nullcontext()
+    return SignInProcess(settings, folder) if wanted else nullcontext()
 
 
 def _opened(host: str, port: int) -> socket.socket:
@@ -122,7 +124,7 @@ class _Supervisor:
         target: str,
         env: dict[str, str],
         files: tuple[int, int],
-        sign_in: SignIn | None,
+        sign_in: SignInProcess | None,
     ) -> None:
         self._group = group
         self._folder = folder

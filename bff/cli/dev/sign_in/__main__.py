@@ -55,6 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Serve; returns the exit code."""
     given = _parser().parse_args(arguments)
     logging.basicConfig(format="%(message)s", level=logging.INFO)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
         listener = _listener(given.port, given.fd)
         port = listener.getsockname()[1]

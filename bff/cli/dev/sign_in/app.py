@@ -13,7 +13,7 @@ import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import ValidationError
 from starlette.applications import Starlette
@@ -24,11 +24,11 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from . import pages
+from .authorization_server import AuthorizationServer, Client, OAuthError, Refused, Untrusted
 from .backchannel import BackchannelLogout
 from .faults import FAULTS, FaultPlan, Faults
 from .forms import COOKIE, Forms
 from .people import PeopleFile
-from .provider import Client, OAuthError, Provider, Refused, Untrusted
 from .settings import SignInSettings
 from .state import State
 from .tokens import TokenIssuer
@@ -50,8 +50,8 @@ def build(settings: SignInSettings, *, state: State | None = None) -> ASGIApp:
     known = state or State(settings.state)
     faults = Faults()
     tokens = TokenIssuer(settings, known, faults)
-    provider = Provider(settings, known, PeopleFile(settings.people), tokens, faults)
-    return OnlyThisMachine(SignInApp(provider, faults).app)
+    server = AuthorizationServer(settings, known, PeopleFile(settings.people), tokens, faults)
+    return OnlyThisMachine(SignInApp(server, faults).app)
 
 
 class OnlyThisMachine:
@@ -73,10 +73,10 @@ class OnlyThisMachine:
 class SignInApp:
     """The endpoints. app: the application that has them."""
 
-    def __init__(self, provider: Provider, faults: Faults) -> None:
-        settings = provider.settings
-        self._provider, self._faults, self._settings = provider, faults, settings
-        self._forms = Forms(provider.tokens.form_secret, settings.choice_seconds)
+    def __init__(self, server: AuthorizationServer, faults: Faults) -> None:
+        settings = server.settings
+        self._server, self._faults, self._settings = server, faults, settings
+        self._forms = Forms(server.tokens.form_secret, settings.choice_seconds)
         self._logout: BackchannelLogout | None = None
         form = ["POST"]
         self.app = Starlette(
@@ -105,24 +105,24 @@ class SignInApp:
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
-        self._logout = BackchannelLogout(self._settings.backchannel_logout_uri, self._provider.tokens)
+        self._logout = BackchannelLogout(self._settings.backchannel_logout_uri, self._server.tokens)
         try:
             yield
         finally:
             await self._logout.close()
-            self._provider.state.close()
+            self._server.state.close()
 
     # ---- pages -----------------------------------------------------------------------------------------------
 
     async def _ask(self, request: Request) -> Response:
         query = request.url.query
         try:
-            asked = self._provider.authorization_request(query)
+            asked = self._server.authorization_request(query)
         except Untrusted as error:
             return _failure("This sign-in cannot go on", str(error))
         except Refused as refused:
             return _redirect(refused.location)
-        people, active = self._provider.people.now(), self._faults.state()["faults"]
+        people, active = self._server.people.now(), self._faults.state()["faults"]
 
         def page(csrf: str) -> str:
             return pages.who_are_you(
@@ -133,15 +133,15 @@ class SignInApp:
 
     async def _choose(self, request: Request) -> Response:
         query, form = request.url.query, dict(await _form(request))
-        if not self._is_own(request, form, query):
+        if not self._is_from_our_page(request, form, query):
             return _out_of_date()
         chosen = form.get("person")
-        person = self._provider.people.now().person(chosen) if chosen else None
+        person = self._server.people.now().person(chosen) if chosen else None
         if chosen is None or (chosen and person is None):
             return _failure("Nobody was picked", "There is no such person here.")
         try:
-            asked = self._provider.authorization_request(query)
-            location = self._provider.sign_in(asked, person)
+            asked = self._server.authorization_request(query)
+            location = self._server.sign_in(asked, person)
         except Untrusted as error:
             return _failure("This sign-in cannot go on", str(error))
         except Refused as refused:
@@ -153,7 +153,7 @@ class SignInApp:
     async def _logged_out(self, request: Request) -> Response:
         pairs = request.query_params.multi_items() if request.method == "GET" else await _form(request)
         try:
-            back, ended = self._provider.logout(pairs)
+            back, ended = self._server.logout(pairs)
         except Untrusted as error:
             return _failure("This sign-out link does not work", str(error))
         if ended is not None and self._logout is not None:
@@ -162,7 +162,7 @@ class SignInApp:
 
     async def _overview(self, request: Request) -> Response:
         settings = self._settings
-        people, signed_in = self._provider.people.now(), self._provider.state.open()
+        people, signed_in = self._server.people.now(), self._server.state.open()
         file = settings.people.name if settings.people is not None and settings.people.exists() else None
 
         def page(csrf: str) -> str:
@@ -175,7 +175,7 @@ class SignInApp:
 
     async def _switch(self, request: Request) -> Response:
         form = dict(await _form(request))
-        if not self._is_own(request, form, _OVERVIEW):
+        if not self._is_from_our_page(request, form, _OVERVIEW):
             return _out_of_date()
         name = form.get("fault", "")
         on = self._faults.state()["faults"]
@@ -185,10 +185,10 @@ class SignInApp:
 
     async def _end(self, request: Request) -> Response:
         form = dict(await _form(request))
-        if not self._is_own(request, form, _OVERVIEW):
+        if not self._is_from_our_page(request, form, _OVERVIEW):
             return _out_of_date()
-        one = self._provider.state.by_sid(form.get("sid", ""))
-        if one is not None and self._provider.state.end(one.sid) and self._logout is not None:
+        one = self._server.state.by_sid(form.get("sid", ""))
+        if one is not None and self._server.state.end(one.sid) and self._logout is not None:
             self._logout.announce(one)
         return _redirect("/", 303)
 
@@ -196,7 +196,7 @@ class SignInApp:
         self, request: Request, purpose: str, page: Callable[[str], str], *, form_target: str | None = None
     ) -> Response:
         browser = Forms.browser(request.cookies.get(COOKIE))
-        now = self._provider.state.now()
+        now = self._server.state.now()
         response = _show(page(self._forms.sign(browser, purpose, now)), form_target=form_target)
         secure = self._settings.issuer.startswith("https://")
         response.set_cookie(
@@ -204,9 +204,9 @@ class SignInApp:
         )
         return response
 
-    def _is_own(self, request: Request, form: Mapping[str, str], purpose: str) -> bool:
-        now = self._provider.state.now()
-        return _same_site(request) and self._forms.is_own(
+    def _is_from_our_page(self, request: Request, form: Mapping[str, str], purpose: str) -> bool:
+        now = self._server.state.now()
+        return _same_site(request) and self._forms.verify(
             form.get("csrf", ""), request.cookies.get(COOKIE), purpose, now
         )
 
@@ -230,23 +230,28 @@ class SignInApp:
 
     def _struck(self, endpoint: Endpoint) -> Endpoint:
         async def struck(request: Request) -> Response:
-            if await self._faults.strike():
-                return JSONResponse({"error": "server_error"}, 500, NO_STORE)
-            return await endpoint(request)
+            return await self._strike(request) or await endpoint(request)
 
         return struck
+
+    async def _strike(self, request: Request) -> Response | None:
+        """What a request gets in place of its answer. Its body was read before: a client that left during a fault has
+        asked for nothing, so that it can send the same code or refresh token again."""
+        if await self._faults.strike():
+            return JSONResponse({"error": "server_error"}, 500, NO_STORE)
+        return Response(status_code=400) if await request.is_disconnected() else None
 
     # ---- programs --------------------------------------------------------------------------------------------
 
     async def _discovery(self, request: Request) -> Response:
-        return JSONResponse(self._provider.metadata(), headers=NO_STORE)
+        return JSONResponse(self._server.metadata(), headers=NO_STORE)
 
     async def _jwks(self, request: Request) -> Response:
-        return JSONResponse(self._provider.tokens.jwks, headers=NO_STORE)
+        return JSONResponse(self._server.tokens.jwks, headers=NO_STORE)
 
     async def _userinfo(self, request: Request) -> Response:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        found = self._provider.userinfo(token) if scheme.lower() == "bearer" else None
+        found = self._server.userinfo(token) if scheme.lower() == "bearer" else None
         if found is None:
             challenge = {"www-authenticate": 'Bearer error="invalid_token"', **NO_STORE}
             return JSONResponse({"error": "invalid_token"}, 401, challenge)
@@ -255,30 +260,32 @@ class SignInApp:
     def _of_client(self, act: Act, status: int = 200) -> Endpoint:
         async def endpoint(request: Request) -> Response:
             pairs = await _form(request)
+            if (struck := await self._strike(request)) is not None:
+                return struck
             form = dict(pairs)
             try:
                 if len(form) != len(pairs):
                     raise OAuthError("invalid_request", "a field is there twice")
-                client = self._provider.authenticate(request.headers.get("authorization"), form)
+                client = self._server.authenticate(request.headers.get("authorization"), form)
                 answer = act(client, form)
             except OAuthError as error:
                 challenge = {"www-authenticate": "Basic"} if error.status == 401 else {}
                 return JSONResponse(error.fields, error.status, {**NO_STORE, **challenge})
             return Response(headers=NO_STORE) if answer is None else JSONResponse(answer, status, NO_STORE)
 
-        return self._struck(endpoint)
+        return endpoint
 
     def _pushed(self, client: Client, form: Mapping[str, str]) -> dict[str, Any]:
-        return self._provider.push(client, list(form.items()))
+        return self._server.push(client, list(form.items()))
 
     def _granted(self, client: Client, form: Mapping[str, str]) -> dict[str, Any]:
-        return self._provider.grant(client, form)
+        return self._server.grant(client, form)
 
     def _introspected(self, client: Client, form: Mapping[str, str]) -> dict[str, Any]:
-        return self._provider.introspect(form.get("token", ""))
+        return self._server.introspect(form.get("token", ""))
 
     def _revoked(self, client: Client, form: Mapping[str, str]) -> None:
-        self._provider.revoke(client, form.get("token", ""))
+        self._server.revoke(client, form.get("token", ""))
 
 
 async def _css(request: Request) -> Response:
@@ -316,7 +323,8 @@ def _same_site(request: Request) -> bool:
 
 def _show(html: str, status: int = 200, *, form_target: str | None = None) -> Response:
     """A page. form_target: where its form may lead after us, because browsers hold redirects to `form-action`, too."""
-    target = f" {form_target}" if form_target else ""
+    to = urlsplit(form_target or "")
+    target = f" {to.scheme}://{to.netloc}" if to.netloc else ""
     policy = (
         "default-src 'none'; style-src 'self'; frame-ancestors 'none'; base-uri 'none'; "
         f"form-action 'self'{target}"

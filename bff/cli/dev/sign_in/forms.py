@@ -34,7 +34,7 @@ class Forms:
         claims = {"exp": now + self.seconds, "browser": browser, "for": _digest(purpose)}
         return jwt.encode(claims, self._secret, algorithm="HS256")
 
-    def is_own(self, field: str, browser: str | None, purpose: str, now: int) -> bool:
+    def verify(self, field: str, browser: str | None, purpose: str, now: int) -> bool:
         """Whether this browser was shown this form within the time limit."""
         try:
             claims = jwt.decode(field, self._secret, algorithms=["HS256"], options={"verify_exp": False})

@@ -62,7 +62,6 @@ RESERVED = frozenset(
     ]
 )
 """Claims that a person's own `claims` cannot set."""
-_SCOPE = r"^[\x21\x23-\x5b\x5d-\x7e]+$"
 _STRICT = ConfigDict(extra="forbid", frozen=True)
 
 

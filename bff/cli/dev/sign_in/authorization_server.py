@@ -63,11 +63,11 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """A program that authenticates. own: it may get tokens for itself, with these scopes; else people sign in to it."""
+    """A program that authenticates. scopes: it gets tokens for itself, with these; None: people sign in to it."""
 
     id: str
     secret: str
-    own: tuple[str, ...] | None = None
+    scopes: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class AuthorizationRequest:
     pushed: str | None = None
 
 
-class Provider:
+class AuthorizationServer:
     """The decisions; the state, the people and the tokens are handed in."""
 
     def __init__(
@@ -297,14 +297,14 @@ class Provider:
         kind = form.get("grant_type")
         if kind not in ("authorization_code", "refresh_token", "client_credentials"):
             raise OAuthError("unsupported_grant_type" if kind else "invalid_request")
-        if (kind == "client_credentials") != (client.own is not None):
+        if (kind == "client_credentials") != (client.scopes is not None):
             raise OAuthError("unauthorized_client", f"this client may not use {kind}")
         if kind == "authorization_code":
             return self._by_code(form)
         if kind == "refresh_token":
             return self._by_refresh_token(form)
-        asked = _scopes(form.get("scope") or " ".join(client.own or ()))
-        if not set(asked) <= set(client.own or ()):
+        asked = _scopes(form.get("scope") or " ".join(client.scopes or ()))
+        if not set(asked) <= set(client.scopes or ()):
             raise OAuthError("invalid_scope", "this client does not have one of these scopes")
         return self.tokens.of_client(client.id, " ".join(asked))
 
