@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from urllib.parse import urlsplit
 
@@ -18,6 +18,8 @@ from ..edge.settings import Settings
 from ..edge.settings.upstream import UpstreamSettings
 from .static_analysis import Step, steps
 from .target import did_you_mean
+
+_PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
 
 
 def mistakes(gateway: Gateway, settings: Settings) -> list[str]:
@@ -70,6 +72,17 @@ def mistakes(gateway: Gateway, settings: Settings) -> list[str]:
             '["events:orders:{p}"]'
         )
     return found
+
+
+def warnings(environ: Mapping[str, str]) -> list[str]:
+    """What is no mistake, but probably not what was meant."""
+    named = [name for name in _PROXIES if environ.get(name) or environ.get(name.lower())]
+    if not named or environ.get("BFF_NETWORK__PROXY"):
+        return []
+    return [
+        f"{named[0]} is set in the environment, and the gateway does not use it: set BFF_NETWORK__PROXY where "
+        "outgoing connections need a proxy"
+    ]
 
 
 def no_sign_in(gateway: Gateway, settings: Settings) -> list[str]:
