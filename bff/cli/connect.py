@@ -26,7 +26,7 @@ from ..edge.app.clients import resolver_of
 from ..edge.app.network import Connections, fetch_targets, identity_providers
 from ..edge.app.redis import redis_client
 from ..edge.gateway import Gateway
-from ..edge.observe.otlp import PATH as TRACES
+from ..edge.observe.telemetry import TRACES
 from ..edge.settings import IssuerSettings, OidcSettings, Settings
 from ..live.ingest import BrokerUnavailable
 from ..network import Network
