@@ -71,13 +71,13 @@ def mistakes(gateway: Gateway, settings: Settings) -> list[str]:
             f"{next(iter(gateway.sagas))!r}: set BFF_LIVE__STREAM_KEYS, for example "
             '["events:orders:{p}"]'
         )
-    return found
+    return list(dict.fromkeys(found))
 
 
-def warnings(environ: Mapping[str, str]) -> list[str]:
+def warnings(settings: Settings, environ: Mapping[str, str]) -> list[str]:
     """What is no mistake, but probably not what was meant."""
     named = [name for name in _PROXIES if environ.get(name) or environ.get(name.lower())]
-    if not named or environ.get("BFF_NETWORK__PROXY"):
+    if not named or settings.network.proxy is not None:
         return []
     return [
         f"{named[0]} is set in the environment, and the gateway does not use it: set BFF_NETWORK__PROXY where "

@@ -137,7 +137,7 @@ def _upstreams() -> dict[str, UpstreamSettings]:
 def _check(target: str, seconds: float | None = None, *, as_json: bool = False) -> int:
     """seconds: for each address that is tried; None: none is."""
     tried: list[connect.Connection] = []
-    warnings = check.warnings(os.environ)
+    warnings: list[str] = []
     gateway: Gateway | None = None
     settings: Settings | None = None
     with collecting() as mistakes:
@@ -151,6 +151,7 @@ def _check(target: str, seconds: float | None = None, *, as_json: bool = False) 
         mistakes += error.mistakes
     if gateway is not None and settings is not None:
         mistakes += check.mistakes(gateway, settings)
+        warnings += check.warnings(settings, os.environ)
         if seconds is not None:
             try:
                 tried = connect.connections_of(gateway, settings, seconds)
