@@ -302,17 +302,19 @@ def _identity(settings: Settings, connections: Connections, fetch: Fetcher) -> I
     inner = {target.origin: target for target in fetch_targets(settings, connections)}
     for section, issuer in identity_providers(settings):
         what = "sign-in" if isinstance(issuer, OidcSettings) else "issuer"
-        origin = _origin(issuer.issuer)
+        keys = issuer.jwks_uri if isinstance(issuer, IssuerSettings) else None
+        # An issuer is any name where the address of its keys is set.
+        address = keys or issuer.issuer
+        origin = _origin(address)
         target = inner.get(origin)
         way = connections.network if target is None else target.network
         reached = origin if target is None else target.inner
-        setting = f"{section}__ISSUER" if reached == origin else f"{section}__INTERNAL_URL"
+        setting = "INTERNAL_URL" if reached != origin else "JWKS_URI" if keys else "ISSUER"
 
         async def attempt(
             issuer: IssuerSettings | OidcSettings = issuer,
             way: Network = way,
             reached: str = reached,
-            what: str = what,
         ) -> tuple[Probed, tuple[str, ...]]:
             seen = await probe_http(reached, way)
             await _documents(issuer, fetch)
@@ -323,8 +325,8 @@ def _identity(settings: Settings, connections: Connections, fetch: Fetcher) -> I
                 )
             return seen, ()
 
-        shown = issuer.issuer if reached == origin else f"{issuer.issuer} ({reached})"
-        yield Try(what, shown, setting, section, attempt)
+        shown = address if reached == origin else f"{address} ({reached})"
+        yield Try(what, shown, f"{section}__{setting}", section, attempt)
 
 
 async def _documents(issuer: IssuerSettings | OidcSettings, fetch: Fetcher) -> None:
