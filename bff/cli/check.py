@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from ipaddress import ip_address
 from itertools import pairwise
 from urllib.parse import urlsplit
@@ -20,6 +20,8 @@ from ..edge.settings import Settings
 from ..edge.settings.upstream import UpstreamSettings
 from .static_analysis import Step, steps
 from .target import did_you_mean
+
+_PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
 
 
 def mistakes(gateway: Gateway, settings: Settings) -> list[str]:
@@ -72,7 +74,18 @@ def mistakes(gateway: Gateway, settings: Settings) -> list[str]:
             f"{next(iter(gateway.sagas))!r}: set BFF_LIVE__STREAM_KEYS, for example "
             '["events:orders:{p}"]'
         )
-    return found
+    return list(dict.fromkeys(found))
+
+
+def warnings(settings: Settings, environ: Mapping[str, str]) -> list[str]:
+    """What is no mistake, but probably not what was meant."""
+    named = [name for name in _PROXIES if environ.get(name) or environ.get(name.lower())]
+    if not named or settings.network.proxy is not None:
+        return []
+    return [
+        f"{named[0]} is set in the environment, and the gateway does not use it: set BFF_NETWORK__PROXY where "
+        "outgoing connections need a proxy"
+    ]
 
 
 def required_scopes(gateway: Gateway) -> frozenset[str]:

@@ -16,7 +16,18 @@ from ..edge import settings as settings_file
 from ..edge.gateway import Gateway
 from ..edge.settings import Settings, SettingsError
 from ..edge.settings.upstream import UpstreamSettings
-from . import check, connect, events, from_openapi, keys, new, revoke, routes, settings_reference
+from . import (
+    check,
+    connect,
+    connection_report,
+    events,
+    from_openapi,
+    keys,
+    new,
+    revoke,
+    routes,
+    settings_reference,
+)
 from .target import load
 
 
@@ -54,7 +65,11 @@ def _parser() -> argparse.ArgumentParser:
     checked.add_argument(
         "--connect",
         action="store_true",
-        help="also check that Redis does what the gateway needs, and warn about settings with which it loses data",
+        help="also try every address from here, with its certificate, and check that Redis does what the gateway needs",
+    )
+    checked.add_argument("--json", action="store_true", help="write the result as JSON")
+    checked.add_argument(
+        "--timeout", type=float, default=connect.SECONDS, help="seconds for one address (%(default)g)"
     )
     listed = commands.add_parser("routes", help="list the routes with their calls, budgets and policies")
     for command in (serve, checked, listed):
@@ -143,7 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 settings, given.issuer, subject=given.subject, token=given.token, keep=given.keep
             )
         if given.command == "check":
-            return _check(given.target, ask_redis=given.connect)
+            return _check(given.target, given.timeout if given.connect else None, as_json=given.json)
         gateway = load(given.target)
         if given.command == "routes":
             print(routes.table(gateway, _upstreams()))
@@ -178,7 +193,10 @@ def _upstreams() -> dict[str, UpstreamSettings]:
         return {}
 
 
-def _check(target: str, *, ask_redis: bool = False) -> int:
+def _check(target: str, seconds: float | None = None, *, as_json: bool = False) -> int:
+    """seconds: for each address that is tried; None: none is."""
+    tried: list[connect.Connection] = []
+    warnings: list[str] = []
     gateway: Gateway | None = None
     settings: Settings | None = None
     with collecting() as mistakes:
@@ -192,12 +210,22 @@ def _check(target: str, *, ask_redis: bool = False) -> int:
         mistakes += error.mistakes
     if gateway is not None and settings is not None:
         mistakes += check.mistakes(gateway, settings)
-        if ask_redis:
-            wrong, warnings = connect.connected(gateway, settings)
-            mistakes += wrong
-            for warning in warnings:
-                print(f"warning: {warning}", file=sys.stderr)
+        warnings += check.warnings(settings, os.environ)
+        if seconds is not None:
+            try:
+                tried = connect.connections_of(gateway, settings, seconds)
+            except (DeclarationError, ValueError) as error:
+                mistakes.append(str(error))
+            warnings += [f"{one.what} at {one.address}: {note}" for one in tried for note in one.notes]
     mistakes = list(dict.fromkeys(mistakes))
+    if as_json:
+        print(connection_report.document(mistakes, tried, warnings))
+        return 1 if gateway is None or mistakes or not all(one.ok for one in tried) else 0
+    if tried:
+        print(connection_report.table(tried), end="\n\n")
+    mistakes += [one.mistake for one in tried if not one.ok]
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr)
     for mistake in mistakes:
         print(mistake, file=sys.stderr)
     if gateway is None or mistakes:

@@ -55,7 +55,7 @@ def upstream_client(
                 network=ways,
             ),
             open_exchanges=open_exchanges(connections=settings.connections, network=ways),
-            resolver=_resolver(service, settings, resolvers),
+            resolver=resolver_of(service, settings, resolvers),
             trust=tls_trust,
             how=balance.how,
             failures=balance.failures,
@@ -89,7 +89,10 @@ def upstream_client(
     )
 
 
-def _resolver(service: str, settings: UpstreamSettings, resolvers: Mapping[str, ResolverFactory]) -> Resolver:
+def resolver_of(
+    service: str, settings: UpstreamSettings, resolvers: Mapping[str, ResolverFactory]
+) -> Resolver:
+    """The resolver of this upstream's addresses. Raises DeclarationError."""
     balance = settings.balance
     name = balance.resolver or ("file" if balance.file else "dns" if balance.resolve else "static")
     setting = f"BFF_UPSTREAMS__{service.upper()}__BALANCE__RESOLVER"

@@ -17,8 +17,6 @@ from requests.adapters import HTTPAdapter
 
 from ...network import Network, TlsTrust
 
-PATH = "/v1/traces"
-
 
 class _Adapter(HTTPAdapter):
     """Verifies with the trust's current context alone."""
@@ -73,6 +71,6 @@ class _Session(requests.Session):
 def exporter(
     address: str, *, network: Network, headers: Callable[[], Mapping[str, str]], timeout: float
 ) -> OTLPSpanExporter:
-    """Sends spans to the collector at this base address. headers: of every request, read for each, because a secret may
+    """Sends spans to this address of a collector. headers: of every request, read for each, because a secret may
     change; timeout: seconds for one batch, with its repeats."""
-    return OTLPSpanExporter(endpoint=f"{address}{PATH}", timeout=timeout, session=_Session(network, headers))
+    return OTLPSpanExporter(endpoint=address, timeout=timeout, session=_Session(network, headers))

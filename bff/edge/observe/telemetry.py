@@ -37,6 +37,8 @@ from ..settings import TelemetrySettings
 from .log_text import MESSAGE, exception_text, loggable, printable
 from .tracestate import trace_members
 
+TRACES = "/v1/traces"
+"""Where a collector takes traces, below its base address (OTLP over HTTP)."""
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _TRACE_CONTEXT = TraceContextTextMapPropagator()
 _ids: ContextVar[Mapping[str, str]] = ContextVar("bff_ids", default=MappingProxyType({}))
@@ -105,7 +107,10 @@ def provider(service: str, settings: TelemetrySettings, network: Network | None 
             return {name: value.get_secret_value() for name, value in settings.headers.items()}
 
         sender = exporter(
-            settings.otlp, network=network or Network(), headers=headers, timeout=settings.timeout
+            f"{settings.otlp}{TRACES}",
+            network=network or Network(),
+            headers=headers,
+            timeout=settings.timeout,
         )
         made.add_span_processor(BatchSpanProcessor(sender))
     return made

@@ -13,16 +13,19 @@ import contextlib
 import math
 import ssl
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from urllib.parse import ParseResult, unquote, urlsplit
 
 from nats.aio.client import Client
 from nats.aio.transport import TcpTransport
 from nats.errors import Error as NatsError
+from nats.errors import NoServersError
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StreamInfo
 
 from ...network import Network, Proxy, open_connection
+from ...network.probe import certificate_end
 from ...stores.events import BrokerEvent
 from .broker import (
     CHECK_INTERVAL,
@@ -52,6 +55,7 @@ class _Transport(TcpTransport):
         super().__init__()  # type: ignore[no-untyped-call]  # the library's transports are
         self._proxy = proxy
         self._may_send = False
+        self.certificate_until: datetime | None = None
 
     def __bool__(self) -> bool:
         # The client replaces a transport that is false, as the library's are before they have connected.
@@ -71,6 +75,8 @@ class _Transport(TcpTransport):
     ) -> None:
         await super().connect_tls(uri, ssl_context, buffer_size, connect_timeout)
         self._may_send = True
+        if self._io_writer is not None:
+            self.certificate_until = certificate_end(self._io_writer)
 
     def write(self, payload: bytes) -> None:
         if not self._may_send:
@@ -122,6 +128,7 @@ class NatsJetStream:
         self._delivered = 0
         self._created = ""
         self._client: Client | None = None
+        self._transport: _Transport | None = None
         self._jetstream: JetStreamContext | None = None
         self._consumer = ""
         self._subscription: JetStreamContext.PullSubscription | None = None
@@ -129,32 +136,14 @@ class NatsJetStream:
         self._batch_size = BatchSize()
         self._next_check = 0.0
         self._cause = ""
+        self._failure: Exception | None = None
 
     async def open(self, on_loss: OnLoss) -> None:
         self._on_loss, self._cause, self._batch_size, self._delivered = on_loss, "", BatchSize(), 0
         saved = (await self._positions.load([self._key]))[self._key]
         number, _, self._created = (saved or "").partition(" ")
         self._position = int(number or 0)
-        try:
-            async with asyncio.timeout(2 * self._timeout):
-                # Stored before it connects, so that `close` also closes a client that failed to connect.
-                self._client = client = Client()
-                urls, login = _servers(current_url(self._url))
-                if not any(url.startswith("ws") for url in urls):
-                    client._transport = _Transport(self._network.proxy)
-                await client.connect(
-                    urls,
-                    allow_reconnect=False,
-                    connect_timeout=math.ceil(self._timeout),
-                    tls=self._network.trust.context,
-                    **login,
-                    error_cb=self._on_error,
-                    disconnected_cb=self._on_disconnect,
-                )
-                self._jetstream = jetstream = client.jetstream(timeout=self._timeout)
-                stream = await jetstream.stream_info(self._stream)
-        except _BROKEN as error:
-            raise self._unavailable(error) from error
+        jetstream, stream = await self._connect()
         await self._compare(stream)
         try:
             async with asyncio.timeout(2 * self._timeout):
@@ -172,6 +161,46 @@ class NatsJetStream:
         except _BROKEN as error:
             raise self._unavailable(error) from error
         self._next_check = asyncio.get_running_loop().time() + CHECK_INTERVAL
+
+    async def _connect(self) -> tuple[JetStreamContext, StreamInfo]:
+        """Connect and ask for the stream. Raises BrokerUnavailable."""
+        self._failure = None
+        try:
+            async with asyncio.timeout(2 * self._timeout):
+                # Stored before it connects, so that `close` also closes a client that failed to connect.
+                self._client = client = Client()
+                urls, login = _servers(current_url(self._url))
+                if not any(url.startswith("ws") for url in urls):
+                    client._transport = self._transport = _Transport(self._network.proxy)
+                await client.connect(
+                    urls,
+                    allow_reconnect=False,
+                    # Each server twice: otherwise the client tries for two minutes, whatever the reason.
+                    max_reconnect_attempts=1,
+                    reconnect_time_wait=1,
+                    connect_timeout=math.ceil(self._timeout),
+                    tls=self._network.trust.context,
+                    **login,
+                    error_cb=self._on_error,
+                    disconnected_cb=self._on_disconnect,
+                )
+                self._jetstream = jetstream = client.jetstream(timeout=self._timeout)
+                return jetstream, await jetstream.stream_info(self._stream)
+        except (NoServersError, TimeoutError) as error:
+            # What the last server said is the reason.
+            why = self._failure or error
+            raise self._unavailable(why) from why
+        except _BROKEN as error:
+            raise self._unavailable(error) from error
+
+    async def check(self) -> datetime | None:
+        """Connect, look for the stream and disconnect; nothing is changed or read. Returns the end of the server's
+        certificate, None without TLS. Raises BrokerUnavailable."""
+        try:
+            await self._connect()
+            return None if self._transport is None else self._transport.certificate_until
+        finally:
+            await self.close()
 
     async def read(self) -> Mapping[str, Sequence[BrokerEvent]]:
         if self._subscription is None or self._client is None or not self._client.is_connected:
@@ -251,7 +280,7 @@ class NatsJetStream:
         return BrokerUnavailable(f"NATS, stream {self._stream!r}: {error_text(error)}")
 
     async def _on_error(self, error: Exception) -> None:
-        self._cause = error_text(error)
+        self._cause, self._failure = error_text(error), error
 
     async def _on_disconnect(self) -> None:
         self._cause = self._cause or "the connection was lost"

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import aio_pika
@@ -23,6 +24,7 @@ from aiormq.exceptions import AMQPConnectionError, AMQPError
 from yarl import URL
 
 from ...network import Network, Proxy, open_connection
+from ...network.probe import certificate_end
 from ...stores.events import BrokerEvent
 from .broker import MAX_BATCH, Address, BrokerUnavailable, OnLoss, current_url, error_text
 
@@ -44,13 +46,16 @@ class _TransportFactory(TransportFactory):
 
     def __init__(self, proxy: Proxy | None) -> None:
         self._proxy = proxy
+        self.certificate_until: datetime | None = None
 
     async def create(self, url: URL, **kwargs: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         context = await kwargs["ssl_context_provider"].get_context() if url.scheme == "amqps" else None
         try:
-            return await open_connection(self._proxy, url.host or "", url.port or 0, tls=context)
+            reader, writer = await open_connection(self._proxy, url.host or "", url.port or 0, tls=context)
         except OSError as error:
             raise AMQPConnectionError(*error.args) from error
+        self.certificate_until = certificate_end(writer)
+        return reader, writer
 
 
 class RabbitMq:
@@ -81,6 +86,7 @@ class RabbitMq:
         self._url = url
         self._timeout = timeout
         self._network = network or Network()
+        self._factory = _TransportFactory(self._network.proxy)
         self._queues = list(queues)
         self._exchange = exchange
         self._keys = list(keys)
@@ -124,8 +130,20 @@ class RabbitMq:
         url = make_url(current_url(self._url), heartbeat=HEARTBEAT)
         trust = None if url.query.keys() & _CERTIFICATES else self._network.trust.context
         made = aio_pika.Connection(url, ssl_context=trust)
-        made.kwargs["transport_factory"] = _TransportFactory(self._network.proxy)
+        made.kwargs["transport_factory"] = self._factory
         return made
+
+    async def check(self) -> datetime | None:
+        """Connect and disconnect; nothing is declared or read. Returns the end of the server's certificate, None
+        without TLS. Raises BrokerUnavailable."""
+        try:
+            self._connection = connection = self._new_connection()
+            await connection.connect(timeout=self._timeout)
+            return self._factory.certificate_until
+        except _BROKEN as error:
+            raise BrokerUnavailable(f"RabbitMQ: {error_text(error)}") from error
+        finally:
+            await self.close()
 
     async def read(self) -> Mapping[str, Sequence[BrokerEvent]]:
         if self._channel is None or self._channel.is_closed:

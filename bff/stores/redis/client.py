@@ -17,8 +17,8 @@ from redis.exceptions import RedisError
 
 from ...network import TlsTrust
 from ..keys import redis_key
-from .address import NodeAddress, parse_address, scheme_of
-from .cluster import Cluster
+from .address import NodeAddress, ServerAddress, parse_address, scheme_of
+from .cluster import Cluster, parse_cluster_address
 from .connection import Connect, Packable, StoreUnavailable, connect, pack
 from .dedicated import dedicated_pool
 from .login import LoginSource
@@ -123,6 +123,17 @@ class RedisClient:
         Redis would end connections because their login has expired."""
         master = 0 if self._master is None else self._master.generation
         return master, 0 if self._login is None else self._login.generation()
+
+    @property
+    def servers(self) -> list[ServerAddress]:
+        """The servers in the URL: the one, the Sentinels, or the nodes of a cluster that it names."""
+        if self._master is not None:
+            return list(self._watched().sentinels)
+        if not self.cluster:
+            return [replace(parse_address(self.url), login=self._login, trust=self._trust)]
+        named, first = parse_cluster_address(self.url)
+        address = replace(parse_address(first), login=self._login, trust=self._trust)
+        return [replace(address, host=host, port=port) for host, port in named]
 
     @property
     def topology(self) -> dict[str, str | bool | int]:

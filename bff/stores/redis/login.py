@@ -108,6 +108,8 @@ class FetchedLogin:
             return login
         if self._flight is None:
             self._flight = asyncio.get_running_loop().create_task(self._fetched(), name="bff-redis-login")
+            # When every attempt that waited has ended, nobody takes the failure, which is logged already.
+            self._flight.add_done_callback(_take_failure)
         # The attempt to connect has a shorter time limit; the next one gets what this fetch brings.
         return await asyncio.shield(self._flight)
 
@@ -138,3 +140,8 @@ class FetchedLogin:
     async def close(self) -> None:
         if self._flight is not None:
             await cancel_tasks([self._flight])
+
+
+def _take_failure(flight: asyncio.Task[RedisLogin]) -> None:
+    if not flight.cancelled():
+        flight.exception()
