@@ -13,7 +13,7 @@ import pytest
 
 from .authority import Authority
 from .gateway import running
-from .scripted import http
+from .upstream import http
 
 
 @asynccontextmanager
