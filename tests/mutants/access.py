@@ -20,7 +20,7 @@ ACCESS = Target(
         "session_record": [f"{_UNIT}/test_login_state.py"],
     },
     Path(__file__).with_name("access_survivors.toml"),
-    [f"{_UNIT}/*.py", "tests/__init__.py"],
+    [f"{_UNIT}/*.py", "tests/*.py"],
 )
 
 if __name__ == "__main__":

@@ -79,7 +79,7 @@ def test_a_declaration_that_makes_no_sense_is_named(scopes: Any, roles: Any, pub
     assert str(caught.value) == said
 
 
-@pytest.mark.parametrize("letter", ["!", "~", "#", "[", "]", "z", ":", "/"])
+@pytest.mark.parametrize("letter", ["!", "~", "#", "[", "]", "z", "X", ":", "/"])
 def test_every_character_that_a_scope_may_have_is_accepted(letter: str) -> None:
     assert NO_REQUIREMENTS.override((letter,), None, False, "view /x").scopes == {letter}
 
