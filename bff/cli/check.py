@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from ipaddress import ip_address
 from itertools import pairwise
 from urllib.parse import urlsplit
 
@@ -18,6 +17,7 @@ from ..edge.internal_tokens import credentials_for, open_tokens
 from ..edge.rate_limits import quotas_of
 from ..edge.settings import Settings
 from ..edge.settings.upstream import UpstreamSettings
+from .public_address import no_sign_in_at
 from .static_analysis import Step, steps
 from .target import did_you_mean
 
@@ -59,7 +59,6 @@ def mistakes(gateway: Gateway, settings: Settings) -> list[str]:
     found += no_sign_in(gateway, settings)
     found += issuer_mistakes(settings.issuers)
     if settings.sign_ins:
-        found += _plain_sign_in(settings.public_url)
         requested = {scope for oidc in settings.sign_ins.values() for scope in oidc.scopes}
         if never := required_scopes(gateway) - requested:
             found.append(
@@ -74,6 +73,8 @@ def mistakes(gateway: Gateway, settings: Settings) -> list[str]:
             f"{next(iter(gateway.sagas))!r}: set BFF_LIVE__STREAM_KEYS, for example "
             '["events:orders:{p}"]'
         )
+    if settings.sign_ins:
+        found += no_sign_in_at(settings.public_url)
     return list(dict.fromkeys(found))
 
 
@@ -102,28 +103,6 @@ def no_sign_in(gateway: Gateway, settings: Settings) -> list[str]:
     return [
         f"nobody can sign in for {private[0]}: set BFF_ISSUERS for bearer tokens or BFF_OIDC__… for browsers"
     ]
-
-
-def _plain_sign_in(public_url: str) -> Iterator[str]:
-    """A site at which no browser can sign in: the cookies are Secure, and the provider's answer holds the code, which
-    must not cross a network in plain text (RFC 9700 section 2.6)."""
-    parts = urlsplit(public_url)
-    host = parts.hostname or ""
-    if parts.scheme == "http" and not (
-        host == "localhost" or host.endswith(".localhost") or _is_loopback(host)
-    ):
-        yield (
-            f"nobody can sign in at {public_url}, because browsers store the session's cookie over https only: "
-            "set BFF_PUBLIC_URL to the https address of the proxy in front"
-        )
-
-
-def _is_loopback(host: str) -> bool:
-    """Whether this is an address of this machine; a name is not."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _quotas(settings: Settings) -> Iterator[str]:

@@ -6,9 +6,12 @@ from __future__ import annotations
 import json
 import logging
 
+import httpx
 import pytest
 
 from .gateway import bearer, keyed, running, token
+from .test_trust import raw
+from .test_trust import served as own_connection
 
 HTML = {"accept": "text/html", "sec-fetch-mode": "navigate"}
 
@@ -109,3 +112,17 @@ async def test_the_access_line_names_the_person_by_a_pseudonym_and_the_reason_of
             (422, ada, "invalid-request"),
         ]
         assert "ada" not in json.dumps(lines), "the name itself is not logged"
+
+
+async def test_what_the_connection_refuses_is_logged_with_its_code(
+    redis_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "bff.edge")
+    async with own_connection(redis_url, networks={"office": []}) as client:
+        port = httpx.URL(client.base_url).port or 0
+        smuggled = b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n"
+        answer = await raw(port, b"POST /api/open HTTP/1.1\r\nHost: shop.test\r\n" + smuggled)
+        assert answer.status_code == 400
+    told = [vars(one)["fields"] for one in caplog.records if one.getMessage() == "refused on the connection"]
+    assert [(one["status"], one["code"]) for one in told] == [(400, "invalid-request")]
+    assert told[0]["correlation_id"] == answer.headers["x-correlation-id"]
