@@ -108,7 +108,7 @@ class Upstream:
     def post(self, template: str, model: Form, body: Any = None, /, **data: Any) -> Call[Any]: ...
     def post(self, template: str, model: Any, body: Any = None, /, **data: Any) -> Call[Any]:
         """A write with a JSON body (anything pydantic can serialise; a secret in a model is sent in plain text) or a
-        `bff.Form`, `bff.Text` or `bff.Bytes`. Otherwise as `get`."""
+        `bff.Json`, `bff.Form`, `bff.Text` or `bff.Bytes`. Otherwise as `get`."""
         return self._call("POST", template, model, body, data)
 
     @overload

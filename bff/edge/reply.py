@@ -191,12 +191,13 @@ class Download:
 @dataclass(frozen=True, slots=True)
 class Returns:
     """What a function returns. model: of the JSON body, None: without one; reply, redirect, download: it may return
-    these."""
+    these; always_redirects: it returns nothing else."""
 
     model: Any
     reply: bool = False
     redirect: bool = False
     download: bool = False
+    always_redirects: bool = False
 
     @property
     def is_empty(self) -> bool:
@@ -225,7 +226,7 @@ def returns_of(hint: Any, what: str) -> Returns:
         else:
             plain.append(member)
     if not plain or plain == [type(None)]:
-        return Returns(None, reply, redirect, download)
+        return Returns(None, reply, redirect, download, redirect and not plain and not download)
     model = hint if not (reply or redirect or download) else Union[tuple(plain)]  # noqa: UP007
     return Returns(model, reply, redirect, download)
 

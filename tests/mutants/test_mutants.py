@@ -67,7 +67,7 @@ def test_it_adds():
         copies=["small/*", "tests/*"],
         source="small",
         mutate="small/*.py",
-        tests="tests",
+        tests=["tests"],
         seconds=300,
     )
     words = {(one.mutant.function, one.mutant.was, one.mutant.now): one.word for one in found}
@@ -92,7 +92,7 @@ def test_tests_that_fail_without_a_mutant_make_the_trial_fail(tmp_path: Path) ->
             copies=["small/*", "test_*.py"],
             source="small",
             mutate="small/*.py",
-            tests="test_sum.py",
+            tests=["test_sum.py"],
             seconds=300,
         )
 

@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +24,7 @@ _SETTINGS = """
 [tool.mutmut]
 source_paths = ["{source}"]
 only_mutate = ["{mutate}"]
-pytest_add_cli_args_test_selection = ["{tests}"]
+pytest_add_cli_args_test_selection = {tests}
 # The program chooses hypothesis' profile before pytest comes.
 pytest_add_cli_args = ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
 timeout_constant = 1.0
@@ -70,14 +70,14 @@ def run(
     copies: Iterable[str],
     source: str,
     mutate: str,
-    tests: str,
+    tests: Sequence[str],
     seconds: float,
 ) -> list[Outcome]:
     """Mutate a copy of some of `root` in `folder`.
 
     copies   what is copied, as patterns; `pyproject.toml` always
     source   the package's folder; mutate: pattern of the files in it that are mutated
-    tests    file or folder of the tests
+    tests    files or folders of the tests
     seconds  the time limit for everything
     """
     for pattern in copies:
@@ -87,7 +87,7 @@ def run(
                 place.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, place)
     project = (root / "pyproject.toml").read_text(encoding="utf-8")
-    settings = _SETTINGS.format(source=source, mutate=mutate, tests=tests)
+    settings = _SETTINGS.format(source=source, mutate=mutate, tests=json.dumps(list(tests)))
     (folder / "pyproject.toml").write_text(project + settings, encoding="utf-8")
     # The checkout's own code must not be importable: it would be tested in place of the mutants.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}

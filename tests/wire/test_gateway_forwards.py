@@ -82,7 +82,8 @@ async def test_an_exchange_passes_whole_and_nothing_of_the_session_or_the_gatewa
         assert (found.headers["content-type"], found.headers["etag"]) == ("image/png", '"v1"')
         assert found.headers["content-length"] == "7"
         assert (
-            found.headers["content-security-policy"] == "sandbox; default-src 'none'; frame-ancestors 'none'"
+            found.headers["content-security-policy"]
+            == "sandbox; default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
         )
         assert found.headers["x-content-type-options"] == "nosniff"
         assert found.headers["cache-control"] == "private, no-cache"
@@ -104,6 +105,17 @@ async def test_an_exchange_passes_whole_and_nothing_of_the_session_or_the_gatewa
         assert asked.headers["x-correlation-id"] == found.headers["x-correlation-id"] != "theirs"
         assert not {"cookie", "x-own", "te", "x-bff"} & set(asked.headers)
         assert not [name for name in asked.headers if name.startswith("x-forwarded")]
+
+
+async def test_the_service_of_a_public_forward_is_not_told_who_asks(redis_url: str) -> None:
+    async with running(redis_url, declared=declare) as world:
+        answers(world, "/v1/files/open/a", http(200, b"same", "cache-control: public, max-age=60\r\n"))
+        found = await world.get("/api/public/a")
+        assert (found.content, found.headers["cache-control"]) == (b"same", "public, max-age=60")
+        ended = await world.client.get("/api/public/a", headers={"authorization": "Bearer expired"})
+        assert ended.status_code == 200
+        for asked in world.upstream.asked:
+            assert not {"authorization", "bff-owner", "cookie"} & set(asked.headers)
 
 
 async def test_a_body_is_passed_on_with_its_type_and_key_and_in_our_framing(redis_url: str) -> None:
@@ -357,3 +369,21 @@ async def test_the_service_says_no_before_it_has_read_everything(redis_url: str)
         )
         refused = await world.client.put("/api/files/x", headers=bearer(), content=b"a" * 90_000)
         assert (refused.status_code, refused.json()) == (409, {"no": 1})
+
+
+async def test_the_bytes_of_a_header_pass_unchanged_and_an_address_without_escapes_gets_them(
+    redis_url: str,
+) -> None:
+    async with running(redis_url, declared=declare) as world:
+        name = 'attachment; filename="中é.txt"'
+        answers(world, "/v1/files/open/x", http(200, b"x", f"content-disposition: {name}\r\n"))
+        found = await world.client.get("/api/public/x")
+        assert dict(found.headers.raw)[b"content-disposition"] == name.encode()
+        answers(world, "/v1/files/new", http(201, b"{}", "location: /v1/files/中é\r\n"))
+        made = await world.client.post("/api/files/new", headers=bearer(), content=b"x")
+        assert (made.status_code, made.headers["location"]) == (201, "/api/files/%E4%B8%AD%C3%A9")
+        # No text: there is no address for it here, and the answer passes without one.
+        lone = http(201, b"{}", "location: /v1/files/?\r\n").replace(b"files/?", b"files/\xa9")
+        answers(world, "/v1/files/new", lone)
+        made = await world.client.post("/api/files/new", headers=bearer(), content=b"x")
+        assert made.status_code == 201 and "location" not in made.headers

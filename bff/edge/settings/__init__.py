@@ -5,21 +5,21 @@ from __future__ import annotations
 from .gateway import (
     AdmissionSettings,
     IdempotencySettings,
-    IssuerSettings,
     LimitSettings,
     LiveSettings,
-    OidcSettings,
-    RedisSettings,
-    SessionSettings,
     Settings,
     TelemetrySettings,
     load,
 )
+from .identity import DpopSettings, IntrospectionSettings, IssuerSettings, OidcSettings, SessionSettings
+from .redis import RedisSettings
 from .sources import SettingsError
 
 __all__ = [
     "AdmissionSettings",
+    "DpopSettings",
     "IdempotencySettings",
+    "IntrospectionSettings",
     "IssuerSettings",
     "LimitSettings",
     "LiveSettings",

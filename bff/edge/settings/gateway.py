@@ -6,74 +6,21 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, PrivateAttr, SecretStr, model_validator
 
 from .events import EventSourceSettings, NatsSettings, RabbitMqSettings, WebhookSettings
-from .fields import ExactUrl, ListenHost, RedisUrl, Section, Url
-from .http import HttpSettings
+from .fields import ListenHost, Section, Url
+from .http import HeaderName, HttpSettings
+from .identity import DpopSettings, IssuerSettings, OidcSettings, SessionSettings
+from .network import NetworkSettings, TlsSettings
+from .redis import RedisSettings
+from .secrets import SecretFiles
 from .sources import PREFIX, validated
 from .upstream import InternalSettings, UpstreamSettings
-
-
-class RedisSettings(Section):
-    """Where Redis is, and how long to wait for it."""
-
-    url: RedisUrl = "redis://127.0.0.1:6379/0"
-    """`redis://`, `unix://`, `redis+sentinel://host:port,host:port/<master>/<db>`, or
-    `redis+cluster://host:port,host:port`; with TLS `rediss://`, `rediss+sentinel://` and `rediss+cluster://`."""
-    timeout: float = Field(0.5, gt=0, le=10)
-    """Seconds that one command may take, and that Redis may be silent."""
-    pending: int = Field(10_000, ge=100, le=1_000_000)
-    """Commands under way at most; one more is refused."""
-
-
-class IssuerSettings(Section):
-    """A token issuer this gateway trusts."""
-
-    issuer: str = Field(min_length=1)
-    """The exact `iss` of its tokens."""
-    audience: str = Field(min_length=1)
-    """The `aud` that its tokens must have."""
-    algorithms: tuple[str, ...] = ("ES256", "RS256", "EdDSA")
-    """Signature algorithms that are accepted from it; no others are."""
-    jwks_uri: ExactUrl | None = None
-    """Address of its keys; unset: as its discovery document says."""
-    leeway: float = Field(10.0, ge=0, le=30)
-    """Seconds that clocks may differ."""
-    roles: str = Field("roles", min_length=1)
-    """The claim that lists a person's roles; dots lead into it, as in `realm_access.roles`."""
-
-
-class OidcSettings(Section):
-    """Browser sign-in: the provider and this gateway's confidential client there."""
-
-    issuer: ExactUrl
-    """The provider's exact issuer; its discovery document is asked for everything else."""
-    client_id: str = Field(min_length=1)
-    """This gateway's client id at the provider."""
-    client_secret: SecretStr
-    """Secret of that client."""
-    scopes: tuple[str, ...] = ("openid", "profile", "offline_access")
-    """Scopes to ask for; the provider decides which it grants."""
-    authorize: dict[str, str] = Field(default_factory=dict)
-    """Further parameters of the authorization request, such as `audience` or `prompt`."""
-    roles: str = Field("roles", min_length=1)
-    """The claim of the ID token that lists a person's roles, as in an issuer's settings."""
-
-
-class SessionSettings(Section):
-    """How long a browser session lasts."""
-
-    lifetime: float = Field(8 * 3600, ge=60, le=30 * 86400)
-    """Seconds from sign-in to the end of the session."""
-    idle: float = Field(3600, ge=60, le=30 * 86400)
-    """Seconds without a request after which a session ends; at least `live.age`, because a stream is one
-    request."""
-    remembered: float = Field(60, ge=0, le=300)
-    """Seconds for which a session is served from memory while Redis is away."""
 
 
 class LimitSettings(Section):
@@ -178,6 +125,11 @@ class TelemetrySettings(Section):
 
     otlp: Url | None = None
     """Where traces go (OTLP over HTTP); unset: nowhere."""
+    headers: dict[HeaderName, SecretStr] = Field(default_factory=dict, max_length=20)
+    """Headers of every request to the collector, such as the API key of a hosted one, at most 20."""
+    timeout: float = Field(10.0, gt=0, le=60)
+    """Seconds for sending one batch, with its repeats."""
+    tls: TlsSettings | None = None
     sample: float = Field(1.0, ge=0, le=1)
     """Share of the traces begun here that are recorded."""
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
@@ -186,6 +138,18 @@ class TelemetrySettings(Section):
 
 class Settings(Section):
     """Everything a gateway needs from outside."""
+
+    _secret_files: SecretFiles | None = PrivateAttr(None)
+
+    @property
+    def secret_files(self) -> SecretFiles | None:
+        """The files that secrets were read from; None for settings that were made in code."""
+        return self._secret_files
+
+    def following(self, files: SecretFiles) -> Self:
+        """The same settings, whose secrets follow these files while a gateway runs with them."""
+        self._secret_files = files
+        return self
 
     public_url: Url = "http://localhost:8000"
     """Address at which browsers reach the gateway. A path in it is the prefix below which a proxy serves it."""
@@ -201,13 +165,18 @@ class Settings(Section):
     max_body: int = Field(65_536, ge=1_024, le=10_000_000)
     """Bytes of a request's body at most."""
     http: HttpSettings = HttpSettings()
+    network: NetworkSettings = NetworkSettings()
     redis: RedisSettings = RedisSettings()
     upstreams: dict[str, UpstreamSettings] = Field(default_factory=dict)
     """By name, the services that may be called; an upstream's name is its class name in lower case."""
     internal: InternalSettings | None = None
     issuers: tuple[IssuerSettings, ...] = ()
     """Token issuers that are trusted, a JSON list."""
+    dpop: DpopSettings = DpopSettings()
     oidc: OidcSettings | None = None
+    providers: dict[str, OidcSettings] = Field(default_factory=dict, max_length=20)
+    """By name, further providers at which browsers sign in, beside `oidc` or in its place, each with its own redirect
+    URI (`/bff/callback/<name>`), cookies and sessions."""
     session: SessionSettings = SessionSettings()
     limits: LimitSettings = LimitSettings()
     idempotency: IdempotencySettings = IdempotencySettings()
@@ -222,6 +191,20 @@ class Settings(Section):
     owner_contacts: Literal["everybody", "signed-in", "nobody"] = "everybody"
     """Who sees how to reach the owner of a service that failed (`contact` and `docs`)."""
 
+    @property
+    def sign_ins(self) -> dict[str, OidcSettings]:
+        """Every provider at which browsers sign in, by name: "" is `oidc`."""
+        return ({} if self.oidc is None else {"": self.oidc}) | self.providers
+
+    @model_validator(mode="after")
+    def _provider_names(self) -> Self:
+        for name in self.providers:
+            if not re.fullmatch("[a-z][a-z0-9]{0,31}", name, re.ASCII) or name == "oidc":
+                raise ValueError(
+                    f"{PREFIX}PROVIDERS: {name!r} cannot name a provider; take letters and digits, and not `oidc`"
+                )
+        return self
+
     @model_validator(mode="after")
     def _two_ports(self) -> Self:
         if self.port == self.admin_port != 0:
@@ -232,7 +215,7 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _streams_end_with_their_sessions(self) -> Self:
-        if self.oidc is not None and self.session.idle < self.live.age:
+        if self.sign_ins and self.session.idle < self.live.age:
             raise ValueError(
                 f"{PREFIX}SESSION__IDLE ({self.session.idle:g} s) must not be less than {PREFIX}LIVE__AGE "
                 f"({self.live.age:g} s): a stream would outlive its session"
@@ -242,4 +225,5 @@ class Settings(Section):
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:
     """Read the settings. environ: default the process environment. Raises SettingsError, which lists all mistakes."""
-    return validated(Settings, os.environ if environ is None else environ)
+    found, files = validated(Settings, os.environ if environ is None else environ)
+    return found.following(files)
