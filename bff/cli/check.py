@@ -58,6 +58,7 @@ def mistakes(gateway: Gateway, settings: Settings) -> list[str]:
     found += _quotas(settings)
     found += no_sign_in(gateway, settings)
     found += issuer_mistakes(settings.issuers)
+    found += _bound_tokens(settings)
     if settings.sign_ins:
         requested = {scope for oidc in settings.sign_ins.values() for scope in oidc.scopes}
         if never := required_scopes(gateway) - requested:
@@ -103,6 +104,17 @@ def no_sign_in(gateway: Gateway, settings: Settings) -> list[str]:
     return [
         f"nobody can sign in for {private[0]}: set BFF_ISSUERS for bearer tokens or BFF_OIDC__… for browsers"
     ]
+
+
+def _bound_tokens(settings: Settings) -> Iterator[str]:
+    """Upstreams that get people's own tokens though an issuer binds them to the client's key."""
+    bound = next((one.issuer for one in settings.issuers if one.bound_only), None)
+    for service, upstream in settings.upstreams.items():
+        if bound is not None and upstream.identity in ("user", "both"):
+            yield (
+                f"BFF_UPSTREAMS__{service.upper()}__IDENTITY: {upstream.identity} sends tokens of {bound}, which are "
+                "bound to the client's key and of no use to a service; set internal"
+            )
 
 
 def _quotas(settings: Settings) -> Iterator[str]:

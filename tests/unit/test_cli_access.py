@@ -120,6 +120,30 @@ def test_check_names_a_public_url_at_which_no_browser_can_sign_in(
     assert (f"nobody can sign in at {url}" in capsys.readouterr().err) is not good
 
 
+def test_check_names_an_issuer_whose_other_tokens_would_be_accepted(
+    module: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    issuer = f'{{"issuer": "{ISSUER}", "audience": "desk", "profile": "jwt"}}'
+    monkeypatch.setenv("BFF_ISSUERS", f"[{issuer}]")
+    assert main(["check", f"{module}:desk"]) == 1
+    said = capsys.readouterr()
+    assert f"BFF_ISSUERS: issuer {ISSUER}: the profile jwt needs a mark" in said.out + said.err
+
+
+def test_check_names_an_upstream_that_would_get_tokens_of_no_use_to_it(
+    module: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("BFF_ISSUERS", f'[{{"issuer": "{ISSUER}", "audience": "desk", "bound_only": true}}]')
+    monkeypatch.setenv("BFF_UPSTREAMS__A__URL", "http://a.test")
+    monkeypatch.setenv("BFF_UPSTREAMS__B__URL", "http://b.test")
+    monkeypatch.setenv("BFF_UPSTREAMS__B__IDENTITY", "none")
+    assert main(["check", f"{module}:desk"]) == 1
+    said = capsys.readouterr()
+    text = said.out + said.err
+    assert f"BFF_UPSTREAMS__A__IDENTITY: user sends tokens of {ISSUER}" in text
+    assert "BFF_UPSTREAMS__B__IDENTITY" not in text
+
+
 @pytest.mark.parametrize("name", ["DEFAULT", "LOGIN", "FAILURES"])
 @pytest.mark.parametrize("text", ["often", "", "0/minute", "10", "10/fortnight", "-1/minute"])
 def test_check_names_a_limit_that_cannot_be_read(
