@@ -1,6 +1,7 @@
 """`python -m benchmarks`: the fan-out comparison. `profile` shows where one contender spends its time, `pipeline` what
 one upstream call costs, `decisions` what a rate limit decision costs, and `live` what an open stream and an event on it
-cost (about ten minutes). `forward` compares a forwarded exchange with nginx and Caddy.
+cost (about ten minutes). `forward` compares a forwarded exchange with nginx and Caddy, `etags` an answer 304 with
+the whole screen, and `compression` the bytes and CPU time of each content coding.
 
 It starts its own programs, on free loopback ports, and ends them. It writes nothing into the project without `--write`.
 The exit code is 1 when a contender answered wrongly, so that no figure belongs to a broken screen.
@@ -14,7 +15,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
-from . import decisions, forward, live, pipeline
+from . import compression, decisions, etags, forward, live, pipeline
 from .fanout import profile, report, run
 from .fanout.contenders import ALL
 from .fanout.run import Plan
@@ -31,6 +32,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if given.benchmark == "decisions":
         print(decisions.table())
+        return 0
+    if given.benchmark == "etags":
+        print(etags.table())
+        return 0
+    if given.benchmark == "compression":
+        print(compression.table())
         return 0
     if given.benchmark == "forward":
         print(forward.table(given.seconds or 2.0))
@@ -78,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
         "benchmark",
         nargs="?",
         default="fanout",
-        choices=("fanout", "profile", "pipeline", "decisions", "forward", "live"),
+        choices=("fanout", "profile", "pipeline", "decisions", "etags", "forward", "compression", "live"),
     )
     parser.add_argument("--quick", action="store_true", help="one short round, to see that everything works")
     parser.add_argument(

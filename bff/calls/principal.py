@@ -7,6 +7,9 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
+
+_PRINTABLE = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,8 @@ class Principal:
     claims           verified claims that a page may see
     session          hashed id of the browser session, None for a bearer token
     revocation_keys  what it can be revoked by; a session counts as issued when it began
+    authenticated_at Unix seconds at which the person last proved who they are (`auth_time`); None where it is not known
+    acr              the class of that authentication; None where it is not known
     session_key      from which the session store gets an access token that is valid later; None for a bearer token
     """
 
@@ -44,10 +49,22 @@ class Principal:
     roles: frozenset[str] = frozenset()
     revocation_keys: RevocationKeys | None = field(default=None, repr=False, compare=False)
     session_key: object = field(default=None, repr=False, compare=False)
+    authenticated_at: float | None = field(default=None, compare=False)
+    acr: str | None = field(default=None, compare=False)
     id: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "id", f"{self.issuer}|{self.subject}")
+
+    @property
+    def header_id(self) -> str:
+        """`id` as a header can hold it: `%`, characters outside ASCII and spaces at the end are percent-encoded in
+        UTF-8 (RFC 3986 section 2.1)."""
+        id = self.id
+        if id.isascii() and "%" not in id and not id.endswith(" "):
+            return id
+        bare = id.rstrip(" ")
+        return quote(bare, safe=_PRINTABLE) + "%20" * (len(id) - len(bare))
 
     @property
     def pseudonym(self) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from urllib.parse import urlsplit
 
 from ..calls import DeclarationError
-from ..edge.app.clients import trust
+from ..edge.access.profiles import issuer_mistakes
+from ..edge.app.network import Connections, fetch_targets, target_trust
+from ..edge.app.redis import redis_client
 from ..edge.app.routes import no_network
 from ..edge.gateway import Gateway
 from ..edge.http.public_path import PublicPath
@@ -15,10 +17,11 @@ from ..edge.internal_tokens import credentials_for, open_tokens
 from ..edge.rate_limits import quotas_of
 from ..edge.settings import Settings
 from ..edge.settings.upstream import UpstreamSettings
-from ..stores.redis.client import RedisClient
 from .public_address import no_sign_in_at
 from .static_analysis import Step, steps
 from .target import did_you_mean
+
+_PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
 
 
 def mistakes(gateway: Gateway, settings: Settings) -> list[str]:
@@ -54,14 +57,14 @@ def mistakes(gateway: Gateway, settings: Settings) -> list[str]:
     found += _proofs(settings)
     found += _quotas(settings)
     found += no_sign_in(gateway, settings)
-    asked = {
-        scope for route in gateway.all_routes for scope in route.requirements.scopes
-    } | gateway.requirements.scopes
-    if settings.oidc is not None and (never := asked - set(settings.oidc.scopes)):
-        found.append(
-            f"no browser session can have the scope {sorted(never)[0]!r}, which routes require: "
-            "sign-in does not request it (BFF_OIDC__SCOPES)"
-        )
+    found += issuer_mistakes(settings.issuers)
+    if settings.sign_ins:
+        requested = {scope for oidc in settings.sign_ins.values() for scope in oidc.scopes}
+        if never := required_scopes(gateway) - requested:
+            found.append(
+                f"no browser session can have the scope {sorted(never)[0]!r}, which routes require: "
+                "sign-in does not request it (BFF_OIDC__SCOPES)"
+            )
     live = settings.live
     brokers = live.stream_keys or live.nats or live.rabbitmq or live.brokers or gateway.extensions.brokers
     if gateway.sagas and not (brokers or settings.events):
@@ -70,13 +73,32 @@ def mistakes(gateway: Gateway, settings: Settings) -> list[str]:
             f"{next(iter(gateway.sagas))!r}: set BFF_LIVE__STREAM_KEYS, for example "
             '["events:orders:{p}"]'
         )
-    return [*found, *(() if settings.oidc is None else no_sign_in_at(settings.public_url))]
+    if settings.sign_ins:
+        found += no_sign_in_at(settings.public_url)
+    return list(dict.fromkeys(found))
+
+
+def warnings(settings: Settings, environ: Mapping[str, str]) -> list[str]:
+    """What is no mistake, but probably not what was meant."""
+    named = [name for name in _PROXIES if environ.get(name) or environ.get(name.lower())]
+    if not named or settings.network.proxy is not None:
+        return []
+    return [
+        f"{named[0]} is set in the environment, and the gateway does not use it: set BFF_NETWORK__PROXY where "
+        "outgoing connections need a proxy"
+    ]
+
+
+def required_scopes(gateway: Gateway) -> frozenset[str]:
+    """The scopes that the gateway or one of its routes requires."""
+    routes = (scope for route in gateway.all_routes for scope in route.requirements.scopes)
+    return frozenset(routes) | gateway.requirements.scopes
 
 
 def no_sign_in(gateway: Gateway, settings: Settings) -> list[str]:
     """The mistake of a gateway with private routes and no way to sign in, if it is one."""
     private = [route.path for route in gateway.all_routes if not route.public]
-    if not private or settings.issuers or settings.oidc is not None:
+    if not private or settings.issuers or settings.sign_ins:
         return []
     return [
         f"nobody can sign in for {private[0]}: set BFF_ISSUERS for bearer tokens or BFF_OIDC__… for browsers"
@@ -139,17 +161,23 @@ def _calls(gateway: Gateway) -> Iterator[str]:
 def _proofs(settings: Settings) -> Iterator[str]:
     """Mistakes in the address of Redis, in keys and in certificates, which are read as the gateway reads them."""
     try:
-        RedisClient(settings.redis.url)
+        redis_client(settings, Connections(settings.network))
     except ValueError as error:
         yield f"BFF_REDIS__URL: {error}"
+    except DeclarationError as error:
+        yield str(error)
     tokens = None
     try:
         tokens = open_tokens(settings.internal, settings.public_url)
     except DeclarationError as error:
         yield str(error)
+    try:
+        fetch_targets(settings, Connections(settings.network))
+    except DeclarationError as error:
+        yield str(error)
     for service, upstream in settings.upstreams.items():
         try:
-            trust(service, upstream)
+            target_trust(f"BFF_UPSTREAMS__{service.upper()}", service, upstream.tls)
             if settings.internal is None or tokens is not None:
                 credentials_for(service, upstream, tokens)
         except DeclarationError as error:

@@ -6,8 +6,10 @@ from __future__ import annotations
 import asyncio
 
 from ..calls import DeclarationError
+from ..edge.app.network import Connections
+from ..edge.app.redis import redis_client
 from ..edge.settings import Settings
-from ..stores.redis.client import RedisClient, StoreUnavailable
+from ..stores.redis.client import StoreUnavailable
 from ..stores.revocations import MAX_REVOKED, RevocationStore
 from ..stores.sessions import SessionStore
 
@@ -16,8 +18,7 @@ def revoke(settings: Settings, issuer: str, *, subject: str | None, token: str |
     """Revoke a token or a subject of this issuer. keep: seconds until the revoked tokens expire, above 0 and at most
     ten years. Returns the exit code. Raises DeclarationError."""
     trusted = {one.issuer for one in settings.issuers}
-    if settings.oidc is not None:
-        trusted.add(settings.oidc.issuer)
+    trusted |= {oidc.issuer for oidc in settings.sign_ins.values()}
     if not 0 < keep <= 10 * 365 * 86_400:
         raise DeclarationError(f"--keep: seconds above 0 and up to ten years, not {keep:g}")
     if issuer not in trusted:
@@ -30,7 +31,7 @@ def revoke(settings: Settings, issuer: str, *, subject: str | None, token: str |
 async def _revoke(
     settings: Settings, issuer: str, subject: str | None, token: str | None, keep: float
 ) -> int:
-    async with RedisClient(settings.redis.url, timeout=settings.redis.timeout) as redis:
+    async with redis_client(settings, Connections(settings.network)) as redis:
         store = RevocationStore(redis)
         try:
             if token is not None:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from math import inf
 from pathlib import Path
 from string import Formatter
 from typing import Any, Literal, Protocol, get_args
 
 from ..calls import Call, DeclarationError, SagaStatus, Upstream
 from ..calls.template import template_of
-from .access.authorization import NO_REQUIREMENTS, Requirements
+from .access.authorization import NO_REQUIREMENTS, Requirements, check_step_up
 from .bind import Binding, binding
 from .rate_limits import Limit, quotas_of
 
@@ -88,10 +89,13 @@ class Options:
     network: str | None = None
     redirects: tuple[str, ...] | None = None
     tags: tuple[str, ...] | None = None
+    fresh: float | None = None
+    acr: tuple[str, ...] | None = None
 
     def check(self, what: str, *, public: bool = False) -> None:
         """Raises DeclarationError for options that are not valid. public: of a route without sign-in."""
         NO_REQUIREMENTS.override(self.scopes, self.roles, public, what)
+        check_step_up(self.fresh, self.acr, public, what)
         if self.deadline is not None and not 0 < self.deadline <= 60:
             raise DeclarationError(f"{what}: deadline is seconds above 0 and up to 60, not {self.deadline}")
         if self.limit is not None:
@@ -110,7 +114,12 @@ class Options:
 
     @property
     def requirements(self) -> Requirements:
-        return Requirements(frozenset(self.scopes or ()), frozenset(self.roles or ()))
+        return Requirements(
+            frozenset(self.scopes or ()),
+            frozenset(self.roles or ()),
+            None if self.fresh is None or self.fresh == inf else float(self.fresh),
+            tuple(self.acr or ()),
+        )
 
 
 @dataclass(frozen=True, slots=True)

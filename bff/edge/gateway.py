@@ -21,6 +21,7 @@ from ..calls import DeclarationError, Upstream
 from ..calls.errors import declaring
 from ..live.ingest import Broker
 from ..policies.events import State as BreakerState
+from ..stores.redis.login import RedisCredentials
 from ..transport.resolvers import ResolverFactory
 from . import settings as settings_file
 from .access.authorization import Requirements
@@ -65,6 +66,8 @@ class Gateway(Router):
                names others; none: being signed in is enough
     roles      one of them is required, in the same way
     redirects  origins outside that a `Redirect` may lead to, unless a view or command names others
+    fresh, acr  how recent and how strong a sign-in must be for everything that is not public, the live stream included,
+               as `Router` has them
     brokers    event sources to read, beside those of the settings; see `Broker`
     resolvers  by name: what an upstream's setting `balance.resolver` may select, beside `static`, `dns` and `file`
     observers  functions that are called with every policy event and every `RequestEnded`; see `bff.events`
@@ -72,6 +75,7 @@ class Gateway(Router):
     lifespan   makes an async context manager for your resources; see `Lifespan`
     pages      makes the page that a person gets in place of a problem document (`bff.ProblemPage` → HTML); default a
                plain page
+    redis_credentials  fetches the login for connections to Redis, where it changes by itself; see `RedisCredentials`
     settings   for tests; default: read from file and environment at the start
     """
 
@@ -86,22 +90,31 @@ class Gateway(Router):
         scopes: tuple[str, ...] = (),
         roles: tuple[str, ...] = (),
         redirects: tuple[str, ...] = (),
+        fresh: float | None = None,
+        acr: tuple[str, ...] = (),
         brokers: tuple[Broker, ...] = (),
         resolvers: Mapping[str, ResolverFactory] | None = None,
         observers: tuple[Observer, ...] = (),
         middleware: tuple[Middleware, ...] = (),
         lifespan: Lifespan | None = None,
         pages: Pages | None = None,
+        redis_credentials: RedisCredentials | None = None,
         settings: Settings | None = None,
     ) -> None:
         super().__init__()
-        self.options = Options(scopes, roles, deadline, redirects=redirects, tags=())
+        self.options = Options(scopes, roles, deadline, redirects=redirects, tags=(), fresh=fresh, acr=acr)
         self.name = name
         self.version = version
         self.deadline = deadline
         self.page: Page | None = None
         self.extensions = Extensions(
-            tuple(brokers), dict(resolvers or {}), tuple(observers), tuple(middleware), lifespan, pages
+            tuple(brokers),
+            dict(resolvers or {}),
+            tuple(observers),
+            tuple(middleware),
+            lifespan,
+            pages,
+            redis_credentials,
         )
         self._upstreams = upstreams
         self._settings = settings

@@ -11,7 +11,7 @@ import base64
 import hashlib
 import html
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
@@ -81,6 +81,10 @@ _WORDS: dict[str, tuple[str, str]] = {
         "Your session has ended, or this page is only for people who are signed in.",
     ),
     "invalid-token": ("Please sign in", "Your session is no longer valid."),
+    "step-up-required": (
+        "Please sign in again",
+        "This page needs a recent or stronger proof of who you are.",
+    ),
     "forbidden": ("You may not see this", "Your account is not allowed to open this page."),
     "csrf": ("This request did not come from our site", "Go to the start page and try again from there."),
     "rate-limited": ("Too many requests", "Wait a moment, then try again."),
@@ -138,6 +142,19 @@ def plain(page: ProblemPage) -> str:
     )
 
 
+def choice(title: str, links: Iterable[tuple[str, str]]) -> str:
+    """A page with links to choose from, each an address of this site and a text. It looks like `plain`, and has the
+    policy `PLAIN_POLICY`."""
+    nav = "".join(f'<a href="{escaped(where)}">{escaped(what)}</a>' for where, what in links)
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="color-scheme" content="light dark">\n<meta name="robots" content="noindex">\n'
+        f"<title>{escaped(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<main>\n"
+        f"<h1>{escaped(title)}</h1>\n<nav>{nav}</nav>\n</main>\n</body>\n</html>\n"
+    )
+
+
 class ErrorPages:
     """Makes the page for the problem of a navigation.
 
@@ -145,13 +162,23 @@ class ErrorPages:
     policy   the Content-Security-Policy of the pages that `pages` makes, as the site has it
     path     the path below which browsers reach the gateway
     sign_in  whether browsers can sign in here
+    cookies  the names of session cookies; default: that of the path
     """
 
-    def __init__(self, pages: Pages | None, policy: str, path: PublicPath, *, sign_in: bool) -> None:
+    def __init__(
+        self,
+        pages: Pages | None,
+        policy: str,
+        path: PublicPath,
+        *,
+        sign_in: bool,
+        cookies: Iterable[str] = (),
+    ) -> None:
         self._pages = pages
         self._policy = policy
         self._path = path
         self._sign_in = sign_in
+        self._cookies = tuple(cookies) or (path.session_cookie,)
 
     def answer(self, scope: Scope, problem: Problem, correlation: str) -> tuple[dict[str, str], bytes] | None:
         """The page's headers and body; None if this request gets the problem document."""
@@ -192,9 +219,10 @@ class ErrorPages:
         # No return to an address below /bff/, because the provider's answer is accepted only once.
         wanted = asked if asked is not None and not asked.startswith(f"{self._path.prefix}/bff/") else None
         back = problem.return_to or wanted or self._path.home
-        return escaped(
-            f"{self._path.prefix}/bff/login?{urlencode({'return': back}, quote_via=quote, safe='/')}"
-        )
+        # A step-up has an address with parameters of its own.
+        login = problem.extra.get("login") or f"{self._path.prefix}/bff/login"
+        joint = "&" if "?" in login else "?"
+        return escaped(f"{login}{joint}{urlencode({'return': back}, quote_via=quote, safe='/')}")
 
     def _is_strict_cookie_missing(self, scope: Scope, problem: Problem) -> bool:
         """Whether the person may be signed in: after a link on another site, the browser does not send the session's
@@ -205,7 +233,7 @@ class ErrorPages:
             and scope["method"] == "GET"
             and header_values(scope, b"sec-fetch-site") == [b"cross-site"]
             and not header_values(scope, b"authorization")
-            and not cookie_values(scope["headers"], self._path.session_cookie)
+            and not any(cookie_values(scope["headers"], name) for name in self._cookies)
         )
 
 

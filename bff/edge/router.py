@@ -54,6 +54,10 @@ class Router:
     network  a name from the setting `http.networks`: clients elsewhere get 403
     redirects  origins outside that a `Redirect` may lead to, such as ``https://pay.example.org``
     tags     under which the OpenAPI document lists its routes; default: the name of the module that declares them
+    fresh    seconds since the person proved who they are, at most; else the answer is 401 with a challenge that says
+             where they do it again (RFC 9470). Bearer tokens count by their `auth_time`. math.inf: any sign-in is
+             recent enough
+    acr      classes of authentication, the preferred one first, of which one is required in the same way; (): any
 
     An option that is None is taken from the router or gateway that includes this router.
     """
@@ -69,6 +73,8 @@ class Router:
         network: str | None = None,
         redirects: tuple[str, ...] | None = None,
         tags: tuple[str, ...] | None = None,
+        fresh: float | None = None,
+        acr: tuple[str, ...] | None = None,
     ) -> None:
         self.prefix = ""
         self.options = Options()
@@ -84,7 +90,7 @@ class Router:
                 raise DeclarationError(f'{what}: a prefix is "" or begins with / and does not end with it')
             if prefix:
                 check_path(prefix, what)
-            options = Options(scopes, roles, deadline, limit, network, redirects, tags)
+            options = Options(scopes, roles, deadline, limit, network, redirects, tags, fresh, acr)
             options.check(what)
             self.prefix, self.options = prefix, options
 
@@ -101,6 +107,8 @@ class Router:
         roles: tuple[str, ...] | None = None,
         network: str | None = None,
         redirects: tuple[str, ...] | None = None,
+        fresh: float | None = None,
+        acr: tuple[str, ...] | None = None,
     ) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Awaitable[R]]]:
         """A screen at GET `path`; "" is the router's prefix itself. Login is required unless `public`; `limit` is a
         `Limit`, or a text in slowapi's grammar for what each principal may ask.
@@ -108,13 +116,14 @@ class Router:
         scopes, roles  all of the scopes and one of the roles are required, in place of those of the router and gateway
         network        a name from the setting `http.networks`: clients elsewhere get 403; default: everywhere
         redirects      origins outside that a `Redirect` may lead to
+        fresh, acr     how recent and how strong the sign-in must be, as a router has them
 
         Raises DeclarationError for a view that could not be served; for two at one address it names both lines.
         """
 
         def declared(function: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
             with declaring():
-                options = Options(scopes, roles, deadline, limit, network, redirects)
+                options = Options(scopes, roles, deadline, limit, network, redirects, fresh=fresh, acr=acr)
                 route = self._route("GET", path, function, options, public=public)
                 who = route.binding.needs_principal
                 if who and public:
@@ -138,6 +147,8 @@ class Router:
         roles: tuple[str, ...] | None = None,
         network: str | None = None,
         redirects: tuple[str, ...] | None = None,
+        fresh: float | None = None,
+        acr: tuple[str, ...] | None = None,
     ) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Awaitable[R]]]:
         """A guarded write at `path`, carried out once per Idempotency-Key.
 
@@ -149,7 +160,7 @@ class Router:
                 reported and not tried again
         invalidates  tags (`Call.tagged`) of what it changes, such as ``orders`` or ``order/{id}`` with a parameter of
                 the path: cached answers with these tags are not served to its caller any more, on any gateway
-        scopes, roles, network, redirects  as a view has them
+        scopes, roles, network, redirects, fresh, acr  as a view has them
 
         Raises DeclarationError as `view` does.
         """
@@ -160,7 +171,7 @@ class Router:
                     raise DeclarationError(
                         f"command {path}: method is one of {', '.join(COMMAND_METHODS)}, not {method!r}"
                     )
-                options = Options(scopes, roles, deadline, limit, network, redirects)
+                options = Options(scopes, roles, deadline, limit, network, redirects, fresh=fresh, acr=acr)
                 route = self._route(
                     method, path, function, options, starts=starts, safe=safe, invalidates=invalidates
                 )
@@ -189,6 +200,8 @@ class Router:
         scopes: tuple[str, ...] | None = None,
         roles: tuple[str, ...] | None = None,
         network: str | None = None,
+        fresh: float | None = None,
+        acr: tuple[str, ...] | None = None,
         upload: int = UPLOAD,
         headers: tuple[str, ...] = (),
         answer_headers: tuple[str, ...] = (),
@@ -203,9 +216,10 @@ class Router:
         upload    bytes of a request's body at most (default 10,000,000)
         headers, answer_headers  names that are passed on beside those of docs/contract.md. Cookies, credentials and
                   hop-by-hop headers never are
-        inline    media types that browsers may show, beside images, sound, films, plain text and JSON. Anything else
-                  is offered for saving, and no answer may run scripts: what was uploaded must not act as this site
-        public, limit, scopes, roles, network  as a view has them
+        inline    media types that browsers may show, beside images, sound, films, plain text and JSON, and that a page
+                  may load as its script or style. Anything else is offered for saving, and no answer may run scripts:
+                  what was uploaded must not act as this site
+        public, limit, scopes, roles, network, fresh, acr  as a view has them
 
         Raises DeclarationError.
         """
@@ -224,7 +238,7 @@ class Router:
             for name in (*headers, *answer_headers):
                 if not may_be_forwarded(name.lower()):
                     raise DeclarationError(f"{what}: the header {name} is never passed on")
-            options = Options(scopes, roles, deadline, limit, network)
+            options = Options(scopes, roles, deadline, limit, network, fresh=fresh, acr=acr)
             options.check(what, public=public)
             self.add_forward(
                 Forward(

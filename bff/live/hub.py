@@ -155,6 +155,11 @@ class Hub(Background):
         """Journals that wait to be restored from the services."""
         return 0 if self._restorer is None else self._restorer.waiting
 
+    @property
+    def principals(self) -> list[Principal]:
+        """Those of the open streams, once for each stream."""
+        return [stream.principal for stream in self._open_streams()]
+
     def _open_streams(self) -> list[Stream]:
         return [stream for stream in self._streams if not stream.ended]
 
@@ -223,6 +228,11 @@ class Hub(Background):
             found |= await self._values.get(missing)
         newest = [found[name].payload for name in dict.fromkeys(names) if name in found]
         return Snapshot(opened.reader_position, opened.entries, newest)
+
+    def reload(self, name: str) -> None:
+        """The data of the value with this name has changed: load it again where a stream follows it, if it is declared
+        with a load. Any other name is ignored."""
+        self._loads.reload(name)
 
     async def end_session(self, session: str) -> None:
         """End the streams of one browser session here and in every process. Never raises."""

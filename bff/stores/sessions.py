@@ -4,7 +4,8 @@ Keys (after the prefix of keys.py), all with a TTL. `<id>` is the hash of the co
 data gives no access:
 
     {session:<id>}:record    hash: sealed (encrypted by the caller), version, ends (Unix ms), began (Unix µs), subject
-                             and sid (hashes, as below); until idle or ended
+                             and sid (hashes, as below), browser (a rough name), used (Unix ms of its last use, to
+                             the minute); until idle or ended
     {session:<id>}:refresh   lock: the holder that is refreshing its tokens; 18 s
     {sub:<h>}:sessions       sorted set of ids by end: a subject's sessions; `<h>` is a hash of issuer and value
     {sub:<h>}:ended          every session of the subject that began up to this moment has ended (Unix µs)
@@ -55,6 +56,16 @@ class StoredSession:
     sid: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class ListedSession:
+    """One of a person's sessions. began, used: Unix seconds; browser: a rough name, may be empty."""
+
+    id: str
+    began: float
+    used: float
+    browser: str
+
+
 def _record(id: str) -> str:
     return redis_key(f"session:{id}", "record")
 
@@ -92,16 +103,19 @@ class SessionStore:
         lifetime: float,
         idle: float,
         began: float | None = None,
+        browser: str = "",
     ) -> StoredSession:
-        """Store a new session. began: Unix seconds of Redis' clock (`claim_login`), None for now. When all sessions of
-        its subject are ended after that time, this session has ended, too."""
+        """Store a new session. browser: a rough name, which is not encrypted; began: Unix seconds of Redis' clock
+        (`claim_login`), None for now. When all sessions of its subject are ended after that time, this session has
+        ended, too."""
         names = hashed(issuer, subject), hashed(issuer, sid) if sid is not None else ""
         # The indexes are written first, and the session begins at that time. So an `end_all` between the two writes,
         # which does not find the record, ends the session, too.
         moments = [int(await self._index([index], [id, _ms(lifetime)])) for index, _ in _groups(*names)]
         if began is not None:
             moments.append(round(began * 1e6))
-        ends = await self._put([_record(id)], [sealed, _ms(lifetime), _ms(idle), min(moments), *names])
+        args: list[str | bytes | int] = [sealed, _ms(lifetime), _ms(idle), min(moments), *names, browser]
+        ends = await self._put([_record(id)], args)
         return StoredSession(1, int(ends) / 1000, None, min(moments) / 1e6, *names)
 
     async def open(
@@ -157,6 +171,25 @@ class SessionStore:
             for id, row in found.items()
             if not _has_ended(int(row[1] or 0) / 1e6, (moments[key] for key in ended[id]))
         }
+
+    async def of_subject(self, issuer: str, subject: str, *, most: int | None) -> list[ListedSession]:
+        """The sessions of a subject that have not ended, in four round trips. most: of more, those that end last; None:
+        all."""
+        ((index, _),) = _groups(hashed(issuer, subject), "")
+        with store_errors("sessions of a person"):
+            last = -1 if most is None else most - 1
+            ids = [id.decode() for id in await self._redis.call("ZREVRANGE", index, 0, last)]
+            commands = [("HMGET", _record(id), "began", "used", "browser") for id in ids]
+            rows = raise_refusals(await self._redis.batch(commands)) if ids else []
+        still_open = await self.still_open(ids) if ids else set()
+        found = []
+        for id, (began, used, browser) in zip(ids, rows, strict=True):
+            if began is not None and id in still_open:
+                seconds = int(began) / 1e6
+                # A release before this one stored neither use nor browser.
+                last_use = int(used) / 1000 if used else seconds
+                found.append(ListedSession(id, seconds, last_use, (browser or b"").decode()))
+        return found
 
     async def lock(self, id: str, holder: str) -> bool:
         """Try to lock the refresh of this session's tokens."""

@@ -16,9 +16,11 @@ from urllib.parse import urlencode
 
 from opentelemetry.trace import get_current_span
 
-from ..calls import Call, Principal, RequestContext
+from ..calls import Call, Principal, Refused, RequestContext
 from .wire import WireRequest
 
+MAX_TOKEN = 16_384
+"""Characters of an access token that is sent to a service. Most servers take headers of 8 to 64 KB in all."""
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 NO_CONDITIONS = NO_HEADERS
 
@@ -104,10 +106,18 @@ def request_headers(
     principal = request.principal
     write = call.is_write
     if principal is not None and not call.shared:
+        if credentials.sends_user_token and len(principal.token) > MAX_TOKEN:
+            raise Refused(
+                call.owner,
+                call.name,
+                f"was not asked: the person's access token has {len(principal.token)} characters, and a header holds "
+                f"{MAX_TOKEN}. Set BFF_UPSTREAMS__{call.owner.service.upper()}__IDENTITY to internal.",
+                status=431,
+            )
         headers.update(credentials.headers(principal, request, write=write))
     if write and request.mutation is not None and credentials.identifies_user:
         if principal is not None:
-            headers["bff-owner"] = principal.id
+            headers["bff-owner"] = principal.header_id
         headers["bff-mutation"] = request.mutation
     key = idempotency_key(call, request)
     if key is not None:

@@ -54,6 +54,16 @@ def test_a_decision_over_our_redis_client_costs_a_fraction_of_one_over_a_pool() 
 
 
 @pytest.mark.slow
+def test_a_304_saves_nearly_all_bytes_and_the_time_to_compress() -> None:
+    head, *rows = cells(run("etags"))
+    assert [row[0] for row in rows] == ["2 KB", "20 KB", "200 KB"]
+    saved = {row[0]: dict(zip(head, row, strict=True)) for row in rows}
+    for size, least in (("2 KB", 50), ("20 KB", 95), ("200 KB", 99)):
+        assert float(saved[size]["saved: bytes, CPU"].partition("%")[0]) >= least
+    assert float(saved["200 KB"]["saved of gzip"].rpartition(", ")[2].rstrip("% ")) > 20
+
+
+@pytest.mark.slow
 def test_every_contender_with_streams_has_a_row() -> None:
     rows = cells(run("live", "--quick"))
     assert [row[0] for row in rows] == ["contender", *(one.name for one in LIVE if one.missing() is None)]

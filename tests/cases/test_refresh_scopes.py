@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from bff.edge.access.fetch import FetchFailed, FetchResponse
-from bff.edge.access.provider import DEFAULT_LIFETIME, Provider, SignInRefused
+from bff.edge.access.provider import Provider, SignInRefused
 from bff.edge.access.session_record import SessionKey, SessionRecord, TokenSet
+from bff.edge.access.token_endpoint import DEFAULT_LIFETIME
 from bff.edge.settings.gateway import OidcSettings
 
 from ..unit.edge.access.issuing import ec_key, jwk, sign

@@ -7,7 +7,7 @@ import contextlib
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -15,6 +15,7 @@ import pytest
 from bff.edge.access.fetch import FetchFailed
 from bff.edge.access.refresh import RefreshRefused
 from bff.edge.access.session import Sessions
+from bff.edge.access.session_cache import SessionCache
 from bff.edge.access.session_record import SessionKey, SessionRecord, TokenSet
 from bff.edge.problem import Problem
 from bff.edge.settings import SessionSettings
@@ -633,3 +634,21 @@ async def test_the_session_store_raises_store_unavailable_without_redis(
     for attempt in attempts:
         with pytest.raises(StoreUnavailable):
             await attempt()
+
+
+async def test_the_cache_of_sessions_is_bounded_in_bytes(
+    redis: RedisClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bff.edge.access.session_cache.MAX_BYTES", 200_000)
+    store = SessionStore(redis)
+    cache = SessionCache(store, SETTINGS, time.time, time.monotonic)
+    large = replace(record(), tokens=TokenSet("a" * 60_000, time.time(), time.time() + 300))
+    stored = StoredSession(1, time.time() + 300, None)
+    for number in range(10):
+        cache.put(f"large-{number}", large, stored)
+        cache.put(f"large-{number}", large, stored)
+    cache.put("small", record(), stored)
+    assert list(cache._sessions) == ["large-7", "large-8", "large-9", "small"]
+    for id in list(cache._sessions):
+        cache.drop(id)
+    assert cache._size == 0

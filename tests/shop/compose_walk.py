@@ -25,7 +25,8 @@ from playwright.sync_api import sync_playwright
 
 from tests.conftest import ROOT
 from tests.programs import program
-from tests.upstreams.world import Flow, eventually
+from tests.sign_in_flow import Flow
+from tests.upstreams.world import eventually
 
 from .compose import demo_env
 
@@ -162,7 +163,7 @@ def walk(folder: Path) -> dict[str, Any]:
     said("make", "up")
     up_seconds = time.monotonic() - began
     megabytes = int(inspected("bff-shop", "{{.Size}}")) / 1e6
-    for name in ("proxy", "gateway-1", "gateway-2"):
+    for name in ("proxy", "gateway-1", "gateway-2", "identity"):
         healthy = partial(inspected, container(name), "{{.State.Health.Status}}")
         eventually(lambda ask=healthy: ask() == "healthy", 60)  # type: ignore[misc]
     check_held_tight()

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { createSession } from '../../web/client/index.js';
-import { createBench, json } from './bench.js';
+import { createSession, readProblem } from '../../web/client/index.js';
+import { createBench, json, memoryStorage } from './bench.js';
 
 const ADA = { iss: 'https://id.example', sub: 'ada', expires_in: 60 };
 
@@ -146,4 +146,81 @@ test('a page from the back-forward cache asks again, and not after `dispose`', a
     delete globalThis.addEventListener;
     delete globalThis.removeEventListener;
   }
+});
+
+const CHALLENGE = {
+  code: 'step-up-required',
+  detail: 'This needs a sign-in of the last 300 seconds.',
+  login: '/desk/bff/login?max_age=300',
+};
+
+test('a refused screen leads to the sign-in that it needs, and back to the page', async () => {
+  const { session, visited } = ready(ADA);
+  await session.start();
+  const problem = await readProblem(json(401, CHALLENGE));
+  assert.equal(session.stepUp(problem, { path: '/vault?tab=1' }), true);
+  assert.deepEqual(visited, ['/desk/bff/login?max_age=300&return=%2Fvault%3Ftab%3D1']);
+  assert.equal(session.stepUp(await readProblem(json(403, { code: 'forbidden' })), { path: '/' }), false);
+  for (const login of ['https://evil.test/', '//evil.test', '/\\evil.test', 'javascript:alert(1)', 7, null])
+    assert.equal((await readProblem(json(401, { ...CHALLENGE, login }))).login, null);
+  assert.equal(visited.length, 1);
+});
+
+/** A page with a mutation `pay`, for a person whose storage outlives it. */
+function page(storage) {
+  const bench = createBench({ storage });
+  const visited = [];
+  const session = createSession(bench.client, {
+    go: (url) => visited.push(url),
+    fetch: async () => json(200, ADA),
+  });
+  const pay = bench.client.define('pay', {
+    request: ({ amount }) => ({ url: '/api/pay', body: { amount } }),
+    apply() {},
+  });
+  return { bench, session, pay, visited };
+}
+
+test('a refused command is taken up once after the return, with the same key', async () => {
+  const storage = memoryStorage();
+  const before = page(storage);
+  await before.session.start();
+  const operation = before.pay({ amount: 5 });
+  (await before.bench.request()).resolve(json(401, CHALLENGE));
+  const { kind, problem } = await operation.outcome;
+  assert.deepEqual([kind, problem.code], ['rejected', 'step-up-required']);
+  assert.equal(before.session.stepUp(problem, { path: '/vault', operation }), true);
+  assert.equal(before.visited.length, 1);
+
+  const after = page(storage);
+  const restored = [];
+  after.bench.client.onRestored((each) => restored.push(each.id));
+  await after.session.start();
+  const { init, resolve } = await after.bench.request();
+  assert.equal(init.headers['Idempotency-Key'], `"${operation.id}"`);
+  assert.deepEqual([JSON.parse(init.body), restored], [{ amount: 5 }, [operation.id]]);
+  // It is refused again: the person did not sign in there. It is known that nothing was done, and it is given up.
+  const again = after.bench.client.operation(operation.id);
+  resolve(json(401, CHALLENGE));
+  assert.equal((await again.outcome).kind, 'rejected');
+  const later = page(storage);
+  await later.session.start();
+  assert.equal(later.bench.requests.length, 0);
+});
+
+test('a command that is not taken up is not sent again, and one without a name cannot be', async () => {
+  const storage = memoryStorage();
+  const before = page(storage);
+  await before.session.start();
+  const refused = before.pay({ amount: 5 });
+  (await before.bench.request()).resolve(json(401, CHALLENGE));
+  await refused.outcome;
+  const once = before.bench.client.mutate({ request: { url: '/api/pay' }, apply() {} });
+  (await before.bench.request(1)).resolve(json(401, CHALLENGE));
+  const { problem } = await once.outcome;
+  assert.equal(before.bench.client.takeUpLater(once), false);
+  before.session.stepUp(problem, { path: '/', operation: once });
+  const after = page(storage);
+  await after.session.start();
+  assert.equal(after.bench.requests.length, 0);
 });

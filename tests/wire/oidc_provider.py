@@ -2,7 +2,8 @@
 
 It signs in the one person without a question, unless `asks` is set: then it shows a page with a link first. `bend`
 changes an ID token's claims, `answers` the redirect back to the client, `refreshed` the answer to a refresh.
-`token_answer` gets the form and replaces the token endpoint.
+`token_answer` gets the form and replaces the token endpoint. `authenticated` are claims of ID tokens about the
+authentication; while `hangs` is not set, no token or revocation is answered.
 """
 
 from __future__ import annotations
@@ -51,12 +52,16 @@ class OidcProvider:
         self.refreshed: dict[str, Any] = {}
         self.asks = False
         self.extra: dict[str, Any] = {}
+        self.revoked: list[tuple[str, str]] = []
+        self.authenticated: dict[str, Any] = {}
+        self.hangs: asyncio.Event | None = None
         self.app = Starlette(
             routes=[
                 Route("/.well-known/openid-configuration", self.discovery),
                 Route("/keys", self.keys),
                 Route("/authorize", self.authorize),
                 Route("/token", self.token, methods=["POST"]),
+                Route("/revoke", self.revoke, methods=["POST"]),
             ]
         )
 
@@ -97,8 +102,17 @@ class OidcProvider:
             return HTMLResponse(f'<!doctype html><a href="{html.escape(back)}">Sign in as Ada</a>')
         return RedirectResponse(back, 303)
 
+    async def revoke(self, request: Request) -> Response:
+        if self.hangs is not None:
+            await self.hangs.wait()
+        form = await _form(request)
+        self.revoked.append((form["token"], form["token_type_hint"]))
+        return Response()
+
     async def token(self, request: Request) -> Response:
-        form = {name: values[0] for name, values in parse_qs((await request.body()).decode()).items()}
+        form = await _form(request)
+        if self.hangs is not None:
+            await self.hangs.wait()
         scheme, _, pair = request.headers.get("authorization", "").partition(" ")
         # RFC 6749 section 2.3.1: inside Basic, the secret is form-encoded.
         expected = f"{CLIENT}:se%3Acret%2B%2F%25"
@@ -123,7 +137,9 @@ class OidcProvider:
             or base64.urlsafe_b64encode(challenge).rstrip(b"=").decode() != begun["code_challenge"]
         ):
             return JSONResponse({"error": "invalid_grant"}, 400)
-        return JSONResponse(self._tokens() | {"id_token": self.id_token(nonce=begun["nonce"])})
+        return JSONResponse(
+            self._tokens() | {"id_token": self.id_token(nonce=begun["nonce"], **self.authenticated)}
+        )
 
     def id_token(self, **claims: Any) -> str:
         now = int(time.time())
@@ -149,6 +165,10 @@ class OidcProvider:
             "refresh_token": refresh,
             "scope": self.scope,
         }
+
+
+async def _form(request: Request) -> dict[str, str]:
+    return {name: values[0] for name, values in parse_qs((await request.body()).decode()).items()}
 
 
 def readable(token: str) -> dict[str, Any]:

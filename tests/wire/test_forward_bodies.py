@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import re
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -14,6 +16,7 @@ import httpx
 import pytest
 
 from bff import Call, Download, Gateway, Upstream
+from bff.edge.app.build import App
 
 from ..waiting import GUARD, until
 from .gateway import bearer, settings_for
@@ -121,6 +124,12 @@ class World:
     files: Files
     client: httpx.AsyncClient
     port: int
+    runtime: App
+
+    @property
+    def permits(self) -> int:
+        """Exchanges with the service in progress."""
+        return self.runtime.calls.pipeline.clients["store"].permits.bulkhead.used
 
 
 @asynccontextmanager
@@ -153,7 +162,7 @@ async def running(redis_url: str, **forward: object) -> AsyncIterator[World]:
                     base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=GUARD
                 ) as client,
             ):
-                yield World(files, client, port)
+                yield World(files, client, port, runtime)
         finally:
             listening.close()
             await gateway.stop()
@@ -231,6 +240,58 @@ async def test_a_piece_that_does_not_come_in_time_is_408(redis_url: str) -> None
         assert world.files.complete == [False]
 
 
+async def test_an_upload_that_only_drips_is_408_and_gives_its_permit_back(redis_url: str) -> None:
+    async with running(redis_url) as world:
+        world.files.gate.set()
+        reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
+        token = bearer()["authorization"]
+        head = f"PUT /files/a HTTP/1.1\r\nhost: x\r\nauthorization: {token}\r\ncontent-length: {SIZE}\r\n\r\n"
+        writer.write(head.encode())
+
+        async def drip() -> None:
+            # Each piece comes in time.
+            while True:
+                writer.write(b"x")
+                await asyncio.sleep(0.05)
+
+        dripping = asyncio.create_task(drip())
+        try:
+            async with asyncio.timeout(GUARD):
+                answer = await reader.read()
+        finally:
+            dripping.cancel()
+            await asyncio.wait([dripping])
+            writer.close()
+        assert answer.startswith(b"HTTP/1.1 408 ") and b'"too-slow"' in answer
+        assert world.files.complete == [False]
+
+
+async def test_a_client_that_takes_a_download_by_drips_is_cut_off(redis_url: str) -> None:
+    async with running(redis_url, rate=1_000_000) as world:
+        with socket.socket() as slow:
+            # A window as small as possible: what the kernel takes counts as taken.
+            slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+            slow.setblocking(False)
+            loop = asyncio.get_running_loop()
+            await loop.sock_connect(slow, ("127.0.0.1", world.port))
+            token = bearer()["authorization"]
+            request = f"GET /files/a HTTP/1.1\r\nhost: x\r\nauthorization: {token}\r\n\r\n"
+            await loop.sock_sendall(slow, request.encode())
+
+            async def drip() -> None:
+                with contextlib.suppress(ConnectionError):
+                    while await loop.sock_recv(slow, 1_024):
+                        await asyncio.sleep(0.05)
+
+            taking = asyncio.create_task(drip())
+            await until(lambda: world.permits == 1)
+            await until(lambda: world.permits == 0)
+            # The client has not left: it has not even got what the kernel holds for it.
+            assert not taking.done() and world.files.sent < SIZE
+            taking.cancel()
+            await asyncio.wait([taking])
+
+
 async def test_more_bytes_than_the_forward_takes_are_413(redis_url: str) -> None:
     async with running(redis_url) as world:
         world.files.gate.set()
@@ -288,6 +349,16 @@ async def test_a_view_gives_a_file_from_a_service_or_from_an_iterator(redis_url:
             await world.client.get("/export/broken", headers=bearer())
         assert closed == ["broken"]
         assert (await world.client.get("/export/rows")).status_code == 401
+
+
+@pytest.mark.parametrize("destination", ["script", "worker", "serviceworker", "style"])
+async def test_no_page_runs_a_download(redis_url: str, destination: str) -> None:
+    async with running(redis_url) as world:
+        for kind in ("call", "rows"):
+            asked = bearer() | {"sec-fetch-dest": destination}
+            refused = await world.client.get(f"/export/{kind}", headers=asked)
+            assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+        assert world.files.sent == 0
 
 
 @pytest.mark.slow

@@ -6,6 +6,8 @@ import asyncio
 import json
 import logging
 import signal
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -13,8 +15,10 @@ import pytest
 from bff.cli.main import main
 
 from ..conftest import Valkey
+from ..unit.edge.access.issuing import jwk
 from ..waiting import until
 from .gateway import keyed, running
+from .scripted import KEY
 
 WISH = {"name": "a"}
 
@@ -64,6 +68,23 @@ async def test_a_redis_that_refuses_writes_is_named_in_readyz_and_the_gateway_st
         assert answer.json()["dependencies"]["journals"] == {"waiting": 0}
 
 
+class Others(BaseHTTPRequestHandler):
+    """The upstream and the issuer, so that Redis alone decides."""
+
+    def do_GET(self) -> None:
+        body = json.dumps({"keys": [jwk(KEY, "k1", use="sig", alg="ES256")]}).encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body)
+
+    do_HEAD = do_GET
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
 @pytest.mark.parametrize(
     ("args", "code", "says"),
     [
@@ -72,7 +93,7 @@ async def test_a_redis_that_refuses_writes_is_named_in_readyz_and_the_gateway_st
         (("--maxmemory", "1gb", "--maxmemory-policy", "allkeys-lru"), 0, "maxmemory-policy allkeys-lru"),
         (("--min-replicas-to-write", "1"), 1, "refuses commands with NOREPLICAS"),
         (("--requirepass", "secret"), 1, "refuses commands with NOAUTH"),
-        (None, 1, "cannot be used"),
+        (None, 1, "it refuses connections"),
     ],
 )
 def test_bff_check_connect_checks_redis(
@@ -87,10 +108,14 @@ def test_bff_check_connect_checks_redis(
     server = Valkey(tmp_path / "valkey", args=args or ())
     if args is not None:
         server.start()
+    others = ThreadingHTTPServer(("127.0.0.1", 0), Others)
+    thread = threading.Thread(target=others.serve_forever)
+    thread.start()
+    url = f"http://127.0.0.1:{others.server_port}"
     try:
         monkeypatch.setenv("BFF_REDIS__URL", server.url)
-        monkeypatch.setenv("BFF_UPSTREAMS__SHELF__URL", "http://127.0.0.1:1")
-        issuer = {"issuer": "https://id.example", "audience": "shop"}
+        monkeypatch.setenv("BFF_UPSTREAMS__SHELF__URL", url)
+        issuer = {"issuer": url, "audience": "shop", "jwks_uri": f"{url}/keys"}
         monkeypatch.setenv("BFF_ISSUERS", json.dumps([issuer]))
         monkeypatch.setenv("BFF_LIVE__STREAM_KEYS", '["events:jobs:{p}"]')
         # The gateway has a command that is not safe.
@@ -98,4 +123,7 @@ def test_bff_check_connect_checks_redis(
         told = capsys.readouterr()
         assert says in told.out + told.err
     finally:
+        others.shutdown()
+        thread.join()
+        others.server_close()
         server.stop()

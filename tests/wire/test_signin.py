@@ -21,11 +21,17 @@ from bff.edge.access import csrf
 from bff.edge.access.authenticate import Authenticator
 from bff.edge.access.fetch import Fetcher
 from bff.edge.access.jwt import TokenVerifier
+from bff.edge.access.login_state import FLOWS, PREFIX, LoginStates
 from bff.edge.access.provider import Provider
+from bff.edge.access.providers import ProviderEntry, Providers
 from bff.edge.access.session import COOKIE, Sessions
+from bff.edge.access.session_cookies import session_cookies
 from bff.edge.access.session_record import SessionKey
+from bff.edge.access.token_revocation import TokenRevocations
+from bff.edge.endpoints.account import Account
 from bff.edge.endpoints.guard import Guard
 from bff.edge.endpoints.sign_in import SignIn
+from bff.edge.endpoints.sign_out import SignOut
 from bff.edge.problem import Problem
 from bff.edge.rate_limits import RateLimiter
 from bff.edge.settings import IssuerSettings, OidcSettings, SessionSettings
@@ -125,20 +131,31 @@ async def house_at(redis_url: str, *, host: str = "127.0.0.1") -> AsyncIterator[
         oidc = Provider(settings, fetch, redirect_uri=provider.redirect_uri)
         store = SessionStore(link)
         sessions = Sessions(store, SessionSettings(), renew=oidc.renew, on_end=house.on_end)
-        authenticator = Authenticator(verifier, sessions)
+        cookies = session_cookies(site, {"": ()})
+        authenticator = Authenticator(verifier, sessions, cookies=cookies)
         limits = RateLimiter(LimitSettings(default="1000000/minute"), RateStore(link))
         guard = Guard(authenticator, limits, site)
-        sign_in = SignIn(guard, oidc, sessions, store, client_secret=SECRET, public_url=site)
+        entry = ProviderEntry("", "Here", oidc, LoginStates(SECRET), COOKIE, PREFIX)
+        providers, revocations = Providers([entry], cookies), TokenRevocations()
+        endpoints = [
+            SignIn(guard, providers, sessions, store),
+            SignOut(guard, providers, sessions, store, revocations),
+            Account(guard, providers, sessions, store),
+        ]
 
         async def token(request: Request) -> Response:
             principal = await authenticator(request.scope)
             csrf.check(request.scope, principal, site)
             return JSONResponse(principal and {"token": principal.token, "session": principal.session})
 
-        routes = [*sign_in.routes(), Route("/token", token, methods=["GET", "POST"])]
+        routes = [
+            *(route for one in endpoints for route in one.routes()),
+            Route("/token", token, methods=["GET", "POST"]),
+        ]
         app = Starlette(routes=routes, exception_handlers={Problem: plain})
         async with served(app, sock), served(provider.app, provider_sock):
             yield house
+            await revocations.close()
             await sessions.close()
             await verifier.close()
             await oidc.close()
@@ -200,11 +217,12 @@ async def test_the_login_cookie_is_sent_across_sites_and_removed_after_the_sign_
     answer = await browser.get("/bff/login")
     (line,) = answer.headers.get_list("set-cookie")
     assert re.match(
-        r"__Host-bff-login-[0-9a-f]{16}=[0-9a-f]+; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=600$", line
+        r"__Host-bff-login-[0-9a-f]{16}=[A-Za-z0-9_-]+; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=600$",
+        line,
     )
     query = parse_qs(urlsplit(answer.headers["location"]).query)
     assert query["code_challenge_method"] == ["S256"] and "code_verifier" not in query
-    assert query["scope"] == ["openid profile offline_access"]
+    assert query["scope"] == ["openid profile"]
 
 
 async def test_two_tabs_sign_in_at_once(house: House) -> None:
@@ -217,11 +235,12 @@ async def test_two_tabs_sign_in_at_once(house: House) -> None:
     assert (await browser.get("/bff/user")).status_code == 200
 
 
-async def test_a_browser_has_at_most_five_cookies_of_abandoned_sign_ins(house: House) -> None:
+async def test_a_browser_has_at_most_twelve_cookies_of_abandoned_sign_ins(house: House) -> None:
     browser = house.browser()
-    for _ in range(12):
+    for _ in range(20):
         callback = await browser.begin()
-    assert len(browser.jar) == 5
+    assert len(browser.jar) == FLOWS == 12
+    assert sum(len(name) + len(value) + 3 for name, value in browser.jar.items()) < 6_000
     assert (await browser.ask("GET", callback)).status_code == 200
 
 

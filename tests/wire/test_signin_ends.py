@@ -318,7 +318,7 @@ async def test_a_logout_token_that_expires_in_years_is_accepted_for_minutes_only
         ("/" + "é" * 512, 400),
         ("/" + "🛒" * 255, 303),
         ("/" + "🛒" * 256, 400),
-        ("/" + '"' * 1023, 400),
+        ("/" + '"' * 1023, 303),
         ("/" + '"' * 200, 303),
     ],
     ids=lambda given: f"{given[:3]} {len(given)}" if isinstance(given, str) else str(given),

@@ -251,6 +251,7 @@ export function createClient(options = {}) {
     onRestored: mutations.onRestored,
     onSettled: mutations.onSettled,
     mutate: mutations.mutate,
+    takeUpLater: mutations.takeUpLater,
     define: mutations.define,
   };
 }

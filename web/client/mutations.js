@@ -172,20 +172,21 @@ export function createMutations(host) {
    * @param {Definition} definition
    * @param {string} [id]  The id of a mutation from before a reload.
    * @param {string} [at]
+   * @param {boolean} [first]  Whether no earlier attempt can have reached the server.
    * @returns {Operation}
    */
-  function begin(definition, id, at = new Date().toISOString()) {
+  function begin(definition, id, at = new Date().toISOString(), first = !id) {
     const unanswered = entries.filter((entry) => isUnanswered(entry.operation)).length;
     if (unanswered >= MOST_PENDING || entries.length >= MOST_FOLLOWED)
       throw new TooManyPending('too many mutations');
-    const operation = createOperation(guarded(definition), id ?? (host.newId ?? newId)(), at, !!id);
+    const operation = createOperation(guarded(definition), id ?? (host.newId ?? newId)(), at, !first);
     /** @type {Map<string, number>} */
     const awaited = new Map();
     // Its exceptions go to the caller.
     fold(state, [...entries.map((entry) => entry.operation), operation], awaited);
     const entry = createEntry({ ...operation, awaited }, advance);
     entries = [...entries, entry];
-    effects.push({ entry, effect: { type: 'send', first: !id } });
+    effects.push({ entry, effect: { type: 'send', first } });
     commit();
     return entry.handle;
   }
@@ -205,11 +206,14 @@ export function createMutations(host) {
   function restore(only) {
     /** @type {Operation[]} */
     const restored = [];
-    for (const { id, kind: name, input, at } of [...memory.entries()]) {
+    for (const { id, kind: name, input, at, unsent } of [...memory.entries()]) {
       const kind = kinds.get(name);
       const known = entries.some(({ operation }) => operation.id === id);
-      if (kind && !known && name === (only ?? name))
-        sheltered(() => restored.push(begin(bind(name, kind, input), id, at)));
+      if (kind && !known && name === (only ?? name)) {
+        // Once: from now on it may have been sent.
+        if (unsent) memory.keep({ id, kind: name, input, at });
+        sheltered(() => restored.push(begin(bind(name, kind, input), id, at, unsent)));
+      }
     }
     for (const operation of restored) announce(restoredListeners, operation);
     return restored;
@@ -256,6 +260,17 @@ export function createMutations(host) {
         keep({ id: operation.id, kind: name, input, at: new Date().toISOString() });
         return operation;
       };
+    },
+    /**
+     * Send a refused mutation once more, with the same id, after the next reload. The gateway must have refused it before
+     * anything was done, as with "step-up-required".
+     * @param {Operation} operation
+     * @returns {boolean} false for one that was not made by a function of `define`: only such a one survives a reload.
+     */
+    takeUpLater({ id, name, input }) {
+      if (name === null || !kinds.has(name)) return false;
+      memory.keep({ id, kind: name, input, at: new Date().toISOString(), unsent: true });
+      return true;
     },
     /** A person is signed in: resume their mutations from before a reload. @param {string} userId @returns {Operation[]} */
     restore(userId) {

@@ -5,7 +5,10 @@
  */
 import { orNull } from './faults.js';
 
-/** @typedef {{id: string, kind: string, input: any, at: string}} Entry  `input` must survive JSON. */
+/**
+ * `input` must survive JSON. unsent: the gateway has refused it before anything was done, so its next attempt is the first.
+ * @typedef {{id: string, kind: string, input: any, at: string, unsent?: boolean}} Entry
+ */
 
 /** @typedef {Pick<Storage, 'getItem' | 'setItem' | 'removeItem'>} KeyValue */
 

@@ -14,6 +14,7 @@
  * @property {string | null} correlationId
  * @property {number | null} retryAfter  Seconds.
  * @property {Owner | null} owner  The upstream that failed, when one did.
+ * @property {string | null} login  Where the person signs in again, for the code "step-up-required": a path of this site.
  * @property {{pointer?: string, detail?: string, code?: string}[]} errors
  */
 
@@ -45,6 +46,7 @@ const problem = (known) => ({
   correlationId: null,
   retryAfter: null,
   owner: null,
+  login: null,
   errors: [],
   ...known,
 });
@@ -68,6 +70,8 @@ export async function readProblem(response) {
       ? Math.max(0, body.retry_after)
       : retryAfterSeconds(headers.get('retry-after')),
     owner: body.owner ?? null,
+    // Never another site's address, which a browser also reads from "//" and "/\\".
+    login: /^\/(?![/\\])/.test(body.login) ? body.login : null,
     errors: Array.isArray(body.errors) ? body.errors : [],
   });
 }

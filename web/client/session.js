@@ -24,7 +24,7 @@ import { fetchUser, logOut } from './user.js';
  * @property {typeof fetch} [fetch]
  */
 
-/** @typedef {Pick<import('./client.js').Client, 'start' | 'stop' | 'connection' | 'fault' | 'sessionExpiresAt' | 'onSessionChange'>} Followed */
+/** @typedef {Pick<import('./client.js').Client, 'start' | 'stop' | 'connection' | 'fault' | 'sessionExpiresAt' | 'onSessionChange' | 'takeUpLater'>} Followed */
 
 /** @type {Session} */
 const NO_ANSWER = { status: 'unknown', user: null, expiresAt: null };
@@ -156,6 +156,22 @@ export function createSession(client, options = {}) {
 
     /** The address where a sign-in starts. @param {string} [path]  Where it returns to; default the path of the page. */
     signInUrl: (path = location.pathname) => `${prefix}/bff/login?return=${encodeURIComponent(path)}`,
+
+    /**
+     * Go to the sign-in that a refused request needs ("step-up-required"), and return to the page afterwards.
+     * @param {import('./problem.js').Problem} problem  Of the refusal.
+     * @param {object} [options]
+     * @param {string} [options.path]  Where it returns to; default the path of the page.
+     * @param {import('./operation.js').Operation} [options.operation]  The refused mutation. One of `define` is sent again, once
+     *   and with the same id, when the client starts after the return.
+     * @returns {boolean} false: the problem asks for no sign-in, and nothing happens.
+     */
+    stepUp({ login }, { path = location.pathname, operation } = {}) {
+      if (!login) return false;
+      if (operation) client.takeUpLater(operation);
+      go(`${login}${login.includes('?') ? '&' : '?'}return=${encodeURIComponent(path)}`);
+      return true;
+    },
 
     /** Sign out here and at the provider, where the browser is sent. @returns {Promise<void>} Rejects when the request fails. */
     async signOut() {

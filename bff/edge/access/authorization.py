@@ -6,6 +6,7 @@ Pure. It is checked before the arguments and the body are read, so a refusal rev
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 from ...calls import DeclarationError, Principal
@@ -14,10 +15,14 @@ from ..problem import Problem
 
 @dataclass(frozen=True, slots=True)
 class Requirements:
-    """scopes: all of them are required; roles: one of them is required, none where it is empty."""
+    """scopes: all of them are required; roles: one of them is required, none where it is empty; fresh: seconds since
+    the person proved who they are, at most; acr: the classes of that proof, the preferred one first, of which one is
+    required (see step_up.py)."""
 
     scopes: frozenset[str] = frozenset()
     roles: frozenset[str] = frozenset()
+    fresh: float | None = None
+    acr: tuple[str, ...] = ()
 
     def override(self, scopes: Any, roles: Any, public: bool, what: str) -> Requirements:
         """These requirements, with `scopes` and `roles` replaced where a route declares its own (None: it does not).
@@ -33,17 +38,26 @@ class Requirements:
             raise DeclarationError(f"{what}: a public route cannot require {declared}")
         return NO_REQUIREMENTS if public else declared
 
+    @property
+    def step_up(self) -> bool:
+        """Whether not every sign-in is enough."""
+        return self.fresh is not None or bool(self.acr)
+
     def __bool__(self) -> bool:
-        return bool(self.scopes or self.roles)
+        return bool(self.scopes or self.roles or self.step_up)
 
     def __str__(self) -> str:
         names = ", ".join(sorted(self.scopes))
         scopes = f"the scope{'s' * (len(self.scopes) > 1)} {names}" if self.scopes else ""
         roles = f"the role {' or '.join(sorted(self.roles))}" if self.roles else ""
-        return " and ".join(filter(None, (scopes, roles)))
+        fresh = "" if self.fresh is None else f"a sign-in of the last {self.fresh:g} seconds"
+        acr = f"a sign-in of the class {' or '.join(self.acr)}" if self.acr else ""
+        return " and ".join(filter(None, (scopes, roles, fresh, acr)))
 
 
 NO_REQUIREMENTS = Requirements()
+MOST_FRESH = 30 * 86_400
+"""Seconds; no session is older."""
 
 
 def _names(given: Any, kind: str, what: str) -> frozenset[str]:
@@ -57,14 +71,29 @@ def _names(given: Any, kind: str, what: str) -> frozenset[str]:
     return frozenset(given)
 
 
+def check_step_up(fresh: Any, acr: Any, public: bool, what: str) -> None:
+    """Raises DeclarationError for a `fresh` or `acr` that no sign-in can have, and for a public route with one. what:
+    names the route."""
+    number = isinstance(fresh, int | float) and not isinstance(fresh, bool)
+    if fresh is not None and (not number or not (1 <= fresh <= MOST_FRESH or fresh == inf)):
+        raise DeclarationError(
+            f"{what}: fresh is seconds from 1 to {MOST_FRESH}, or math.inf for none; this is {fresh!r}"
+        )
+    if acr is not None:
+        _names(acr, "acr", what)
+    if public and (acr or (fresh is not None and fresh != inf)):
+        raise DeclarationError(f"{what}: a public route cannot require a recent or strong sign-in")
+
+
 def authorize(principal: Principal, required: Requirements) -> None:
     """Raises Problem 403 `forbidden`, which says what is missing (RFC 6750 section 3.1)."""
     missing = required.scopes - principal.scopes
     if missing or (required.roles and not required.roles & principal.roles):
         challenge = f'Bearer error="insufficient_scope", scope="{" ".join(sorted(required.scopes))}"'
+        granted = Requirements(required.scopes, required.roles)
         raise Problem(
             403,
             "forbidden",
-            f"This needs {required}, which your sign-in or token does not have.",
+            f"This needs {granted}, which your sign-in or token does not have.",
             headers={"www-authenticate": challenge} if missing else None,
         )

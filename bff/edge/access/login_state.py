@@ -8,12 +8,15 @@ with that redirect, so this cookie also names the sessions that the sign-in repl
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import json
 import re
 import secrets
-from dataclasses import asdict, dataclass, field, replace
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 from .session_record import decrypt, encrypt
 
@@ -24,8 +27,9 @@ COOKIE_BYTES = 4000
 """Bytes of name and value of a flow's cookie at most: browsers silently drop one of more than 4,096 bytes."""
 MAX_REPLACED = 4
 """Sessions one sign-in may end: the one it began in, and those of tabs that finished before it."""
-FLOWS = 5
-"""Sign-ins that one browser may have under way; the oldest is dropped, so that they do not fill its headers."""
+FLOWS = 12
+"""Sign-ins that one browser may have under way, in as many tabs; the oldest is dropped, so that they do not fill its
+headers: in sum they are at most about 6 KB."""
 
 _STATE = re.compile(r"([0-9a-f]{16})\.[A-Za-z0-9_-]{43}", re.ASCII)
 _FLOW = re.compile("[0-9a-f]{16}", re.ASCII)
@@ -33,26 +37,51 @@ _FLOW = re.compile("[0-9a-f]{16}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class LoginState:
-    """began: Unix seconds; return_to: a path of this site; verifier: of PKCE (RFC 7636); replaces: hashed ids of the
-    sessions that end when this sign-in succeeds."""
+    """began: Unix seconds; return_to: a path of this site; seed: random, of which nonce and verifier are made;
+    replaces: hashed ids of the sessions that end when this sign-in succeeds; max_age, acr: what it has to fulfil, see
+    `provider.Demands`."""
 
     state: str
-    nonce: str = field(repr=False)
-    verifier: str = field(repr=False)
+    seed: str = field(repr=False)
     return_to: str
     began: float
     replaces: tuple[str, ...] = ()
+    max_age: int | None = None
+    acr: tuple[str, ...] = ()
 
     @classmethod
-    def new(cls, return_to: str, now: float, replaces: tuple[str, ...] = ()) -> LoginState:
+    def new(
+        cls,
+        return_to: str,
+        now: float,
+        replaces: tuple[str, ...] = (),
+        *,
+        max_age: int | None = None,
+        acr: tuple[str, ...] = (),
+    ) -> LoginState:
         return cls(
             state=f"{secrets.token_hex(8)}.{secrets.token_urlsafe(32)}",
-            nonce=secrets.token_urlsafe(32),
-            verifier=secrets.token_urlsafe(48),
+            seed=secrets.token_urlsafe(32),
             return_to=return_to,
             began=now,
             replaces=replaces[-MAX_REPLACED:],
+            max_age=max_age,
+            acr=acr,
         )
+
+    @property
+    def nonce(self) -> str:
+        """Binds the ID token to this sign-in."""
+        return self._made("nonce")
+
+    @property
+    def verifier(self) -> str:
+        """Of PKCE (RFC 7636)."""
+        return self._made("verifier")
+
+    def _made(self, purpose: str) -> str:
+        made = hmac.digest(self.seed.encode(), f"bff login {purpose}".encode(), "sha256")
+        return urlsafe_b64encode(made).rstrip(b"=").decode()
 
 
 def is_cookie_name(name: str, prefix: str = PREFIX) -> bool:
@@ -67,13 +96,27 @@ def cookie_name(state: str, prefix: str = PREFIX) -> str | None:
 
 
 class LoginStates:
-    """Encrypts and decrypts the cookies. secret: the client secret, the same on all gateways."""
+    """Encrypts and decrypts the cookies. secret: the client secret, the same on all gateways, or what reads it. When it
+    changes, sign-ins under way continue: cookies of the last one can still be opened."""
 
-    def __init__(self, secret: str) -> None:
-        self._secret = hashlib.sha256(b"bff login state:" + secret.encode()).digest()
+    def __init__(self, secret: str | Callable[[], str]) -> None:
+        self._secret = secret
+        self._keys: tuple[bytes, ...] = ()
+        self._current_keys()
+
+    def _current_keys(self) -> tuple[bytes, ...]:
+        """The key that encrypts, and the one before it."""
+        secret = self._secret if isinstance(self._secret, str) else self._secret()
+        key = hashlib.sha256(b"bff login state:" + secret.encode()).digest()
+        if self._keys[:1] != (key,):
+            self._keys = (key, *self._keys[:1])
+        return self._keys
 
     def seal(self, login: LoginState) -> str:
-        return encrypt(self._secret, json.dumps(asdict(login), ensure_ascii=False).encode()).hex()
+        facts = [login.state, login.seed, login.return_to, round(login.began, 3)]
+        facts += [[_short(id) for id in login.replaces], login.max_age, login.acr]
+        text = json.dumps(facts, ensure_ascii=False, separators=(",", ":"))
+        return urlsafe_b64encode(encrypt(self._current_keys()[0], text.encode())).rstrip(b"=").decode()
 
     def open(self, sealed: str | None, state: str, now: float) -> LoginState | None:
         """None unless this cookie was sealed here, for exactly this `state`, at most `LIFETIME` seconds ago."""
@@ -93,13 +136,28 @@ class LoginStates:
     def _open(self, sealed: str | None, now: float) -> LoginState | None:
         if sealed is None or len(sealed) > 8192:
             return None
+        login: LoginState | None = None
         try:
-            tree = json.loads(decrypt(self._secret, bytes.fromhex(sealed)))
-            login = LoginState(**tree | {"replaces": tuple(tree["replaces"])})
-        except (ValueError, KeyError, TypeError):
+            content = urlsafe_b64decode(sealed + "=" * (-len(sealed) % 4))
+            if urlsafe_b64encode(content).rstrip(b"=") != sealed.encode():
+                return None
+        except ValueError:
+            return None
+        for key in self._current_keys():
+            with contextlib.suppress(ValueError, TypeError):
+                state, seed, return_to, began, replaces, max_age, acr = json.loads(decrypt(key, content))
+                ids = tuple(urlsafe_b64decode(f"{id}=").hex() for id in replaces)
+                login = LoginState(state, seed, return_to, began, ids, max_age, tuple(acr))
+                break
+        if login is None:
             return None
         # Another gateway may have made it, whose clock is a little ahead.
         return login if -60 <= now - login.began <= LIFETIME else None
+
+
+def _short(id: str) -> str:
+    """A hashed id, which is 64 hex digits, in 43 characters."""
+    return urlsafe_b64encode(bytes.fromhex(id)).rstrip(b"=").decode()
 
 
 def safe_return(path: str) -> str | None:

@@ -12,7 +12,7 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from ...calls import Clock, Principal
 from ...calls.principal import RevocationKeys
@@ -38,7 +38,8 @@ OnEnd = Callable[[str], Awaitable[None]]
 
 
 class Sessions:
-    """renew        redeems refresh tokens; None: sessions end with their access token
+    """renew        redeems refresh tokens of the provider `oidc`; None: its sessions end with their access token
+    renew_at     the same for the other providers, by name
     on_end       see OnEnd
     revocations  ends the sessions of revoked subjects; None: none are
     clock        Unix seconds; monotonic is for ages
@@ -50,6 +51,7 @@ class Sessions:
         settings: SessionSettings,
         *,
         renew: Renew | None = None,
+        renew_at: Mapping[str, Renew] | None = None,
         on_end: OnEnd | None = None,
         revocations: RevocationList | None = None,
         clock: Clock = time.time,
@@ -62,14 +64,18 @@ class Sessions:
         self._clock = clock
         self._cache = SessionCache(store, settings, clock, monotonic)
         self._ended: OrderedDict[str, None] = OrderedDict()
-        self._refresher = renew and Refresher(store, self._cache, renew, self._announce_end, clock, monotonic)
+        renews = dict(renew_at or {}) | ({} if renew is None else {"": renew})
+        self._refreshers = {
+            name: Refresher(store, self._cache, redeem, self._announce_end, clock, monotonic)
+            for name, redeem in renews.items()
+        }
 
-    async def start(self, record: SessionRecord, *, began: float | None = None) -> str:
+    async def start(self, record: SessionRecord, *, began: float | None = None, browser: str = "") -> str:
         """Store a new session under a new id; returns the cookie's value. began: Unix seconds by Redis, see
-        `SessionStore.put`. Raises StoreUnavailable."""
+        `SessionStore.put`; browser: a rough name, for the person. Raises StoreUnavailable."""
         key = SessionKey.new()
         lifetime = self._settings.lifetime
-        if self._refresher is None or record.tokens.refresh_token is None:
+        if record.provider not in self._refreshers or record.tokens.refresh_token is None:
             lifetime = max(1.0, min(lifetime, record.tokens.expires_at - self._clock()))
         stored = await self._store.put(
             key.id,
@@ -80,17 +86,23 @@ class Sessions:
             lifetime=lifetime,
             idle=self._settings.idle,
             began=began,
+            browser=browser,
         )
         self._cache.put(key.id, record, stored)
         return key.value
 
-    async def principal(self, cookie: str | None, *, safe: bool = True) -> Principal | None:
+    async def principal(
+        self, cookie: str | None, *, safe: bool = True, provider: str = ""
+    ) -> Principal | None:
         """The principal of the cookie's session, with a valid access token; None where there is no such session.
 
-        safe: the request only reads. Raises Problem 503 `unavailable` when the session cannot be looked up now.
+        safe: the request only reads; provider: the one whose cookie it is. Raises Problem 503 `unavailable` when the
+        session cannot be looked up now.
         """
         key = SessionKey.read(cookie)
-        return None if key is None else await self._principal(key, safe=safe, used=True, refused=None)
+        if key is None:
+            return None
+        return await self._principal(key, safe=safe, used=True, refused=None, provider=provider)
 
     async def current(self, principal: Principal, *, refused: str | None = None) -> Principal | None:
         """The same person with an access token that is valid now, for work after their request; None when the session
@@ -105,11 +117,13 @@ class Sessions:
         return await self._principal(key, safe=True, used=False, refused=refused)
 
     async def _principal(
-        self, key: SessionKey, *, safe: bool, used: bool, refused: str | None
+        self, key: SessionKey, *, safe: bool, used: bool, refused: str | None, provider: str | None = None
     ) -> Principal | None:
         session = await self._cache.get(key, safe=safe, used=used)
-        if session is not None and self._refresher is not None:
-            session = await self._refresher.fresh(key, session, refused=refused)
+        if session is None or provider not in (None, session.record.provider):
+            return None
+        if (refresher := self._refreshers.get(session.record.provider)) is not None:
+            session = await refresher.fresh(key, session, refused=refused)
         if session is None:
             return None
         record, stored = session.record, session.stored
@@ -125,6 +139,8 @@ class Sessions:
             # Revocations are exact to the millisecond.
             revocation_keys=RevocationKeys(None, stored.subject, int(stored.began * 1000) / 1000),
             session_key=key,
+            authenticated_at=record.auth_time,
+            acr=record.acr,
         )
         return None if self.has_ended(principal) else principal
 
@@ -177,8 +193,7 @@ class Sessions:
 
     async def close(self) -> None:
         """Let refreshes under way finish, within a bound."""
-        if self._refresher is not None:
-            await self._refresher.close()
+        await asyncio.gather(*(refresher.close() for refresher in self._refreshers.values()))
 
     # -- the address that a browser goes to after signing out
 

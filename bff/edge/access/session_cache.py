@@ -22,6 +22,8 @@ log = logging.getLogger("bff.session")
 
 MAX_CACHED = 5000
 """Sessions cached in a process; the least recently used one is dropped and read from Redis next time."""
+MAX_BYTES = 64_000_000
+"""Bytes of the tokens and claims of these sessions, about; the same holds."""
 
 READABLE_FOR = 300.0
 """Seconds since its last read for which a cached session serves GETs while Redis is away."""
@@ -29,11 +31,12 @@ READABLE_FOR = 300.0
 
 @dataclass(frozen=True, slots=True)
 class CachedSession:
-    """A session as of its last read. stored: without its sealed part; read_at: monotonic seconds."""
+    """A session as of its last read. stored: without its sealed part; read_at: monotonic seconds; size: bytes."""
 
     record: SessionRecord
     stored: StoredSession
     read_at: float
+    size: int
 
 
 class SessionCache:
@@ -47,6 +50,7 @@ class SessionCache:
         self._clock = clock
         self._monotonic = monotonic
         self._sessions: OrderedDict[str, CachedSession] = OrderedDict()
+        self._size = 0
         # Without the breaker every request would wait for the timeout of a Redis that hangs.
         self._breaker = Breaker(BreakerRule(failures=3, open_for=1.0, open_at_most=1.0), monotonic)
 
@@ -90,14 +94,19 @@ class SessionCache:
         return self.put(key.id, record, row) if record is not None and row.subject else None
 
     def put(self, id: str, record: SessionRecord, stored: StoredSession) -> CachedSession:
-        cached = self._sessions[id] = CachedSession(record, stored, self._monotonic())
-        self._sessions.move_to_end(id)
-        if len(self._sessions) > MAX_CACHED:
-            self._sessions.popitem(last=False)
+        before = self._sessions.pop(id, None)
+        known = before is not None and before.record is record
+        size = before.size if before is not None and known else _size_of(record)
+        cached = self._sessions[id] = CachedSession(record, stored, self._monotonic(), size)
+        self._size += size - (0 if before is None else before.size)
+        while len(self._sessions) > MAX_CACHED or (self._size > MAX_BYTES and len(self._sessions) > 1):
+            self._size -= self._sessions.popitem(last=False)[1].size
         return cached
 
     def drop(self, id: str) -> None:
-        self._sessions.pop(id, None)
+        dropped = self._sessions.pop(id, None)
+        if dropped is not None:
+            self._size -= dropped.size
 
     def _cached(self, id: str, safe: bool) -> CachedSession | None:
         cached, settings = self._sessions.get(id), self._settings
@@ -109,6 +118,12 @@ class SessionCache:
         if age >= (READABLE_FOR if safe else settings.remembered):
             raise sessions_unavailable()
         return cached
+
+
+def _size_of(record: SessionRecord) -> int:
+    given = record.tokens
+    tokens = (given.access_token, given.refresh_token, given.id_token)
+    return 2_000 + sum(len(token or "") for token in tokens) + len(str(record.claims))
 
 
 def sessions_unavailable() -> Problem:

@@ -57,8 +57,11 @@ class TokenSet:
 class SessionRecord:
     """One signed-in browser.
 
-    sid    the id of the provider's own session, for back-channel logout
-    roles  of the sign-in: they last as long as the session
+    sid        the id of the provider's own session, for back-channel logout
+    roles      of the sign-in: they last as long as the session
+    auth_time  Unix seconds at which the person proved who they are; None where the provider does not say
+    acr        the class of that authentication
+    provider   the name of the provider in the settings, "" for `oidc`: the session is valid only with its cookie
     """
 
     issuer: str
@@ -67,6 +70,14 @@ class SessionRecord:
     claims: Mapping[str, Any]
     tokens: TokenSet
     roles: frozenset[str] = frozenset()
+    auth_time: float | None = None
+    acr: str | None = None
+    provider: str = ""
+
+
+# Written among the claims: the release before this one reads a record with them, and none with other members. No claim
+# of a person has such a name.
+_AMONG_CLAIMS = ("auth_time", "acr")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +101,12 @@ class SessionKey:
         return cls(hashlib.sha256(b"bff session id:" + value.encode()).hexdigest(), value)
 
     def seal(self, record: SessionRecord) -> bytes:
-        return self.encrypt(json.dumps(asdict(record), default=sorted, separators=(",", ":")).encode())
+        tree = asdict(record)
+        moved = {name: tree.pop(name) for name in _AMONG_CLAIMS}
+        tree["claims"] |= {name: value for name, value in moved.items() if value is not None}
+        if not record.provider:
+            del tree["provider"]
+        return self.encrypt(json.dumps(tree, default=sorted, separators=(",", ":")).encode())
 
     def open(self, sealed: bytes) -> SessionRecord | None:
         """None when it was not sealed with this key, or by another version of this program."""
@@ -98,6 +114,7 @@ class SessionKey:
             tree = json.loads(self.decrypt(sealed))
             scopes = _shared(*(tree["tokens"]["scopes"] or ()))
             tokens = TokenSet(**tree["tokens"] | {"scopes": scopes})
+            tree |= {name: tree["claims"].pop(name, None) for name in _AMONG_CLAIMS}
             return SessionRecord(**tree | {"tokens": tokens, "roles": _shared(*tree["roles"])})
         except (ValueError, KeyError, TypeError):
             return None

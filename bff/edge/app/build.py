@@ -23,8 +23,10 @@ from ...policies.events import Guarded
 from ...stores.rates import RateStore
 from ...stores.redis.client import StoreUnavailable
 from ...transport.forwarding import Forwarding
+from ..access.session_cookies import Site
 from ..declared import Declarations, Route
 from ..dependencies import Resources
+from ..endpoints.account import Account
 from ..endpoints.command import CommandEndpoint
 from ..endpoints.execution import AbandonedClaims, CommandServices
 from ..endpoints.forward import ForwardEndpoint, ForwardServices
@@ -32,6 +34,7 @@ from ..endpoints.guard import Guard
 from ..endpoints.health import Health
 from ..endpoints.screen import ScreenEndpoint
 from ..endpoints.sign_in import SignIn
+from ..endpoints.sign_out import SignOut
 from ..endpoints.streaming import Downloads
 from ..function_errors import UpstreamFailures
 from ..http.admission import Admission
@@ -55,6 +58,7 @@ from . import parts
 from .background import BackgroundTasks
 from .extensions import Extensions, wrapped
 from .identity import Identity
+from .network import Connections
 from .routes import Routes, admin_routes, fallback, public_routes
 
 # Seconds for one part to close; more than its tasks have to end.
@@ -69,13 +73,17 @@ def build(declared: Declarations, settings: Settings, extensions: Extensions) ->
     tasks = BackgroundTasks()
     metrics = Metrics(_kinds(declared.routes))
     observe = Guarded(metrics.observe, log_event, *extensions.observers)
-    traces = telemetry.provider(declared.name, settings.telemetry)
+    connections = Connections(settings.network)
+    collector = connections.to("BFF_TELEMETRY", "the collector of traces", settings.telemetry.tls)
+    traces = telemetry.provider(declared.name, settings.telemetry, collector)
     tracer = traces.get_tracer("bff", __version__)
     once_only = any(not command.safe for command in declared.commands)
-    stores = parts.make_stores(settings, once_only=once_only)
-    identity = Identity(settings, stores.redis)
-    calls = parts.make_calls(declared, settings, extensions, stores, identity, tasks, observe, tracer)
-    live = parts.make_live(declared, settings, extensions, stores, identity, calls)
+    stores = parts.make_stores(settings, extensions, connections, once_only=once_only)
+    identity = Identity(settings, stores.redis, connections)
+    calls = parts.make_calls(
+        declared, settings, extensions, stores, identity, tasks, observe, tracer, connections.network
+    )
+    live = parts.make_live(declared, settings, extensions, stores, identity, calls, connections)
     health = Health(
         partial(parts.dependencies, stores, identity, calls, live),
         partial(parts.dead, stores, identity, live),
@@ -83,7 +91,8 @@ def build(declared: Declarations, settings: Settings, extensions: Extensions) ->
     resources, forwarding = Resources(), Forwarding(calls.pipeline)
     abandoned = AbandonedClaims(stores.claims, tasks.spawn)
     limits = RateLimiter(settings.limits, RateStore(stores.redis))
-    guard = Guard(identity.authenticate, limits, settings.public_url)
+    site = identity.providers.site if identity.providers else Site(settings.public_url)
+    guard = Guard(identity.authenticate, limits, site)
     contacts, failures = OwnerContacts(settings.owner_contacts), UpstreamFailures()
     page, path = declared.page, PublicPath.of(settings.public_url)
     body = BodyReader(settings.max_body, settings.http.body_timeout)
@@ -135,6 +144,7 @@ def build(declared: Declarations, settings: Settings, extensions: Extensions) ->
                 settings.http.forward,
                 path.prefix,
                 {name: (one.url, *one.balance.urls) for name, one in settings.upstreams.items()},
+                declared.forwards,
             ),
         ),
         sign_in=_sign_in(settings, identity, guard),
@@ -144,11 +154,12 @@ def build(declared: Declarations, settings: Settings, extensions: Extensions) ->
         extensions.pages,
         page.policy if page else content_policy({}),
         path,
-        sign_in=settings.oidc is not None,
+        sign_in=identity.providers is not None,
+        cookies=identity.providers.cookies.names.values() if identity.providers else (),
     )
     routed = wrapped(Routes(routes, fallback(page)), extensions.middleware, identity.authenticate)
     if settings.http.compress_from is not None:
-        routed = Compression(routed, settings.http.compress_from)
+        routed = Compression(routed, settings.http.compress_from, settings.http.compress_to)
     checked = RequestChecks(routed, settings.http, cors)
     admission = Admission(
         Envelope(checked, tracer, settings.public_url, observe, cors, contacts, pages.answer),
@@ -179,6 +190,7 @@ def build(declared: Declarations, settings: Settings, extensions: Extensions) ->
         health,
         tasks,
         abandoned,
+        connections,
         traces,
         admission,
         BodyBounds(settings, [(forward.path, forward.upload) for forward in declared.forwards]),
@@ -199,18 +211,16 @@ def _kinds(routes: Iterable[Route]) -> dict[tuple[str, str | None], str]:
     return kinds
 
 
-def _sign_in(settings: Settings, identity: Identity, guard: Guard) -> SignIn | None:
-    if settings.oidc is None or identity.sessions is None or identity.provider is None:
-        return None
-    return SignIn(
-        guard,
-        identity.provider,
-        identity.sessions,
-        identity.store,
-        client_secret=settings.oidc.client_secret.get_secret_value(),
-        public_url=settings.public_url,
-        login_limit=settings.limits.login,
-    )
+def _sign_in(settings: Settings, identity: Identity, guard: Guard) -> list[BaseRoute]:
+    """The endpoints of browser sign-in; none where browsers cannot sign in."""
+    providers, sessions, store = identity.providers, identity.sessions, identity.store
+    if providers is None or sessions is None:
+        return []
+    return [
+        *SignIn(guard, providers, sessions, store, login_limit=settings.limits.login).routes(),
+        *SignOut(guard, providers, sessions, store, identity.token_revocations).routes(),
+        *Account(guard, providers, sessions, store).routes(),
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +246,7 @@ class App:
     health: Health
     tasks: BackgroundTasks
     abandoned: AbandonedClaims
+    connections: Connections
     traces: TracerProvider
     admission: Admission
     bodies: BodyBounds
@@ -259,6 +270,9 @@ class App:
                 raise DeclarationError(f"lifespan: {type(error).__name__}: {error}") from error
         if self.calls.internal_tokens is not None:
             self.calls.internal_tokens.keys.watch.start()
+        if (files := self.settings.secret_files) is not None:
+            files.watch.start()
+        self.connections.start()
         await asyncio.gather(*(client.backends.start() for client in self.calls.pipeline.clients.values()))
         with contextlib.suppress(StoreUnavailable):
             await self.stores.redis.ping()
@@ -267,6 +281,8 @@ class App:
         await self.stores.subscriptions.start()
         await self.live.hub.start()
         await self.identity.revocations.start()
+        if self.identity.token_watch is not None:
+            await self.identity.token_watch.start()
         for ingester in self.live.ingesters:
             await ingester.start()
 
@@ -280,7 +296,7 @@ class App:
         it is cancelled, it closes the rest without waiting for commands, and then raises CancelledError."""
         self.health.draining = True
         self.abandoned.stop()
-        tokens = self.calls.internal_tokens
+        tokens, files = self.calls.internal_tokens, self.settings.secret_files
         await close_all(
             [
                 ("commands under way", self.tasks.finish),
@@ -290,6 +306,8 @@ class App:
                 ("the pub/sub connections", self.stores.subscriptions.stop),
                 ("the probes of Redis", self.stores.health.stop),
                 *self.identity.closings(),
+                *self.connections.closings(),
+                *([("the watch of secrets", files.watch.close)] if files else []),
                 *([("the watch of keys", tokens.keys.watch.close)] if tokens else []),
                 ("the connections to upstreams", self.calls.pipeline.close),
                 ("the connection to Redis", self.stores.redis.close),

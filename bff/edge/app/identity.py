@@ -6,53 +6,80 @@ The end of a session or token ends its streams on every gateway: `streams` is th
 from __future__ import annotations
 
 import logging
+from urllib.parse import urlsplit
 
 from ...calls import Principal
 from ...calls.shutdown import Closing
 from ...live.hub import Hub
+from ...stores.proofs import ProofStore
 from ...stores.redis.client import RedisClient
 from ...stores.revocations import RevocationStore
 from ...stores.sessions import SessionStore
 from ..access.authenticate import Authenticator, FailureLimit
+from ..access.dpop import ProofVerifier
 from ..access.fetch import Fetcher
 from ..access.jwt import TokenVerifier
-from ..access.provider import TOKEN_TIMEOUT, Provider
+from ..access.login_state import LoginStates
+from ..access.provider import Provider
+from ..access.providers import ProviderEntry, Providers
 from ..access.revocation_list import RevocationList
 from ..access.session import Sessions
-from ..http.public_path import PublicPath
+from ..access.session_cookies import SessionCookies, session_cookies
+from ..access.token_endpoint import ANSWER_BYTES
+from ..access.token_revocation import TokenRevocations
+from ..access.token_watch import TokenWatch
 from ..problem import Problem
-from ..settings import Settings
+from ..settings import IssuerSettings, OidcSettings, Settings
+from .network import Connections, fetch_targets
 
 log = logging.getLogger("bff.edge")
 
 
 class Identity:
-    """authenticate: makes a request's Principal; sessions, provider: None where browsers cannot sign in here."""
+    """authenticate: makes a request's Principal; sessions, providers: None where browsers cannot sign in here."""
 
     streams: Hub
 
-    def __init__(self, settings: Settings, redis: RedisClient) -> None:
+    def __init__(self, settings: Settings, redis: RedisClient, connections: Connections) -> None:
         self.store = SessionStore(redis)
-        self._keys, self._tokens = Fetcher(), Fetcher(timeout=TOKEN_TIMEOUT)
+        network, targets = connections.network, fetch_targets(settings, connections)
+        limits = settings.network
+        self._keys = Fetcher(timeout=limits.discovery_timeout, network=network, targets=targets)
+        # Refreshes have connections of their own, so that they do not wait behind sign-ins.
+        self._tokens, self._refreshes = (
+            Fetcher(
+                timeout=limits.token_timeout,
+                max_body=ANSWER_BYTES,
+                connections=32,
+                network=network,
+                targets=targets,
+            )
+            for _ in range(2)
+        )
         self._revocation_store = RevocationStore(redis)
         self.revocations = RevocationList(
             self._revocation_store, on_session_end=self._on_session_end, on_change=self._on_revocation
         )
-        self.verifier = TokenVerifier(settings.issuers, self._keys, revocations=self.revocations)
+        self.verifier = TokenVerifier(_issuers(settings), self._keys, revocations=self.revocations)
+        self.token_revocations = TokenRevocations()
+        self.providers: Providers | None = None
+        # Only opaque tokens have to be asked about again while a stream is open.
+        self.token_watch = (
+            TokenWatch(self.verifier, lambda: self.streams) if self.verifier.introspects else None
+        )
         self.sessions: Sessions | None = None
-        self.provider: Provider | None = None
-        if (oidc := settings.oidc) is not None:
-            self.provider = Provider(
-                oidc,
-                self._keys,
-                exchange=self._tokens,
-                redirect_uri=f"{settings.public_url}/bff/callback",
-                trusted=self.verifier.issuers.get(oidc.issuer),
+        cookies = session_cookies(
+            settings.public_url, {name: oidc.hosts for name, oidc in settings.sign_ins.items()} or {"": ()}
+        )
+        if settings.sign_ins:
+            self.providers = Providers(
+                [self._entry(name, oidc, cookies) for name, oidc in settings.sign_ins.items()], cookies
             )
+            renews = {entry.name: entry.provider.renew for entry in self.providers}
             self.sessions = Sessions(
                 self.store,
                 settings.session,
-                renew=self.provider.renew,
+                renew_at=renews,
                 on_end=self._end_session,
                 revocations=self.revocations,
             )
@@ -60,7 +87,28 @@ class Identity:
             self.verifier,
             self.sessions,
             FailureLimit(settings.limits.failures),
-            cookie=PublicPath.of(settings.public_url).session_cookie,
+            cookies=cookies,
+            proofs=ProofVerifier(ProofStore(redis), settings.public_url, settings.dpop),
+        )
+
+    def _entry(self, name: str, oidc: OidcSettings, cookies: SessionCookies) -> ProviderEntry:
+        provider = Provider(
+            oidc,
+            self._keys,
+            name=name,
+            exchange=self._tokens,
+            refreshes=self._refreshes,
+            redirect_uri=f"{cookies.site.public_url}/bff/callback{f'/{name}' if name else ''}",
+            trusted=self.verifier.issuers.get(oidc.issuer),
+        )
+        cookie = cookies.names[name]
+        return ProviderEntry(
+            name=name,
+            title=oidc.title or name.capitalize() or (urlsplit(oidc.issuer).hostname or oidc.issuer),
+            provider=provider,
+            states=LoginStates(lambda: f"{name}:{provider.secret}" if name else provider.secret),
+            cookie=cookie,
+            login_cookies=f"{cookie}-login-",
         )
 
     def ended(self, principal: Principal) -> bool:
@@ -114,9 +162,21 @@ class Identity:
     def closings(self) -> list[Closing]:
         """What to close, in this order."""
         return [
+            *([("the watch of tokens", self.token_watch.stop)] if self.token_watch else []),
             *([("the sessions", self.sessions.close)] if self.sessions else []),
-            *([("the identity provider", self.provider.close)] if self.provider else []),
+            ("the revocations of tokens", self.token_revocations.close),
+            *(("the identity provider", entry.provider.close) for entry in self.providers or ()),
             ("the token verifier", self.verifier.close),
             ("the fetcher of keys", self._keys.close),
             ("the fetcher of tokens", self._tokens.close),
+            ("the fetcher of refreshed tokens", self._refreshes.close),
         ]
+
+
+def _issuers(settings: Settings) -> list[IssuerSettings]:
+    """The trusted issuers; the one of the sign-in has its inner address, too."""
+    inner = {oidc.issuer: oidc.internal_url for oidc in settings.sign_ins.values()}
+    return [
+        issuer.model_copy(update={"internal_url": issuer.internal_url or inner.get(issuer.issuer)})
+        for issuer in settings.issuers
+    ]

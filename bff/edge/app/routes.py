@@ -28,7 +28,6 @@ from ..endpoints import webhooks
 from ..endpoints.guard import Guard
 from ..endpoints.health import Health
 from ..endpoints.live import LiveEndpoint, SagaEndpoint, SnapshotEndpoint
-from ..endpoints.sign_in import SignIn
 from ..http.head import is_canonical
 from ..http.networks import IpAllowlist, networks_of
 from ..http.request import VARY, BodyReader
@@ -75,12 +74,12 @@ def public_routes(
     screen: Callable[[DeclaredRoute], ASGIApp],
     command: Callable[[DeclaredRoute], ASGIApp],
     forward: Callable[[Forward], ASGIApp],
-    sign_in: SignIn | None,
+    sign_in: Iterable[BaseRoute],
 ) -> list[BaseRoute]:
     """The routes of the public port. Raises DeclarationError for a network that no setting defines.
 
     screen, command, forward  make the endpoint of a view, a command or a forward
-    sign_in          None where browsers cannot sign in
+    sign_in          those of browser sign-in, none where browsers cannot sign in
     """
     routes: list[BaseRoute] = []
     for route in in_order(declared.routes):
@@ -112,8 +111,7 @@ def public_routes(
         Route(path, partial(_document, media_type=media_type, content=content), methods=["GET"])
         for path, media_type, content in documents
     ]
-    if sign_in is not None:
-        routes += sign_in.routes()
+    routes += sign_in
     if settings.webhooks:
         changes = partial(
             webhooks.changes,

@@ -20,7 +20,7 @@ TEXT: Schema = {"type": "string"}
 
 _DESCRIPTIONS = {
     400: "The request cannot be read, a command has no Idempotency-Key, or the service cannot use what was sent",
-    401: "Nobody is signed in, or the token cannot be accepted",
+    401: "Nobody is signed in, the token cannot be accepted, or the sign-in is not recent or strong enough",
     402: "The service asks for a payment first",
     403: "Not allowed, by this gateway or by the service",
     404: "Not found, or it belongs to another principal",
@@ -46,6 +46,7 @@ _DESCRIPTIONS = {
 _RETRY: Schema = {
     "Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}},
 }
+_NUMBER: Schema = {"pattern": r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,5})?$"}
 EVERYWHERE = (400, 408, 413, 414, 421, 431, 500, 503)
 """Statuses that any request may get, at any address."""
 
@@ -95,7 +96,10 @@ class DescribedSchema(GenerateJsonSchema):
     def decimal_schema(self, schema: core_schema.DecimalSchema) -> JsonSchemaValue:
         """A number with all its digits, or text with such a number."""
         found = super().decimal_schema(schema)
-        return found if "anyOf" in found else {"anyOf": [{"type": "number"}, found]}
+        choices = found.get("anyOf", [{"type": "number"}, found])
+        if self.mode == "validation":
+            choices = [one | _NUMBER if one.get("type") == "string" else one for one in choices]
+        return {"anyOf": choices}
 
 
 class ModelSchemas:

@@ -9,10 +9,20 @@ from typing import Any
 
 from ..declared import BODY_METHODS, Declarations, Forward, Route
 from ..http.public_path import PublicPath
+from ..problem import MEDIA_TYPE
 from ..reply import Returns
 from ..settings import Settings
 from .asyncapi import declared_schemas, models, started
-from .components import PROBLEM, REF, ModelSchemas, Schema, passed_on, problem_responses, response_components
+from .components import (
+    PROBLEM,
+    REF,
+    TEXT,
+    ModelSchemas,
+    Schema,
+    passed_on,
+    problem_responses,
+    response_components,
+)
 from .openapi_builtin import PUBLIC, builtin_paths, security_of
 
 _TAGS = {
@@ -20,6 +30,12 @@ _TAGS = {
     "forwards": "What is passed on to a service as it is.",
     "commands": "What a person does, once for each Idempotency-Key.",
     "gateway": "The stream, sign-in, health and documents.",
+}
+_REDIRECT: Schema = {
+    "3XX": {
+        "description": "Another address, of this site or of an origin that the gateway declares.",
+        "headers": {"Location": {"schema": TEXT}},
+    }
 }
 # What `idempotency_key` accepts: a bare token, or a string in quotes.
 _KEY = r'^(?:[!#-+\-.-~]{1,255}|"(?:[ !#-\[\]-~]|\\["\\]){1,253}")$'
@@ -115,8 +131,20 @@ def _parameters(route: Route, schemas: ModelSchemas) -> list[Schema]:
                 required = source.where == "path" or name in schema.get("required", ())
                 if any((one["in"], one["name"]) == (source.where, name) for one in found):
                     continue  # a dependency takes it, too
-                found.append({"name": name, "in": source.where, "required": required, "schema": one})
+                schema = _as_text(one)
+                found.append({"name": name, "in": source.where, "required": required, "schema": schema})
     return found
+
+
+def _as_text(schema: Schema) -> Schema:
+    """The schema of a parameter: no text is null, so a parameter without a value is left out."""
+    choices = [one for one in schema.get("anyOf", ()) if one != {"type": "null"}]
+    if not choices or len(choices) == len(schema["anyOf"]):
+        return schema
+    rest = {name: value for name, value in schema.items() if name != "anyOf"}
+    if rest.get("default", "") is None:
+        del rest["default"]
+    return {**choices[0], **rest} if len(choices) == 1 else {**rest, "anyOf": choices}
 
 
 def _describe(route: Route, schemas: ModelSchemas) -> Schema:
@@ -132,8 +160,8 @@ def _describe(route: Route, schemas: ModelSchemas) -> Schema:
 
 def _view(view: Route, schemas: ModelSchemas) -> Schema:
     returns = view.binding.returns
-    responses: Schema = {
-        "204" if returns.is_empty and not returns.download else "200": {
+    screen: Schema = {
+        _status(returns): {
             "description": "The screen; `BFF-Complete` says whether every part is there.",
             "headers": {
                 "BFF-Complete": {"schema": {"type": "string", "enum": ["true", "false"]}},
@@ -141,6 +169,10 @@ def _view(view: Route, schemas: ModelSchemas) -> Schema:
             },
             **_content(returns, schemas),
         },
+    }
+    responses: Schema = {
+        **({} if returns.always_redirects else screen),
+        **(_REDIRECT if returns.redirect else {}),
         **problem_responses(
             *(() if view.public else (401,)),
             *((403,) if view.requirements or view.options.network else ()),
@@ -173,15 +205,21 @@ def _forward(forward: Forward, method: str) -> Schema:
         ],
         "responses": {
             "2XX": {"description": "What the service answers.", "content": {"*/*": {}}},
-            "4XX": {"description": "What the service refuses, in its words.", "content": {"*/*": {}}},
-            **problem_responses(
-                *(() if forward.public else (401, 403)),
-                *((413,) if method in BODY_METHODS else ()),
-                429,
-                502,
-                503,
-                504,
-            ),
+            "204": {"description": "The service has done it and has nothing to say."},
+            "304": {"description": "What the client has is still the same."},
+            "3XX": {
+                "description": "A redirect of the service to another address of this gateway.",
+                "headers": {"Location": {"schema": TEXT}},
+            },
+            "4XX": {
+                "description": "What the service refuses, in its words, or what this gateway refuses, as a problem.",
+                "content": {MEDIA_TYPE: {"schema": {"$ref": REF.format(model="Problem")}}, "*/*": {}},
+            },
+            # Never the service's own.
+            **{
+                str(status): {"$ref": f"#/components/responses/{status}"}
+                for status in (*(() if forward.public else (401,)), 429, 500, 502, 503, 504)
+            },
         },
         **(PUBLIC if forward.public else security_of(forward.requirements)),
     }
@@ -191,6 +229,13 @@ def _forward(forward: Forward, method: str) -> Schema:
             "content": {"*/*": {}},
         }
     return operation
+
+
+def _status(returns: Returns) -> str:
+    """Of a success. A reply chooses its own."""
+    if returns.reply:
+        return "2XX"
+    return "204" if returns.is_empty and not returns.download else "200"
 
 
 def _content(returns: Returns, schemas: ModelSchemas) -> Schema:
@@ -222,11 +267,9 @@ def _command(command: Route, schemas: ModelSchemas) -> Schema:
         "Idempotency-Replayed": {"description": "Present on a replayed answer.", "schema": {"const": "true"}}
     }
     returns, schema = command.binding.returns, None
-    if returns.is_empty:
-        status, description = "204", "Done"
-    elif command.starts is None:
-        status, description = "200", "Done"
-        schema = schemas.of(returns.model)
+    if command.starts is None:
+        status, description = _status(returns), "Done"
+        schema = None if returns.is_empty else schemas.of(returns.model)
     else:
         status, description = "202", "Accepted; the rest arrives on /bff/live."
         schema = {"$ref": REF.format(model=f"started.{command.starts.name}")}
@@ -234,12 +277,16 @@ def _command(command: Route, schemas: ModelSchemas) -> Schema:
             "description": "The address of the saga's status.",
             "schema": {"type": "string"},
         }
-    operation["responses"] = {
+    done: Schema = {
         status: {
             "description": description,
             "headers": headers,
             **({"content": {"application/json": {"schema": schema}}} if schema else {}),
-        },
+        }
+    }
+    operation["responses"] = {
+        **({} if returns.always_redirects else done),
+        **(_REDIRECT if returns.redirect else {}),
         **problem_responses(
             401, 403, *passed_on(command=True, identified=True), 409, 410, 415, 422, 429, 502, 504
         ),

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from ...live.ingest.http_binding import BATCH, MAX_BATCH, STRUCTURED
 from ..access.authorization import NO_REQUIREMENTS, Requirements
+from ..access.providers import DEFAULT
 from ..declared import CHANGES, EVENTS, Declarations
 from ..settings import Settings
 from .components import REF, TEXT, USER, Schema, any_of, problem_responses
@@ -18,16 +19,53 @@ _OBJECT: Schema = {"type": "object"}
 # What `safe_return` accepts: a path that every browser reads as one of this site.
 _RETURN = r"^/(?!/)(?!(?:[^/?#]*[/?#])*(?:\.|%2[eE]){1,2}(?:[/?#]|$))[^\\\x00-\x20\x7f-\x9f]{0,1023}$"
 
+# What a sign-in may be asked for, by name: schema and meaning (OpenID Connect Core section 3.1.2.1).
+_ASKED: tuple[tuple[str, Schema, str], ...] = (
+    (
+        "max_age",
+        {"type": "integer", "minimum": 0, "maximum": 2_592_000},
+        "Seconds since the person proved who they are",
+    ),
+    ("acr_values", TEXT | {"maxLength": 512}, "Classes of authentication, of which one is needed"),
+    (
+        "prompt",
+        {"type": "string", "enum": ["login", "select_account", "consent", "create"]},
+        "What to ask for",
+    ),
+    ("login_hint", TEXT | {"maxLength": 255}, "Who is expected to sign in"),
+)
+_SESSION: Schema = {
+    "type": "object",
+    "required": ["id", "began", "used", "browser", "current"],
+    "properties": {
+        "id": TEXT,
+        "began": {"type": "number", "description": "Unix seconds"},
+        "used": {"type": "number", "description": "Unix seconds, to the minute"},
+        "browser": TEXT | {"description": "A rough name; may be empty"},
+        "current": {"type": "boolean", "description": "The session of this request"},
+    },
+}
+_SESSIONS: Schema = {
+    "type": "object",
+    "required": ["sessions"],
+    "properties": {"sessions": {"type": "array", "maxItems": 100, "items": _SESSION}},
+}
+
 PUBLIC: Schema = {"security": []}
 """Nobody has to authenticate."""
 
 
 def security_of(requirements: Requirements) -> Schema:
-    """Bearer token or session, each with the required scopes (OpenAPI 3.1 allows scopes for both), and the roles."""
+    """Bearer token or session, each with the required scopes (OpenAPI 3.1 allows scopes for both), the roles, and how
+    recent (`x-fresh`, seconds) and how strong (`x-acr`) the sign-in must be: else 401 `step-up-required`."""
     scopes = sorted(requirements.scopes)
     found: Schema = {"security": [{"bearer": scopes}, {"session": scopes}]}
     if requirements.roles:
         found["x-roles"] = sorted(requirements.roles)
+    if requirements.fresh is not None:
+        found["x-fresh"] = requirements.fresh
+    if requirements.acr:
+        found["x-acr"] = list(requirements.acr)
     return found
 
 
@@ -42,8 +80,8 @@ def builtin_paths(gateway: Declarations, settings: Settings) -> dict[str, Schema
         "/docs/problems": _document("docs_problems", "The types of problems", "text/html", TEXT),
         "/docs/style.css": _document("docs_style", "The style sheet of these pages", "text/css", TEXT),
     }
-    if settings.oidc is not None:
-        paths |= _sign_in()
+    if settings.sign_ins:
+        paths |= _sign_in(settings)
     if settings.webhooks:
         summary = "A source says that something has changed"
         body = {"application/json": {"schema": _OBJECT}}
@@ -198,7 +236,7 @@ def _values(gateway: Declarations, settings: Settings) -> Schema:
     )
 
 
-def _sign_in() -> dict[str, Schema]:
+def _sign_in(settings: Settings) -> dict[str, Schema]:
     cookie, location = {"Set-Cookie": {"schema": TEXT}}, {"Location": {"schema": TEXT}}
     signed_in = _answer("Signed in", "text/html", {"schema": TEXT}) | {"headers": cookie}
     user = _operation(
@@ -213,33 +251,57 @@ def _sign_in() -> dict[str, Schema]:
     )
     # With `anonymous`, nobody has to authenticate.
     user["security"].append({})
-    return {
-        "/bff/login": {
-            "get": _operation(
-                "bff_login",
-                "Sign in",
-                {"303": {"description": "To the identity provider", "headers": location | cookie}},
-                429,
-                parameters=[
-                    _parameter(
-                        *("return", "query", TEXT | {"pattern": _RETURN}),
-                        "Where to end up; a path of this site",
-                    )
-                ],
-            )
-        },
-        "/bff/callback": {
-            "get": _operation(
-                "bff_callback",
-                "The identity provider's answer",
-                {"200": signed_in},
-                *(403, 429, 502),
-                parameters=[
-                    _parameter(name, "query", TEXT)
-                    for name in ("state", "code", "iss", "error", "error_description")
-                ],
-            )
-        },
+    login = _operation(
+        "bff_login",
+        "Sign in",
+        {"303": {"description": "To the identity provider", "headers": location | cookie}},
+        429,
+        parameters=[
+            _parameter(
+                *("return", "query", TEXT | {"pattern": _RETURN}), "Where to end up; a path of this site"
+            ),
+            *(_parameter(name, "query", schema, text) for name, schema, text in _ASKED),
+        ],
+    )
+    if len(settings.sign_ins) > 1:
+        choice = _answer("A page on which the person chooses a provider", "text/html", {"schema": TEXT})
+        login["responses"]["200"] = choice
+    callback = _operation(
+        "bff_callback",
+        "The identity provider's answer",
+        {"200": signed_in},
+        *(403, 429, 502),
+        parameters=[
+            _parameter(name, "query", TEXT) for name in ("state", "code", "iss", "error", "error_description")
+        ],
+    )
+    backchannel = _operation(
+        "bff_backchannel_logout",
+        "The provider's logout",
+        {"200": {"description": "Done"}},
+        429,
+        body={"application/x-www-form-urlencoded": {"schema": _text_in("logout_token")}},
+    )
+    paths: dict[str, Schema] = {"/bff/login": {"get": login}}
+    if settings.oidc is not None:
+        paths |= {"/bff/callback": {"get": callback}, "/bff/backchannel-logout": {"post": backchannel}}
+    if settings.providers:
+        provider = _parameter("provider", "path", _one_of(settings.providers))
+        chosen = _parameter("provider", "path", _one_of({name or DEFAULT for name in settings.sign_ins}))
+        for path, method, operation, parameter in (
+            ("/bff/login", "get", login, chosen),
+            ("/bff/callback", "get", callback, provider),
+            ("/bff/backchannel-logout", "post", backchannel, provider),
+        ):
+            paths[path + "/{provider}"] = {
+                method: operation
+                | {
+                    "operationId": f"{operation['operationId']}_at",
+                    "parameters": [parameter, *operation.get("parameters", ())],
+                    "responses": operation["responses"] | problem_responses(404),
+                }
+            }
+    return paths | {
         "/bff/logout": {
             "post": _operation(
                 "bff_logout",
@@ -260,16 +322,33 @@ def _sign_in() -> dict[str, Schema]:
                 ],
             ),
         },
-        "/bff/backchannel-logout": {
-            "post": _operation(
-                "bff_backchannel_logout",
-                "The provider's logout",
-                {"200": {"description": "Done"}},
-                429,
-                body={"application/x-www-form-urlencoded": {"schema": _text_in("logout_token")}},
+        "/bff/user": {"get": user},
+        "/bff/sessions": {
+            "get": _operation(
+                "bff_sessions",
+                "Where you are signed in",
+                _ok_json("Your sessions", _SESSIONS),
+                *(403, 429),
+                login=NO_REQUIREMENTS,
+            ),
+            "delete": _operation(
+                "bff_sessions_end",
+                "Sign out everywhere",
+                {"204": {"description": "Every session of yours has ended"}},
+                *(403, 429),
+                login=NO_REQUIREMENTS,
+            ),
+        },
+        "/bff/sessions/{id}": {
+            "delete": _operation(
+                "bff_session_end",
+                "Sign out one browser",
+                {"204": {"description": "The session has ended"}},
+                *(403, 404, 429),
+                parameters=[_parameter("id", "path", _SEGMENT)],
+                login=NO_REQUIREMENTS,
             )
         },
-        "/bff/user": {"get": user},
     }
 
 

@@ -1,5 +1,5 @@
-"""The steps that every request passes before its endpoint does anything: authenticate → authorize → CSRF check → rate
-limit.
+"""The steps that every request passes before its endpoint does anything: authenticate → authorize → CSRF check →
+step-up → rate limit.
 
 Guarantees one order for all endpoints. A request that is refused spends no limit of a route, and the refusal does not
 depend on what is behind the endpoint. Every endpoint takes a `Guard` and an `Access`; only health and the fixed
@@ -8,16 +8,18 @@ documents, which are the same for everybody, have neither.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from starlette.types import Scope
 
-from ...calls import Principal
+from ...calls import Clock, Principal
 from ...policies.rate import Bucket, BucketState
-from ..access import csrf
+from ..access import csrf, step_up
 from ..access.authenticate import Authenticator
 from ..access.authorization import NO_REQUIREMENTS, Requirements, authorize
+from ..access.session_cookies import Site
 from ..declared import Route
 from ..http.public_path import PublicPath
 from ..problem import Problem
@@ -63,13 +65,21 @@ class Access:
 
 
 class Guard:
-    """public_url: the address of this site, for the CSRF check."""
+    """site: the addresses of this site, for the CSRF check; a text is its public URL. clock: Unix seconds."""
 
-    def __init__(self, authenticate: Authenticator, limits: RateLimiter, public_url: str) -> None:
+    def __init__(
+        self,
+        authenticate: Authenticator,
+        limits: RateLimiter,
+        site: Site | str,
+        *,
+        clock: Clock = time.time,
+    ) -> None:
         self._authenticate = authenticate
         self._limits = limits
-        self._public_url = public_url
-        self._login = f"{PublicPath.of(public_url).prefix}/bff/login"
+        self._site = Site(site) if isinstance(site, str) else site
+        self._login = f"{PublicPath.of(self._site.public_url).prefix}/bff/login"
+        self._clock = clock
 
     async def admit(self, scope: Scope, access: Access) -> Principal | None:
         """The caller, None without credentials. Every step but the limit. Raises Problem 401, 403, 429 or 503."""
@@ -82,7 +92,9 @@ class Guard:
                 raise self._unauthenticated()
             return None
         authorize(principal, access.requirements)
-        csrf.check(scope, principal, self._public_url)
+        csrf.check(scope, principal, self._site.url(scope))
+        if access.requirements.step_up:
+            self._check_authentication(principal, access.requirements)
         if access.same_origin:
             csrf.check_read(scope, principal)
         return principal
@@ -120,6 +132,11 @@ class Guard:
     def headers(self, spent: Sequence[BucketState]) -> dict[str, str]:
         """The RateLimit headers of what such a store counted. Raises Problem 429."""
         return self._limits.headers_for(spent)
+
+    def _check_authentication(self, principal: Principal, required: Requirements) -> None:
+        missing = step_up.missing(principal, required, self._clock())
+        if missing is not None:
+            raise step_up.challenge(missing, self._login if principal.session is not None else None)
 
     def _unauthenticated(self) -> Problem:
         return Problem(

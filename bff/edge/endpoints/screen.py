@@ -13,6 +13,7 @@ from ...calls import Deadline, RequestRecord, Runner, UpstreamError
 from ..declared import Route
 from ..dependencies import Resources
 from ..function_errors import UpstreamFailures, expected_error, self_cancellation
+from ..http.request import is_run_by_page
 from ..problem import OwnerContacts, Problem
 from ..reply import Download, Renderer
 from ..respond import NO_STORE, etag_of, is_known, screen_headers, send_answer
@@ -79,6 +80,8 @@ class ScreenEndpoint:
             with calls.use_context(request), limit:
                 result = await view.binding.call(view.function, arguments, self._resources)
             if isinstance(result, Download) and view.binding.returns.download:
+                if is_run_by_page(scope):
+                    raise Problem(403, "forbidden", "A page may not load a download as a script or a style.")
                 head = scope["method"] == "HEAD"
                 async with watching(receive, disconnect):
                     await self._downloads.send(result, request, send, limits, view.what, head=head)

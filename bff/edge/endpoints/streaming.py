@@ -1,7 +1,7 @@
 """Answers that are passed on piece by piece: of forwards and of downloads.
 
-Each piece has its own time, and all of them a bound in bytes. An answer that has begun and cannot be finished ends the
-connection: it is never taken for a whole one.
+Each piece has its own time, and all of them a bound in bytes; a client must take them with a least speed. An answer
+that has begun and cannot be finished ends the connection: it is never taken for a whole one.
 """
 
 from __future__ import annotations
@@ -24,6 +24,31 @@ from ..reply import Download
 from ..settings.http import ForwardSettings
 from .disconnect import DisconnectGuard
 
+# Seconds up to which a piece counts as taken at once.
+_AT_ONCE = 0.005
+
+
+class ClientPace:
+    """How fast a client sends or takes a body. Only the time counts in which the gateway waits for the client, and the
+    bytes of these times: not the time of a slow service, nor what the client's connection takes at once."""
+
+    def __init__(self, settings: ForwardSettings) -> None:
+        self._rate = settings.rate
+        self._grace = settings.idle
+        self._waited = 0.0
+        self._size = 0
+
+    def allowed(self, size: int) -> float | None:
+        """Seconds in which the client must have sent or taken the next `size` bytes; None: any time."""
+        if not self._rate:
+            return None
+        return max(self._grace, (self._size + size) / self._rate) - self._waited
+
+    def count(self, seconds: float, size: int) -> None:
+        """The gateway has waited for the client for these seconds, and then these bytes had moved."""
+        self._waited += seconds
+        self._size += size
+
 
 class AnswerBroken(Exception):
     """An answer that has begun cannot be finished: the connection must end."""
@@ -34,6 +59,7 @@ async def pass_on(
 ) -> None:
     """Send the body, after its head. what: names the route in the log; head: the request is a HEAD."""
     size = 0
+    pace, now = ClientPace(settings), asyncio.get_running_loop().time
     try:
         while not head:
             async with asyncio.timeout(settings.idle):
@@ -44,7 +70,11 @@ async def pass_on(
             if size > settings.download:
                 raise AnswerBroken(f"{what}: more than {settings.download} bytes")
             if chunk:
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                began = now()
+                async with asyncio.timeout(pace.allowed(len(chunk))):
+                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                if (seconds := now() - began) > _AT_ONCE:
+                    pace.count(seconds, len(chunk))
     except (TimeoutError, WireError) as error:
         raise AnswerBroken(f"{what}: the answer broke off: {error!r}") from error
     await send({"type": "http.response.body", "body": b"", "more_body": False})

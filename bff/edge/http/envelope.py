@@ -147,6 +147,8 @@ class Envelope:
             fields["code"] = answer.code
         if replaced:
             fields["correlation_id_given"] = replaced
+        if state.frontend is not None:
+            fields["frontend"] = state.frontend
         access.info("%s %s %s", scope["method"], scope["path"], status, extra={"fields": fields})
 
     async def _send_problem(

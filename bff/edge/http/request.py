@@ -24,6 +24,18 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 VARY = "Accept, Sec-Fetch-Mode"
 """What the choice between a page and a problem document depends on."""
 
+# Values of Sec-Fetch-Dest (Fetch Metadata section 2.1).
+_RUN_BY_PAGES = (
+    b"audioworklet",
+    b"paintworklet",
+    b"script",
+    b"serviceworker",
+    b"sharedworker",
+    b"style",
+    b"worker",
+    b"xslt",
+)
+
 _HTML = ("text/html", "application/xhtml+xml")
 _JSON = ("application/json", "application/problem+json")
 _WEIGHT = re.compile(r"q=(0(?:\.[0-9]{1,3})?|1(?:\.0{1,3})?)")
@@ -60,6 +72,12 @@ def is_navigation(scope: MutableMapping[str, Any]) -> bool:
     accept = b",".join(header_values(scope, b"accept"))[:_MOST].decode("latin-1")
     html = _weight(accept, _HTML)
     return html > 0 and html >= _weight(accept, _JSON)
+
+
+def is_run_by_page(scope: MutableMapping[str, Any]) -> bool:
+    """Whether the answer would act as a part of the page that asks, as its script, worker or style. For such an answer
+    neither a sandbox nor Content-Disposition means anything."""
+    return any(value in _RUN_BY_PAGES for value in header_values(scope, b"sec-fetch-dest"))
 
 
 def _weight(accept: str, types: tuple[str, ...]) -> float:

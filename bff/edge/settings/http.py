@@ -6,7 +6,7 @@ import re
 from ipaddress import ip_network
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field, SecretStr, StringConstraints
 
 from .fields import Section
 
@@ -23,7 +23,18 @@ def _matching(pattern: str, message: str) -> AfterValidator:
 def _no_proof(name: str) -> str:
     if name in ("x-bff", "cookie"):
         raise ValueError(f"{name} cannot be allowed to other sites: it is what proves this site's own page")
+    if name in ("bff-frontend", "bff-client-address"):
+        raise ValueError(f"{name} is for frontend servers alone")
     return name
+
+
+def _secret(value: SecretStr) -> SecretStr:
+    # The message must not show the value.
+    if not re.fullmatch(r"[\x21-\x7e]{32,256}", value.get_secret_value()):
+        raise ValueError(
+            "a secret of a frontend has 32 to 256 visible ASCII characters; make one with `openssl rand -hex 32`"
+        )
+    return value
 
 
 _LowerCase = Annotated[str, StringConstraints(to_lower=True)]
@@ -59,8 +70,22 @@ class ForwardSettings(Section):
 
     idle: float = Field(30.0, gt=0, le=3600)
     """Seconds that a piece of a body may take, in both directions."""
+    rate: int = Field(500, ge=0, le=1_000_000)
+    """Bytes a second that a client must send or take on average, once the gateway has waited for it for
+    `idle` seconds in all; 0: any. A slower one would hold a permit of the service for hours."""
     download: int = Field(10_000_000_000, ge=1_000)
     """Bytes of an answer at most."""
+
+
+class FrontendSettings(Section):
+    """A frontend server that asks for people whose requests it answers (server-side rendering). It proves itself by a
+    secret in `BFF-Frontend`, from its own networks."""
+
+    secrets: tuple[Annotated[SecretStr, AfterValidator(_secret)], ...] = Field(min_length=1, max_length=2)
+    """The secret, at least 32 visible ASCII characters; two while it is being changed."""
+    networks: tuple[Network, ...] = Field(min_length=1)
+    """Networks of its servers, the only ones from which the secret is accepted; `["0.0.0.0/0", "::/0"]` where
+    they are not known."""
 
 
 class HttpSettings(Section):
@@ -88,9 +113,13 @@ class HttpSettings(Section):
     terminal."""
     compress_from: int | None = Field(1_024, ge=256, le=10_000_000)
     """Bytes from which answers are compressed; unset (`null`): never."""
+    compress_to: int = Field(4_000_000, ge=256, le=100_000_000)
+    """Bytes up to which answers are compressed; longer ones are files, which cost too much time: 10 ms for each MB."""
     forward: ForwardSettings = ForwardSettings()
     proxies: tuple[Network, ...] = ()
     """Networks of the proxies in front; `X-Forwarded-For` is used only from them."""
+    frontends: dict[str, FrontendSettings] = Field(default_factory=dict, max_length=8)
+    """By name, the frontend servers that ask for people, at most 8."""
     hosts: tuple[Host, ...] = ()
     """Names in `Host` that are served, `*.example.org` for all names below one; others get 421. Empty: any,
     because no answer is made from that header. Health pages are exempt."""

@@ -18,6 +18,7 @@ from bff.calls import (
     Failed,
     Invalid,
     Overloaded,
+    Refused,
     RequestContext,
     RequestTimer,
     Timeout,
@@ -31,6 +32,7 @@ from bff.policies.retry import RetryBudget
 from bff.transport.client import Permits, SingleBackend
 from bff.transport.pipeline import CallPipeline
 from bff.transport.request import (
+    MAX_TOKEN,
     NoCredentials,
     idempotency_key,
     request_headers,
@@ -279,6 +281,20 @@ def test_request_headers_carry_identity_and_ids_only_where_they_belong() -> None
     assert write["content-type"] == "application/json"
     outside = sends(shelf.make(), mutation=None)
     assert not {"idempotency-key", "bff-owner", "bff-mutation"} & set(outside)
+
+
+async def test_an_access_token_that_is_too_long_for_a_header_fails_by_name_and_is_not_sent() -> None:
+    longest = replace(ADA, token="t" * MAX_TOKEN)
+    assert sends(shelf.thing(), principal=longest)["authorization"] == f"Bearer {longest.token}"
+    longer = replace(ADA, token="t" * (MAX_TOKEN + 1))
+    with pytest.raises(
+        Refused, match=r"16385 characters.*BFF_UPSTREAMS__SHELF__IDENTITY to internal"
+    ) as caught:
+        sends(shelf.thing(), principal=longer)
+    assert caught.value.status == 431
+    assert "authorization" not in sends(shelf.thing().public(), principal=longer)
+    scope = RequestContext(Deadline.after(1.0), OneUpstream(GOOD).pipeline, "id", longer)
+    assert request_headers(shelf.thing(), scope, 0.25, NoCredentials())
 
 
 def test_a_service_without_credentials_gets_neither_principal_nor_mutation() -> None:

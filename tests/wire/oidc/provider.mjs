@@ -1,7 +1,8 @@
 // The certified provider of panva/node-oidc-provider, configured for one person: rotating refresh tokens, JWT access
 // tokens (RFC 9068) and back-channel logout. It prints its address on standard output once it listens.
 //
-// SITE: the gateway's address; CLIENT, SECRET: the gateway's client here; LIFE: seconds an access token lives.
+// SITE: the gateway's address; CLIENT, SECRET: the gateway's client here; LIFE: seconds an access token lives; ISSUER: its
+// name where that is not its address, because it is behind a proxy that sends X-Forwarded-Proto and -Host.
 import { generateKeyPairSync } from "node:crypto";
 import { createServer } from "node:http";
 import { Provider } from "oidc-provider";
@@ -15,7 +16,8 @@ function key(kind, options, members) {
 
 const server = createServer();
 server.listen(0, "127.0.0.1", () => {
-  const issuer = `http://127.0.0.1:${server.address().port}`;
+  const address = `http://127.0.0.1:${server.address().port}`;
+  const issuer = process.env.ISSUER ?? address;
   const provider = new Provider(issuer, {
     clients: [
       {
@@ -64,5 +66,6 @@ server.listen(0, "127.0.0.1", () => {
   provider.on("server_error", (_, error) => console.error(error));
   provider.on("backchannel.error", (_, error) => console.error("back-channel logout:", error));
   server.on("request", provider.callback());
-  console.log(issuer);
+  provider.proxy = issuer !== address;
+  console.log(address);
 });

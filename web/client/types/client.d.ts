@@ -93,6 +93,7 @@ export function createClient(options?: ClientOptions): {
     onRestored: (listener: (operation: import("./mutations.js").Operation) => void) => () => void;
     onSettled: (listener: (settlement: import("./mutations.js").Settlement) => void) => () => void;
     mutate: (definition: import("./mutations.js").Definition) => import("./mutations.js").Operation;
+    takeUpLater: ({ id, name, input }: import("./mutations.js").Operation) => boolean;
     define: <I>(name: string, kind: import("./mutations.js").Kind<I>) => (input: I) => import("./mutations.js").Operation;
 };
 export type Saga = import("./store.js").Saga;

@@ -45,6 +45,13 @@ export function createMutations(host: Host): {
      * @returns {(input: I) => Operation}
      */
     define<I>(name: string, kind: Kind<I>): (input: I) => Operation;
+    /**
+     * Send a refused mutation once more, with the same id, after the next reload. The gateway must have refused it before
+     * anything was done, as with "step-up-required".
+     * @param {Operation} operation
+     * @returns {boolean} false for one that was not made by a function of `define`: only such a one survives a reload.
+     */
+    takeUpLater({ id, name, input }: Operation): boolean;
     /** A person is signed in: resume their mutations from before a reload. @param {string} userId @returns {Operation[]} */
     restore(userId: string): Operation[];
     /** No person is signed in any more. What is stored for a reload stays for the same person. */

@@ -23,6 +23,7 @@ export function readProblem(response: Response): Promise<Problem>;
  * @property {string | null} correlationId
  * @property {number | null} retryAfter  Seconds.
  * @property {Owner | null} owner  The upstream that failed, when one did.
+ * @property {string | null} login  Where the person signs in again, for the code "step-up-required": a path of this site.
  * @property {{pointer?: string, detail?: string, code?: string}[]} errors
  */
 export class ProblemError extends Error {
@@ -62,6 +63,10 @@ export type Problem = {
      * The upstream that failed, when one did.
      */
     owner: Owner | null;
+    /**
+     * Where the person signs in again, for the code "step-up-required": a path of this site.
+     */
+    login: string | null;
     errors: {
         pointer?: string;
         detail?: string;

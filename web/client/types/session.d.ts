@@ -24,6 +24,19 @@ export function createSession(client: Followed, options?: SessionOptions): {
     ended: () => void;
     /** The address where a sign-in starts. @param {string} [path]  Where it returns to; default the path of the page. */
     signInUrl: (path?: string) => string;
+    /**
+     * Go to the sign-in that a refused request needs ("step-up-required"), and return to the page afterwards.
+     * @param {import('./problem.js').Problem} problem  Of the refusal.
+     * @param {object} [options]
+     * @param {string} [options.path]  Where it returns to; default the path of the page.
+     * @param {import('./operation.js').Operation} [options.operation]  The refused mutation. One of `define` is sent again, once
+     *   and with the same id, when the client starts after the return.
+     * @returns {boolean} false: the problem asks for no sign-in, and nothing happens.
+     */
+    stepUp({ login }: import("./problem.js").Problem, { path, operation }?: {
+        path?: string | undefined;
+        operation?: import("./operation.js").Operation | undefined;
+    }): boolean;
     /** Sign out here and at the provider, where the browser is sent. @returns {Promise<void>} Rejects when the request fails. */
     signOut(): Promise<void>;
     /** End all subscriptions to the client and the page; an answer that is under way is ignored. The client goes on. */
@@ -61,5 +74,5 @@ export type SessionOptions = {
     go?: ((url: string) => void) | undefined;
     fetch?: typeof fetch | undefined;
 };
-export type Followed = Pick<import("./client.js").Client, "start" | "stop" | "connection" | "fault" | "sessionExpiresAt" | "onSessionChange">;
+export type Followed = Pick<import("./client.js").Client, "start" | "stop" | "connection" | "fault" | "sessionExpiresAt" | "onSessionChange" | "takeUpLater">;
 export type SessionHelper = ReturnType<typeof createSession>;

@@ -736,6 +736,7 @@ export interface components {
              * @example body-too-large
              * @example circuit-open
              * @example csrf
+             * @example dpop-nonce
              * @example failed
              * @example forbidden
              * @example head-too-large
@@ -747,6 +748,8 @@ export interface components {
              * @example idempotency-unknown
              * @example internal
              * @example invalid
+             * @example invalid-frontend
+             * @example invalid-proof
              * @example invalid-request
              * @example invalid-signature
              * @example invalid-token
@@ -757,6 +760,7 @@ export interface components {
              * @example rate-limited
              * @example refused
              * @example sign-in-failed
+             * @example step-up-required
              * @example timeout
              * @example too-slow
              * @example unauthenticated
@@ -1005,7 +1009,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description Nobody is signed in, or the token cannot be accepted */
+        /** @description Nobody is signed in, the token cannot be accepted, or the sign-in is not recent or strong enough */
         401: {
             headers: {
                 [name: string]: unknown;

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import enum
+import re
+from decimal import Decimal
 from typing import Annotated, Any
 
 from openapi_spec_validator import OpenAPIV31SpecValidator, validate
 from pydantic import BaseModel, Field
 
-from bff import Gateway, Part, SagaStatus
+from bff import Cookie, Gateway, Header, Part, Redirect, Reply, SagaStatus, Upstream
 from bff.edge.describe.openapi import document
 
 
@@ -97,3 +99,86 @@ def test_public_routes_have_no_security_and_others_do() -> None:
     assert paths["/b"]["get"]["security"] == [{"bearer": []}, {"session": []}]
     assert paths["/a/{colour}"]["post"]["security"]
     assert "level/{sku}" in str(paths["/bff/live"])
+
+
+class Files(Upstream, team="Files", contact="#files"):
+    """The service behind."""
+
+
+def answering() -> dict[str, Any]:
+    """The document of routes with other answers than their model."""
+    gateway = Gateway("shop")
+
+    @gateway.view("/go", public=True)
+    async def go() -> Redirect:
+        raise NotImplementedError
+
+    @gateway.view("/thing", public=True)
+    async def thing() -> Thing | Redirect:
+        raise NotImplementedError
+
+    @gateway.command("/reply")
+    async def reply() -> Reply[Thing]:
+        raise NotImplementedError
+
+    @gateway.view("/text", public=True)
+    async def text(
+        price: Decimal = Decimal(1),
+        colour: Colour | None = None,
+        either: int | Colour | None = None,
+        number: Annotated[int | None, Header("X-Number")] = None,
+        theme: Annotated[Colour | None, Cookie()] = Colour.RED,
+    ) -> Thing:
+        raise NotImplementedError
+
+    gateway.forward("/files/{path:path}", Files(), "/v1/{path}", methods=("GET", "PUT"))
+    gateway.forward("/open/{name}", Files(), "/v1/{name}", public=True)
+    found: dict[str, Any] = document(gateway, "1")
+    validate(found, cls=OpenAPIV31SpecValidator)
+    return found["paths"]  # type: ignore[no-any-return]
+
+
+def test_redirects_and_the_statuses_of_a_reply_are_described() -> None:
+    paths = answering()
+    assert {"200", "204"} & set(paths["/go"]["get"]["responses"]) == set()
+    assert "Location" in paths["/go"]["get"]["responses"]["3XX"]["headers"]
+    assert {"200", "3XX"} <= set(paths["/thing"]["get"]["responses"])
+    replied = paths["/reply"]["post"]["responses"]
+    assert "200" not in replied and "application/json" in replied["2XX"]["content"]
+    assert "3XX" not in replied
+
+
+def test_no_text_of_a_parameter_is_null_and_a_decimal_is_a_number_in_text() -> None:
+    schemas = {one["name"]: one["schema"] for one in answering()["/text"]["get"]["parameters"]}
+    assert "null" not in str(schemas)
+    assert schemas["colour"]["$ref"] == "#/components/schemas/Colour" and "default" not in schemas["colour"]
+    assert (schemas["theme"]["$ref"], schemas["theme"]["default"]) == ("#/components/schemas/Colour", "red")
+    assert [one.get("type", "$ref") for one in schemas["either"]["anyOf"]] == ["integer", "$ref"]
+    assert schemas["x-number"]["type"] == "integer"
+    number, text = schemas["price"]["anyOf"]
+    assert number == {"type": "number"}
+    for given, fits in (
+        ("1", True),
+        ("-1.50", True),
+        (".5e-3", True),
+        ("", False),
+        ("Úî", False),
+        ("1 €", False),
+    ):
+        assert bool(re.search(text["pattern"], given)) == fits, given
+
+
+def test_a_forward_is_described_with_the_services_own_words_and_the_gateways_problems() -> None:
+    paths = answering()
+    for path, method, own in (
+        ("/files/{path}", "put", {"401"}),
+        ("/files/{path}", "get", {"401"}),
+        ("/open/{name}", "get", set()),
+    ):
+        responses = paths[path][method]["responses"]
+        assert set(responses) == {"2XX", "204", "304", "3XX", "4XX", "429", "500", "502", "503", "504", *own}
+        assert set(responses["4XX"]["content"]) == {"application/problem+json", "*/*"}
+        assert "content" not in responses["204"] and "Location" in responses["3XX"]["headers"]
+    assert (
+        "requestBody" in paths["/files/{path}"]["put"] and "requestBody" not in paths["/open/{name}"]["get"]
+    )

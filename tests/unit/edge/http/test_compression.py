@@ -1,17 +1,21 @@
 from __future__ import annotations
 
 import gzip
+import importlib
 import zlib
 from typing import Any
 
+import brotli  # type: ignore[import-untyped]  # it has no types
 import pytest
+import zstandard
 from starlette.types import Message, Receive, Scope, Send
 
 from bff import Principal
-from bff.edge.http.compression import CODINGS, INLINE, Compression, chosen
+from bff.edge.http.compression import INLINE, Codings, Compression, chosen, installed
 from bff.edge.state import state_of
 
 TEXT = b'{"text":"' + b"long " * 1000 + b'"}'
+MOST = 200_000
 JSON = [(b"content-type", b"application/json"), (b"etag", b'"abc"')]
 
 
@@ -22,11 +26,14 @@ async def answered(
     status: int = 200,
     method: str = "GET",
     session: str | None = None,
+    frontend: str | None = None,
     length: bool = True,
     seen: list[Any] | None = None,
+    codings: Codings | None = None,
 ) -> tuple[dict[bytes, bytes], bytes]:
-    """The headers and the body of the answer. pieces: of the body; session: of a person with a cookie; length: the
-    answer has a Content-Length; seen: gets the headers of the request as the application sees them."""
+    """The headers and the body of the answer. pieces: of the body; session: of a person with a cookie; frontend: the
+    server that asks; length: the answer has a Content-Length; seen: gets the headers of the request as the application
+    sees them; codings: default those that are installed."""
     body = pieces or (TEXT,)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -52,7 +59,8 @@ async def answered(
 
     asked = [(b"accept-encoding", b"gzip")] if request is None else request
     scope = {"type": "http", "method": method, "headers": asked}
-    await Compression(app, 1024)(scope, receive, send)
+    state_of(scope).frontend = frontend
+    await Compression(app, 1024, MOST, codings)(scope, receive, send)
     return dict(sent[0]["headers"]), b"".join(message.get("body", b"") for message in sent[1:])
 
 
@@ -79,6 +87,7 @@ async def test_a_body_in_pieces_is_one_compressed_stream() -> None:
         {"request": []},
         {"request": [(b"accept-encoding", b"identity, gzip;q=0")]},
         {"pieces": [b"short"]},
+        {"pieces": [b"x" * MOST, b"x"]},
         {"headers": [(b"content-type", b"text/event-stream")]},
         {"headers": [(b"content-type", b"image/png")]},
         {"headers": [*JSON, (b"content-encoding", b"br")]},
@@ -107,6 +116,30 @@ async def test_an_answer_to_a_cookie_is_compressed_only_for_this_sites_own_page(
     headers, body = await answered(request=request, session="s1")
     assert (b"content-encoding" in headers, body == TEXT) == (compressed, not compressed)
     assert headers[b"vary"] == b"Accept-Encoding"
+
+
+@pytest.mark.parametrize(
+    ("given", "seen"),
+    [
+        (b'"abc-gzip"', b'"abc-gzip", "abc"'),
+        (b'"x", "abc-gzip"', b'"x", "abc-gzip", "abc"'),
+        (b'"abc"', b'"abc"'),
+        (b"*", b"*"),
+        (b"", b""),
+    ],
+)
+async def test_an_if_match_with_the_tag_of_a_coding_names_the_plain_one_too(
+    given: bytes, seen: bytes
+) -> None:
+    found: list[Any] = []
+    # A client need not accept the coding again when it writes.
+    await answered(method="PUT", request=[(b"if-match", given), (b"x", b'"abc-gzip"')], seen=found)
+    assert found == [(b"if-match", seen), (b"x", b'"abc-gzip"')]
+
+
+async def test_an_answer_to_a_cookie_is_compressed_for_a_frontend_server() -> None:
+    headers, body = await answered(session="s1", frontend="web")
+    assert headers[b"content-encoding"] == b"gzip" and gzip.decompress(body) == TEXT
 
 
 async def test_the_etag_of_a_coding_is_known_again() -> None:
@@ -139,37 +172,98 @@ async def test_accept_encoding_is_added_to_vary() -> None:
     assert headers[b"vary"] == b"Cookie, Accept-Encoding"
 
 
+ALL = ("zstd", "br", "gzip")
+
+
 @pytest.mark.parametrize(
     ("accepted", "coding"),
     [
         (b"gzip", "gzip"),
         (b"GZIP;q=0.5", "gzip"),
+        (b"x-gzip", "gzip"),
         (b"gzip; q=0.001", "gzip"),
         (b"gzip;q=0", None),
         (b"gzip;q=nonsense", None),
+        (b"gzip;q=1.5", None),
         (b"deflate", None),
-        (b"*", next(iter(CODINGS))),
+        (b"*", "zstd"),
         (b"*;q=0", None),
+        (b"*;q=0, gzip", "gzip"),
+        (b"*;q=0.5, zstd;q=0", "br"),
+        (b"gzip, deflate, br", "br"),
+        (b"gzip, deflate, br, zstd", "zstd"),
+        (b"gzip;q=1.0, br;q=0.9, zstd;q=0.1", "gzip"),
+        (b"br;q=0.5, gzip;q=0.5", "br"),
         (b"identity", None),
         (b"identity;q=1, gzip;q=0.5", None),
+        (b"identity;q=0.5, br", "br"),
+        (b"identity;q=0", None),
+        (b"gzipped, bro", None),
         (b"", None),
+        (b" , ;q=1, br ;q=1 ,", "br"),
     ],
 )
 def test_the_coding_is_the_one_that_the_client_prefers(accepted: bytes, coding: str | None) -> None:
-    assert chosen([accepted]) == coding
+    assert chosen([accepted], ALL) == coding
 
 
-@pytest.mark.parametrize("coding", list(CODINGS))
-def test_every_coding_gives_the_text_back(coding: str) -> None:
-    compressor = CODINGS[coding]()
-    data = compressor.compress(TEXT[:100]) + compressor.compress(TEXT[100:]) + compressor.flush()
+def test_several_headers_are_one_list() -> None:
+    assert chosen([b"br;q=0.1", b"gzip"], ALL) == "gzip"
+
+
+def decoded(coding: str, data: bytes) -> bytes:
     if coding == "gzip":
-        assert zlib.decompress(data, 16 + zlib.MAX_WBITS) == TEXT
-    elif coding == "br":
-        import brotli
+        return zlib.decompress(data, 16 + zlib.MAX_WBITS)
+    if coding == "br":
+        return bytes(brotli.decompress(data))
+    return bytes(zstandard.ZstdDecompressor().decompressobj().decompress(data))
 
-        assert brotli.decompress(data) == TEXT
-    else:
-        import zstandard
 
-        assert zstandard.ZstdDecompressor().decompressobj().decompress(data) == TEXT
+def test_all_codings_are_installed_here() -> None:
+    assert tuple(installed()) == ALL
+
+
+@pytest.mark.parametrize("coding", ALL)
+async def test_each_coding_gives_the_text_back_under_an_etag_of_its_own(coding: str) -> None:
+    request = [(b"accept-encoding", coding.encode())]
+    pieces = [TEXT, b"x" * (INLINE + 1), b""]
+    headers, body = await answered(*pieces, request=request)
+    assert (headers[b"content-encoding"], headers[b"etag"]) == (coding.encode(), f'"abc-{coding}"'.encode())
+    assert b"content-length" not in headers and headers[b"vary"] == b"Accept-Encoding"
+    assert decoded(coding, body) == b"".join(pieces) and len(body) < len(TEXT)
+    seen: list[Any] = []
+    known = [*request, (b"if-none-match", f'"abc-{coding}"'.encode())]
+    again, _ = await answered(b"", request=known, status=304, length=False, seen=seen)
+    assert (b"if-none-match", b'"abc"') in seen and again[b"etag"] == headers[b"etag"]
+
+
+@pytest.mark.parametrize("coding", ALL)
+@pytest.mark.parametrize("site", [None, b"cross-site", b"same-site"])
+async def test_no_coding_compresses_an_answer_to_a_cookie_for_another_site(
+    coding: str, site: bytes | None
+) -> None:
+    request = [(b"accept-encoding", coding.encode()), *([(b"sec-fetch-site", site)] if site else [])]
+    headers, body = await answered(request=request, session="s1")
+    assert b"content-encoding" not in headers and body == TEXT
+
+
+@pytest.mark.parametrize(
+    ("missing", "left"),
+    [
+        ({"brotli", "zstandard"}, ["gzip"]),
+        ({"brotli"}, ["zstd", "gzip"]),
+        ({"zstandard"}, ["br", "gzip"]),
+    ],
+)
+async def test_without_a_library_its_coding_is_not_used(missing: set[str], left: list[str]) -> None:
+    def load(name: str) -> Any:
+        if name in missing:
+            raise ImportError(name)
+        return importlib.import_module(name)
+
+    codings = installed(load)
+    assert list(codings) == left
+    request = [(b"accept-encoding", b"gzip;q=0.1, br, zstd")]
+    headers, body = await answered(request=request, codings=codings)
+    assert headers[b"content-encoding"] == left[0].encode()
+    assert decoded(left[0], body) == TEXT

@@ -1,0 +1,143 @@
+"""How the gateway proves to the identity provider which client it is: a client secret or a signed assertion.
+
+A secret goes into the Authorization header (`client_secret_basic`), or into the form where the provider takes only that
+(`client_secret_post`). A key signs a new assertion for each request (`private_key_jwt`, RFC 7523 and OpenID Connect
+Core section 9), valid for a minute and once. The assertion names the issuer as its audience, so that no other provider
+can use it. Symmetric keys, weak RSA keys and keys for another use are refused at the start.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote_plus
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from ...calls import Clock, DeclarationError
+from ..settings import OidcSettings
+
+ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+ASSERTION_LIFETIME = 60
+"""Seconds for which an assertion is valid."""
+MAX_KEY_FILE = 65_536
+"""Bytes of a key's file at most."""
+
+PrivateKey = RSAPrivateKey | EllipticCurvePrivateKey | Ed25519PrivateKey
+_CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What a request to the provider needs. sensitive: parts that must not be in any log."""
+
+    headers: Mapping[str, str]
+    fields: Mapping[str, str]
+    sensitive: tuple[str, ...] = field(default=(), repr=False)
+
+
+class ClientAuthentication:
+    """clock: Unix seconds. Raises DeclarationError for a key that cannot be used."""
+
+    def __init__(self, settings: OidcSettings, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        content = b"" if settings.client_key is None else _content(settings.client_key)
+        self._key: PrivateKey | None = None
+        kid = None
+        if settings.client_key is not None:
+            self._key, kid = _key(content, settings.client_key)
+        self._kid = settings.client_key_id or kid
+        self._key_hash = hashlib.sha256(b"bff client key:" + content).hexdigest()
+
+    @property
+    def secret(self) -> str:
+        """The client secret as it is now, because its file may change; or a hash of the key."""
+        return self._secret or self._key_hash
+
+    @property
+    def _secret(self) -> str:
+        secret = self._settings.client_secret
+        return "" if secret is None else secret.get_secret_value()
+
+    def proof(self, document: Mapping[str, Any]) -> Proof:
+        """The proof for one request. document: the provider's discovery document."""
+        client = self._settings.client_id
+        if self._key is not None:
+            assertion = self._assertion(document)
+            given = {"client_assertion_type": ASSERTION, "client_assertion": assertion}
+            return Proof({}, {"client_id": client, **given}, (assertion,))
+        methods = document.get("token_endpoint_auth_methods_supported", ["client_secret_basic"])
+        if isinstance(methods, list) and "client_secret_basic" not in methods:
+            return Proof({}, {"client_id": client, "client_secret": self._secret}, (self._secret,))
+        # RFC 6749 section 2.3.1: both halves are form-encoded before they are joined.
+        pair = f"{quote_plus(client)}:{quote_plus(self._secret)}"
+        basic = base64.b64encode(pair.encode()).decode()
+        return Proof({"authorization": f"Basic {basic}"}, {}, (self._secret, basic))
+
+    def _assertion(self, document: Mapping[str, Any]) -> str:
+        now, client, audience = int(self._clock()), self._settings.client_id, self._settings.issuer
+        if self._settings.assertion_audience == "token_endpoint":
+            audience = str(document.get("token_endpoint"))
+        claims: dict[str, Any] = {
+            "iss": client,
+            "sub": client,
+            "aud": audience,
+            "jti": secrets.token_urlsafe(16),
+        }
+        claims |= {"iat": now, "exp": now + ASSERTION_LIFETIME}
+        taken = document.get("token_endpoint_auth_signing_alg_values_supported")
+        return jwt.encode(
+            claims,
+            self._key,  # type: ignore[arg-type]  # the caller has checked that there is one
+            algorithm=_algorithm(self._key, taken),
+            headers=None if self._kid is None else {"kid": self._kid},
+        )
+
+
+def _algorithm(key: PrivateKey | None, taken: object) -> str:
+    """The algorithm of this key; for RSA PS256 where the provider says that it takes it, else RS256."""
+    if isinstance(key, EllipticCurvePrivateKey):
+        return _CURVES[key.curve.name]
+    if isinstance(key, Ed25519PrivateKey):
+        return "EdDSA"
+    return "PS256" if isinstance(taken, list) and "PS256" in taken else "RS256"
+
+
+def _content(file: Path) -> bytes:
+    try:
+        with file.open("rb") as opened:
+            return opened.read(MAX_KEY_FILE)
+    except OSError as error:
+        raise DeclarationError(f"client_key {file}: it cannot be read: {error.strerror}") from None
+
+
+def _key(content: bytes, file: Path) -> tuple[PrivateKey, str | None]:
+    kid = None
+    try:
+        if content.lstrip()[:1] == b"{":
+            members = json.loads(content)
+            key: object = jwt.PyJWK(members).key if members.get("use", "sig") == "sig" else None
+            kid = members.get("kid")
+        else:
+            key = load_pem_private_key(content, None)
+    except (ValueError, TypeError, RecursionError, jwt.PyJWTError):
+        # The message of the library could repeat a part of the key.
+        raise DeclarationError(f"client_key {file}: it holds no private key as PEM or JWK") from None
+    weak = isinstance(key, RSAPrivateKey) and key.key_size < 2048
+    odd = isinstance(key, EllipticCurvePrivateKey) and key.curve.name not in _CURVES
+    if not isinstance(key, PrivateKey) or weak or odd:
+        raise DeclarationError(
+            f"client_key {file}: it must be a private key of RSA (2,048 bits and more), P-256, P-384, P-521 or Ed25519"
+        )
+    return key, kid if isinstance(kid, str) and kid else None
