@@ -16,7 +16,7 @@ from ..edge import settings as settings_file
 from ..edge.gateway import Gateway
 from ..edge.settings import Settings, SettingsError
 from ..edge.settings.upstream import UpstreamSettings
-from . import check, connect, events, keys, new, revoke, routes, settings_reference
+from . import check, connect, events, forget, keys, new, revoke, routes, settings_reference
 from .target import load
 
 
@@ -78,6 +78,17 @@ def _parser() -> argparse.ArgumentParser:
         default=86_400.0,
         help="longest time in seconds until the revoked tokens expire (86400)",
     )
+    forgotten = commands.add_parser(
+        "forget", help="erase a person: sessions, stored answers, journal, and private cached answers"
+    )
+    forgotten.add_argument("--issuer", required=True, help="the issuer (`iss`) of the person")
+    forgotten.add_argument("--subject", required=True, help="the person's `sub`")
+    forgotten.add_argument(
+        "--keep",
+        type=float,
+        default=86_400.0,
+        help="longest time in seconds until the person's tokens expire (86400)",
+    )
     return parser
 
 
@@ -108,6 +119,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return revoke.revoke(
                 settings, given.issuer, subject=given.subject, token=given.token, keep=given.keep
             )
+        if given.command == "forget":
+            return forget.forget(settings_file.load(), given.issuer, given.subject, keep=given.keep)
         if given.command == "check":
             return _check(given.target, ask_redis=given.connect)
         gateway = load(given.target)
