@@ -21,8 +21,8 @@ RUN /build/tools/bin/pip --python /opt/venv/bin/python install \
 RUN find /opt/venv -type f -name '*.so*' -exec strip --strip-unneeded {} + \
  && find /opt/venv -type f '(' -name '*.pyx' -o -name '*.pxd' -o -name '*.pyi' -o -name '*.c' -o -name '*.h' ')' -delete \
  && find /opt/venv -type d -name tests -prune -exec rm -rf {} +
-# The folder for the gateways' keys, owned by their user from the beginning.
-RUN mkdir -p /build/keys
+# The folders for the gateways' keys and for the sign-in's state, owned by their user from the beginning.
+RUN mkdir -p /build/keys /build/state
 COPY bff /app/bff
 COPY upstreams /app/upstreams
 COPY upstreams/bff-service/bff_service /app/bff_service
@@ -35,6 +35,7 @@ FROM ${BASE_IMAGE}
 COPY --from=build /opt/venv /opt/venv
 COPY --from=build /app /app
 COPY --from=build --chown=10001:10001 /build/keys /keys
+COPY --from=build --chown=10001:10001 /build/state /state
 ENV PATH=/opt/venv/bin:$PATH HOME=/tmp PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 WORKDIR /app
 USER 10001:10001

@@ -20,6 +20,7 @@ from .calls import (
     Form,
     Format,
     Invalid,
+    Json,
     Missing,
     Outcome,
     OutcomeTable,
@@ -52,6 +53,7 @@ from .edge.reply import Download, Redirect, Reply, SetCookie
 from .edge.router import Router
 from .live.ingest import Broker, BrokerContext, BrokerFactory, BrokerUnavailable, PositionStore
 from .stores.events import BrokerEvent
+from .stores.redis.login import RedisCredentials, RedisLogin
 from .transport.resolvers import BackendAddress, Resolver, ResolverContext, ResolverFactory
 
 __all__ = [
@@ -81,6 +83,7 @@ __all__ = [
     "GatewayStatus",
     "Header",
     "Invalid",
+    "Json",
     "Lifespan",
     "Limit",
     "Middleware",
@@ -98,6 +101,8 @@ __all__ = [
     "Raw",
     "Ready",
     "Redirect",
+    "RedisCredentials",
+    "RedisLogin",
     "Refused",
     "Rejected",
     "Reply",

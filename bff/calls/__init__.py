@@ -19,7 +19,7 @@ from .errors import (
     Unreachable,
     UpstreamError,
 )
-from .formats import BYTES, JSON_LINES, TEXT, Bytes, Form, Format, Text
+from .formats import BYTES, JSON_LINES, TEXT, Bytes, Form, Format, Json, Text
 from .outcomes import OUTCOMES, Outcome, OutcomeTable
 from .owner import Owner
 from .part import Missing, OwnerInfo, Part, Ready, Stale, optional, together
@@ -48,6 +48,7 @@ __all__ = [
     "Form",
     "Format",
     "Invalid",
+    "Json",
     "Method",
     "Missing",
     "NoRequestContext",

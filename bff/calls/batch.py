@@ -21,7 +21,7 @@ from collections.abc import Awaitable, Callable, Generator, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
-from .context import PartAge, RequestContext, current_context
+from .context import PartRecord, RequestContext, current_context
 from .errors import DeclarationError, Refused, Timeout
 from .owner import Owner
 
@@ -63,6 +63,9 @@ class Batch(Generic[K, T]):
     async def get(self, upstream: Any, key: K) -> T:
         """The item of this key, in the call of this turn of the loop. Raises an UpstreamError."""
         request = current_context()
+        if request.part is not None:
+            # The part may end at its own limit, before this caller has raised its Timeout.
+            request.part.owner = upstream.owner
         if request.degraded and request.part is not None:
             # The part is left out; its own runner says so.
             return self._found(upstream, await self._many(upstream, [key]), key)
@@ -102,7 +105,7 @@ class _Turn(Generic[K, T]):
         self._many = many
         self._waiting: set[asyncio.Future[list[T]]] = set()
         self._request: RequestContext | None = None
-        self._part = PartAge()
+        self._part = PartRecord()
         self._task: asyncio.Task[None] | None = None
 
     async def wait(self, key: K, request: RequestContext, owner: Owner, name: str) -> list[T]:

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from .deadline import Deadline, RequestTimer
 from .errors import NoRequestContext
+from .owner import Owner
 from .principal import Principal
 
 
@@ -37,11 +38,15 @@ class CallTiming:
 
 
 @dataclass(slots=True)
-class PartAge:
-    """How old an optional part is. age: age in seconds of the oldest stale answer in the part, None when no answer in
-    it is stale."""
+class PartRecord:
+    """What is recorded of an optional part.
+
+    age    age in seconds of the oldest stale answer in the part, None when no answer in it is stale
+    owner  owner of the call that it started last, or waits for in a batch; None: it has started none
+    """
 
     age: float | None = None
+    owner: Owner | None = None
 
 
 @dataclass(slots=True)
@@ -76,7 +81,7 @@ class RequestRecord:
         if not public:
             self.private = True
 
-    def add_stale(self, part: PartAge | None, age: float) -> None:
+    def add_stale(self, part: PartRecord | None, age: float) -> None:
         """Record that an answer `age` seconds old was used in place of a failure. part: None for a required part."""
         self.stale += 1
         if part is not None:
@@ -109,7 +114,7 @@ class RequestContext:
     mutation: str | None = None
     record: RequestRecord = field(default_factory=RequestRecord)
     timer: RequestTimer = field(default_factory=RequestTimer)
-    part: PartAge | None = None
+    part: PartRecord | None = None
     safe: bool = True
     degraded: bool = False
     contacts: bool = True

@@ -1,4 +1,5 @@
-"""Bodies and answers in other formats than JSON: forms, text, bytes, one JSON value a line; and the port for others.
+"""Bodies and answers in formats of their own: JSON with options, forms, text, bytes, one JSON value a line; and the
+port for others.
 
 A body in another format is a value given in place of the JSON body: `self.post("/token", Token, Form(grant_type="…"))`.
 An answer in another format is declared at the call: `self.get("/readme", str).answered(TEXT)`. An answer under another
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, get_args, get_origin, runtime_checkable
 from urllib.parse import urlencode
 
-from .codec import codec_of
+from .codec import codec_of, encode
 from .errors import DeclarationError
 from .template import query_of
 
@@ -26,6 +27,24 @@ class Body(Protocol):
     def media_type(self) -> str: ...
     def encoded(self) -> bytes:
         """The bytes that are sent. Raises DeclarationError for values that cannot be written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Json:
+    """JSON in another way than a plain body is written.
+
+    value          anything pydantic can serialise; a secret in a model is sent in plain text
+    exclude_unset  True leaves out the fields of models that were never set, so that a PATCH changes only the fields
+                   that were; default False: all fields are sent, with their defaults
+    media_type     for example ``application/merge-patch+json``
+    """
+
+    value: Any = field(repr=False)
+    exclude_unset: bool = False
+    media_type: str = "application/json"
+
+    def encoded(self) -> bytes:
+        return encode(self.value, secrets=True, exclude_unset=self.exclude_unset)
 
 
 class Form:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar, ove
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypeAliasType
 
-from .context import PartAge, RequestContext, Runner, current_context, use_context
+from .context import PartRecord, RequestContext, Runner, current_context, use_context
 from .errors import Overloaded, Reason, UpstreamError
 from .owner import Owner
 
@@ -95,12 +95,13 @@ async def optional(part: Awaitable[T], *, within: float | None = None) -> Ready[
     the part is missing with the reason `overloaded`, and its service is not called.
     """
     parent = current_context()
-    part_age = PartAge()
+    record = PartRecord()
     runner: Runner = _LEFT_OUT if parent.degraded else parent.runner
-    last_call = _LastCall(runner) if within is not None else None
+    if within is not None:
+        runner = _LastCall(runner, record)
     deadline = parent.deadline.within(within)
     limit = parent.timer.limit(None if within is None else deadline.left() + PART_GRACE)
-    request = replace(parent, deadline=deadline, part=part_age, runner=last_call or runner)
+    request = replace(parent, deadline=deadline, part=record, runner=runner)
     try:
         with use_context(request), limit:
             data = await part
@@ -115,21 +116,21 @@ async def optional(part: Awaitable[T], *, within: float | None = None) -> Ready[
         if not limit.expired:
             raise
         parent.record.missing += 1
-        owner = _GATEWAY if last_call is None or last_call.owner is None else last_call.owner
+        owner = record.owner or _GATEWAY
         return Missing(reason="timeout", owner=OwnerInfo(**owner.as_dict(contacts=parent.contacts)))
-    return Ready(data=data) if part_age.age is None else Stale(data=data, age=part_age.age)
+    return Ready(data=data) if record.age is None else Stale(data=data, age=record.age)
 
 
 class _LastCall:
-    """Runs calls with `runner` and remembers the owner of the call that was started last."""
+    """Runs calls with `runner` and records the owner of the call that was started last."""
 
-    def __init__(self, runner: Runner) -> None:
-        self.owner: Owner | None = None
+    def __init__(self, runner: Runner, record: PartRecord) -> None:
         self._runner = runner
+        self._record = record
 
     async def run(self, call: Call[Any], request: RequestContext) -> Any:
         """The decoded answer, or an UpstreamError."""
-        self.owner = call.owner
+        self._record.owner = call.owner
         return await self._runner.run(call, request)
 
 

@@ -7,6 +7,9 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
+
+_PRINTABLE = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,16 @@ class Principal:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "id", f"{self.issuer}|{self.subject}")
+
+    @property
+    def header_id(self) -> str:
+        """`id` as a header can hold it: `%`, characters outside ASCII and spaces at the end are percent-encoded in
+        UTF-8 (RFC 3986 section 2.1)."""
+        id = self.id
+        if id.isascii() and "%" not in id and not id.endswith(" "):
+            return id
+        bare = id.rstrip(" ")
+        return quote(bare, safe=_PRINTABLE) + "%20" * (len(id) - len(bare))
 
     @property
     def pseudonym(self) -> str:

@@ -108,7 +108,7 @@ class Upstream:
     def post(self, template: str, model: Form, body: Any = None, /, **data: Any) -> Call[Any]: ...
     def post(self, template: str, model: Any, body: Any = None, /, **data: Any) -> Call[Any]:
         """A write with a JSON body (anything pydantic can serialise; a secret in a model is sent in plain text) or a
-        `bff.Form`, `bff.Text` or `bff.Bytes`. Otherwise as `get`."""
+        `bff.Json`, `bff.Form`, `bff.Text` or `bff.Bytes`. Otherwise as `get`."""
         return self._call("POST", template, model, body, data)
 
     @overload
@@ -143,12 +143,12 @@ class Upstream:
 
     @staticmethod
     def batch(
-        by: Callable[[T], K], *, most: int = MOST
+        by: Callable[[Any], Any], *, most: int = MOST
     ) -> Callable[[Callable[[U, list[K]], Call[list[T]]]], Batch[K, T]]:
         """Decorates a method that takes a list of keys: it is then called with one key and gives one item. The items
         that a request asks for in one turn of the event loop are one call; see `bff.calls.batch`.
 
-        by    the key of an item of the answer
+        by    the key of an item of the answer; a lambda here is not checked, the types are those of the method
         most  keys of one call, 1 to 1,000 (default 50); further ones make another call
 
         Raises DeclarationError. An item that the answer lacks is Refused with status 404.

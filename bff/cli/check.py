@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from ipaddress import ip_address
 from itertools import pairwise
 from urllib.parse import urlsplit
 
 from ..calls import DeclarationError
-from ..edge.app.clients import trust
+from ..edge.access.profiles import issuer_mistakes
+from ..edge.app.network import Connections, fetch_targets, target_trust
+from ..edge.app.redis import redis_client
 from ..edge.app.routes import no_network
 from ..edge.gateway import Gateway
 from ..edge.http.public_path import PublicPath
@@ -15,7 +18,6 @@ from ..edge.internal_tokens import credentials_for, open_tokens
 from ..edge.rate_limits import quotas_of
 from ..edge.settings import Settings
 from ..edge.settings.upstream import UpstreamSettings
-from ..stores.redis.client import RedisClient
 from .static_analysis import Step, steps
 from .target import did_you_mean
 
@@ -53,12 +55,11 @@ def mistakes(gateway: Gateway, settings: Settings) -> list[str]:
     found += _proofs(settings)
     found += _quotas(settings)
     found += no_sign_in(gateway, settings)
-    asked = {
-        scope for route in gateway.all_routes for scope in route.requirements.scopes
-    } | gateway.requirements.scopes
+    found += issuer_mistakes(settings.issuers)
     if settings.sign_ins:
+        found += _plain_sign_in(settings.public_url)
         requested = {scope for oidc in settings.sign_ins.values() for scope in oidc.scopes}
-        if never := asked - requested:
+        if never := required_scopes(gateway) - requested:
             found.append(
                 f"no browser session can have the scope {sorted(never)[0]!r}, which routes require: "
                 "sign-in does not request it (BFF_OIDC__SCOPES)"
@@ -74,6 +75,12 @@ def mistakes(gateway: Gateway, settings: Settings) -> list[str]:
     return found
 
 
+def required_scopes(gateway: Gateway) -> frozenset[str]:
+    """The scopes that the gateway or one of its routes requires."""
+    routes = (scope for route in gateway.all_routes for scope in route.requirements.scopes)
+    return frozenset(routes) | gateway.requirements.scopes
+
+
 def no_sign_in(gateway: Gateway, settings: Settings) -> list[str]:
     """The mistake of a gateway with private routes and no way to sign in, if it is one."""
     private = [route.path for route in gateway.all_routes if not route.public]
@@ -82,6 +89,28 @@ def no_sign_in(gateway: Gateway, settings: Settings) -> list[str]:
     return [
         f"nobody can sign in for {private[0]}: set BFF_ISSUERS for bearer tokens or BFF_OIDC__… for browsers"
     ]
+
+
+def _plain_sign_in(public_url: str) -> Iterator[str]:
+    """A site at which no browser can sign in: the cookies are Secure, and the provider's answer holds the code, which
+    must not cross a network in plain text (RFC 9700 section 2.6)."""
+    parts = urlsplit(public_url)
+    host = parts.hostname or ""
+    if parts.scheme == "http" and not (
+        host == "localhost" or host.endswith(".localhost") or _is_loopback(host)
+    ):
+        yield (
+            f"nobody can sign in at {public_url}, because browsers store the session's cookie over https only: "
+            "set BFF_PUBLIC_URL to the https address of the proxy in front"
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether this is an address of this machine; a name is not."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _quotas(settings: Settings) -> Iterator[str]:
@@ -140,17 +169,23 @@ def _calls(gateway: Gateway) -> Iterator[str]:
 def _proofs(settings: Settings) -> Iterator[str]:
     """Mistakes in the address of Redis, in keys and in certificates, which are read as the gateway reads them."""
     try:
-        RedisClient(settings.redis.url)
+        redis_client(settings, Connections(settings.network))
     except ValueError as error:
         yield f"BFF_REDIS__URL: {error}"
+    except DeclarationError as error:
+        yield str(error)
     tokens = None
     try:
         tokens = open_tokens(settings.internal, settings.public_url)
     except DeclarationError as error:
         yield str(error)
+    try:
+        fetch_targets(settings, Connections(settings.network))
+    except DeclarationError as error:
+        yield str(error)
     for service, upstream in settings.upstreams.items():
         try:
-            trust(service, upstream)
+            target_trust(f"BFF_UPSTREAMS__{service.upper()}", service, upstream.tls)
             if settings.internal is None or tokens is not None:
                 credentials_for(service, upstream, tokens)
         except DeclarationError as error:

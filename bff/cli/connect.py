@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+from ..edge.app.network import Connections
+from ..edge.app.redis import redis_client
 from ..edge.gateway import Gateway
 from ..edge.settings import Settings
-from ..stores.redis.client import RedisClient, StoreUnavailable
+from ..stores.redis.client import StoreUnavailable
 from ..stores.redis.health import RedisHealth
 from ..stores.redis.outage import CURES
 
@@ -16,7 +18,8 @@ def connected(gateway: Gateway, settings: Settings) -> tuple[list[str], list[str
     Waits for each reply for `redis.timeout` seconds."""
 
     async def ask() -> tuple[list[str], list[str]]:
-        async with RedisClient(settings.redis.url, timeout=settings.redis.timeout) as redis:
+        credentials = gateway.extensions.redis_credentials
+        async with redis_client(settings, Connections(settings.network), credentials) as redis:
             health = RedisHealth(redis, once_only=any(not command.safe for command in gateway.commands))
             why = await health.probe_failure()
             if why in CURES:

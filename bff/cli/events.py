@@ -7,9 +7,11 @@ import asyncio
 import json
 
 from ..calls import DeclarationError
+from ..edge.app.network import Connections
+from ..edge.app.redis import redis_client
 from ..edge.settings import Settings
 from ..stores.dead_letters import DeadLetters
-from ..stores.redis.client import RedisClient, StoreUnavailable
+from ..stores.redis.client import StoreUnavailable
 
 PAGE = 100
 
@@ -27,7 +29,7 @@ def replay(settings: Settings, ids: list[str]) -> int:
 
 
 async def _dead(settings: Settings, count: int) -> int:
-    async with RedisClient(settings.redis.url, timeout=settings.redis.timeout) as redis:
+    async with redis_client(settings, Connections(settings.network)) as redis:
         try:
             for letter in await DeadLetters(redis).page(count):
                 body = (letter.event.body or b"").decode("utf-8", "replace")
@@ -47,7 +49,7 @@ async def _dead(settings: Settings, count: int) -> int:
 
 async def _replay(settings: Settings, ids: list[str]) -> int:
     unknown = 0
-    async with RedisClient(settings.redis.url, timeout=settings.redis.timeout) as redis:
+    async with redis_client(settings, Connections(settings.network)) as redis:
         letters = DeadLetters(redis)
         try:
             if ids == ["all"]:

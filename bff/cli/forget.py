@@ -10,9 +10,11 @@ from __future__ import annotations
 import asyncio
 
 from ..calls import DeclarationError
+from ..edge.app.network import Connections
+from ..edge.app.redis import redis_client
 from ..edge.settings import Settings
 from ..stores.persons import PersonStore
-from ..stores.redis.client import RedisClient, StoreUnavailable
+from ..stores.redis.client import StoreUnavailable
 from ..stores.revocations import MAX_REVOKED, RevocationStore
 from ..stores.sessions import SessionStore
 from .revoke import check_issuer, check_keep
@@ -30,7 +32,7 @@ def forget(settings: Settings, issuer: str, subject: str, *, keep: float, applie
 
 
 async def _forget(settings: Settings, issuer: str, subject: str, keep: float, applied: float) -> int:
-    async with RedisClient(settings.redis.url, timeout=settings.redis.timeout) as redis:
+    async with redis_client(settings, Connections(settings.network)) as redis:
         revocations, sessions = RevocationStore(redis), SessionStore(redis)
         try:
             if not await revocations.revoke_subject(issuer, subject, keep=keep):

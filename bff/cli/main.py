@@ -16,7 +16,7 @@ from ..edge import settings as settings_file
 from ..edge.gateway import Gateway
 from ..edge.settings import Settings, SettingsError
 from ..edge.settings.upstream import UpstreamSettings
-from . import check, connect, events, forget, keys, new, revoke, routes, settings_reference
+from . import check, connect, events, forget, from_openapi, keys, new, revoke, routes, settings_reference
 from .target import load
 
 
@@ -27,7 +27,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"bff {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
     created = commands.add_parser(
-        "new", help="write a small gateway that runs, with its tests and two services"
+        "new",
+        help="write a small gateway that runs, with its tests and two services; or one upstream's class",
+        epilog="bff new upstream FILE: write an Upstream class from an OpenAPI description; "
+        "see bff new upstream --help",
     )
     created.add_argument("name", help="lower-case letters, digits and dashes; also the name of the folder")
     developed = commands.add_parser(
@@ -38,6 +41,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     developed.add_argument(
         "--port", type=int, help="port to listen on (BFF_PORT); the admin port is the next one"
+    )
+    developed.add_argument(
+        "--sign-in",
+        action=argparse.BooleanOptionalAction,
+        help="start the development sign-in, where people are picked from a list (default: unless BFF_OIDC is set)",
     )
     serve = commands.add_parser("serve", help="serve a gateway")
     serve.add_argument("--host", help="address to listen on (BFF_HOST)")
@@ -92,9 +100,35 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _upstream_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="bff new upstream",
+        description="Write an Upstream class and its models from a service's OpenAPI description (3.0 or 3.1).",
+    )
+    parser.add_argument("file", type=Path, help="the description, JSON or YAML")
+    parser.add_argument(
+        "--name", default="", help="the class, such as Catalog; default: the title of the description"
+    )
+    parser.add_argument("--team", default="", help="who owns the service; default: info.contact.name")
+    parser.add_argument(
+        "--contact", default="", help="how to reach them; default: info.contact's email or url"
+    )
+    parser.add_argument(
+        "--tag", action="append", default=[], help="only operations with this tag; may be repeated"
+    )
+    parser.add_argument(
+        "--output", type=Path, help="the file; default: the name in lower case, in this folder"
+    )
+    return parser
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
-    given = _parser().parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:2] == ["new", "upstream"]:
+        # No gateway can have this name, so that the word is free for it.
+        return _new_upstream(_upstream_parser().parse_args(words[2:]))
+    given = _parser().parse_args(words)
     try:
         if given.command == "new":
             folder = new.create(given.name, Path.cwd())
@@ -103,7 +137,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given.command == "dev":
             from . import dev
 
-            return dev.run(given.target, given.port)
+            return dev.run(given.target, given.port, sign_in=given.sign_in)
         if given.command == "settings":
             print(settings_reference.page(), end="")
             return 0
@@ -131,6 +165,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except DeclarationError as error:
         print(error, file=sys.stderr)
         return 1
+
+
+def _new_upstream(given: argparse.Namespace) -> int:
+    choices = from_openapi.Choices(given.name, given.team, given.contact, frozenset(given.tag), given.output)
+    try:
+        written = from_openapi.write(given.file, choices)
+    except DeclarationError as error:
+        print(error, file=sys.stderr)
+        return 1
+    for each in written.left_out:
+        print(f"no method for {each}", file=sys.stderr)
+    print(f"{written.file} is written, with {written.methods} calls. Its address is a setting:\n")
+    print(f"    {written.setting}\n")
+    return 0
 
 
 def _upstreams() -> dict[str, UpstreamSettings]:

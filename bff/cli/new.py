@@ -21,8 +21,8 @@ from ..calls import DeclarationError
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _LONGEST = 40
-# Folders and modules that the project has beside its package.
-_TAKEN = {"bff", "services", "tests"}
+# Folders and modules that the project has beside its package, and the word of `bff new upstream`.
+_TAKEN = {"bff", "services", "tests", "upstream"}
 _SUFFIX = ".tmpl"
 # Names of the template's files and folders that differ from those in the project.
 _RENAMED = {"gitignore": ".gitignore", "env.example": ".env.example"}

@@ -6,8 +6,10 @@ from __future__ import annotations
 import asyncio
 
 from ..calls import DeclarationError
+from ..edge.app.network import Connections
+from ..edge.app.redis import redis_client
 from ..edge.settings import Settings
-from ..stores.redis.client import RedisClient, StoreUnavailable
+from ..stores.redis.client import StoreUnavailable
 from ..stores.revocations import MAX_REVOKED, RevocationStore
 from ..stores.sessions import SessionStore
 
@@ -38,7 +40,7 @@ def check_issuer(settings: Settings, issuer: str) -> None:
 async def _revoke(
     settings: Settings, issuer: str, subject: str | None, token: str | None, keep: float
 ) -> int:
-    async with RedisClient(settings.redis.url, timeout=settings.redis.timeout) as redis:
+    async with redis_client(settings, Connections(settings.network)) as redis:
         store = RevocationStore(redis)
         try:
             if token is not None:

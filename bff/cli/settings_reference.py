@@ -144,6 +144,10 @@ def page() -> str:
         "Written by `bff settings`. A setting is an environment variable, or a key of the TOML file that "
         "`BFF_SETTINGS` names (`BFF_REDIS__URL` is `url` in its table `redis`); the variable wins. Lists and tables in "
         "a variable are JSON. `<NAME>` stands for a name that you choose, `[]` for each entry of a list.",
+        "",
+        "Every *secret* can be in a file: `BFF_…_FILE` names it in place of the secret, and `…_file` in TOML and JSON. "
+        "The secret is the content without one line end at its end. A changed file is followed within two seconds; "
+        "one that cannot be used is logged, and the last secret stays.",
     ]
     section = None
     for one in all_settings():

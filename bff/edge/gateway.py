@@ -21,6 +21,7 @@ from ..calls import DeclarationError, Upstream
 from ..calls.errors import declaring
 from ..live.ingest import Broker
 from ..policies.events import State as BreakerState
+from ..stores.redis.login import RedisCredentials
 from ..transport.resolvers import ResolverFactory
 from . import settings as settings_file
 from .access.authorization import Requirements
@@ -74,6 +75,7 @@ class Gateway(Router):
     lifespan   makes an async context manager for your resources; see `Lifespan`
     pages      makes the page that a person gets in place of a problem document (`bff.ProblemPage` → HTML); default a
                plain page
+    redis_credentials  fetches the login for connections to Redis, where it changes by itself; see `RedisCredentials`
     settings   for tests; default: read from file and environment at the start
     """
 
@@ -96,6 +98,7 @@ class Gateway(Router):
         middleware: tuple[Middleware, ...] = (),
         lifespan: Lifespan | None = None,
         pages: Pages | None = None,
+        redis_credentials: RedisCredentials | None = None,
         settings: Settings | None = None,
     ) -> None:
         super().__init__()
@@ -105,7 +108,13 @@ class Gateway(Router):
         self.deadline = deadline
         self.page: Page | None = None
         self.extensions = Extensions(
-            tuple(brokers), dict(resolvers or {}), tuple(observers), tuple(middleware), lifespan, pages
+            tuple(brokers),
+            dict(resolvers or {}),
+            tuple(observers),
+            tuple(middleware),
+            lifespan,
+            pages,
+            redis_credentials,
         )
         self._upstreams = upstreams
         self._settings = settings

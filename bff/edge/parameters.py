@@ -137,13 +137,19 @@ class Source:
 
     def _collected(self, scope: Scope, errors: list[dict[str, str]]) -> dict[str, Any]:
         given: dict[str, Any] = {}
+        repeated: dict[str, None] = {}
         for name, value in self._pairs(scope):
             if name in self.lists:
                 given.setdefault(name, []).append(value)
             elif name in given:
-                errors.append({"pointer": _pointer([name]), "in": self.where, "detail": "It is given twice."})
+                repeated[name] = None
             else:
                 given[name] = value
+        # One error for each name: a client could send thousands of cookies.
+        errors += [
+            {"pointer": _pointer([name]), "in": self.where, "detail": "It is given twice."}
+            for name in repeated
+        ]
         return given
 
     def _pairs(self, scope: Scope) -> Iterable[tuple[str, str]]:

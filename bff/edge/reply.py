@@ -14,7 +14,9 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Generic, Literal, TypeVar, Union, get_args, get_origin
 from urllib.parse import quote, urlsplit
 
-from ..calls import Call, DeclarationError
+from pydantic import TypeAdapter
+
+from ..calls import Call, DeclarationError, Part
 from ..calls.codec import codec_of
 
 T = TypeVar("T")
@@ -34,7 +36,6 @@ _OWN_HEADERS = frozenset(
         "date",
         "etag",
         "keep-alive",
-        "location",
         "server",
         "server-timing",
         "set-cookie",
@@ -96,7 +97,8 @@ class Reply(Generic[T]):
     """A value with a status, headers and cookies.
 
     status   200 (default) to 299, without 204 to 206
-    headers  further headers; those of the gateway, such as Content-Type and Cache-Control, are refused
+    headers  further headers; those of the gateway, such as Content-Type and Cache-Control, are refused. `Location` is
+             an address as a `Redirect` has it
     cookies  an answer with cookies is never cached, and is stored for a replay without them
 
     Raises ValueError.
@@ -120,6 +122,8 @@ class Reply(Generic[T]):
                 raise ValueError(
                     f"the header {name} has characters that headers cannot have (RFC 9110 section 5.5)"
                 )
+            if plain == "location":
+                _check_address(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +144,12 @@ class Redirect:
     def __post_init__(self) -> None:
         if self.status not in (302, 303, 307, 308):
             raise ValueError(f"a redirect has the status 302, 303, 307 or 308, not {self.status}")
-        if not _FIELD.fullmatch(self.location) or " " in self.location or "\\" in self.location:
-            raise ValueError("the location of a redirect is an encoded address")
+        _check_address(self.location)
+
+
+def _check_address(location: str) -> None:
+    if not _FIELD.fullmatch(location) or " " in location or "\\" in location:
+        raise ValueError("the location of a redirect or a reply is an encoded address")
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +255,10 @@ class Renderer:
         self._encode: Callable[[Any], bytes] | None = (
             None if returns.is_empty else codec_of(returns.model).encode
         )
+        # A model's fields know the type of each of its parts. Outside a model a part gets it here.
+        self._typed: Callable[[Any], Any] | None = (
+            TypeAdapter(returns.model).validate_python if _has_parts(returns.model) else None
+        )
 
     def render(self, result: Any) -> Answer:
         """Raises TypeError or ValueError for a result that was not declared."""
@@ -260,6 +272,8 @@ class Renderer:
         if not self._returns.reply:
             raise TypeError(f"{self._what}: its annotation says nothing of a Reply")
         headers = {name.lower(): value for name, value in result.headers.items()}
+        if "location" in headers:
+            headers["location"] = self._location(headers["location"])
         return self._value(result.value, result.status, headers, _cookies(result.cookies))
 
     def _value(self, value: Any, status: int, headers: dict[str, str], cookies: tuple[str, ...]) -> Answer:
@@ -267,6 +281,8 @@ class Renderer:
             if value is not None:
                 raise TypeError(f"{self._what}: declared to return nothing, not {type(value).__name__}")
             return Answer(204 if status == 200 else status, headers, cookies, b"")
+        if self._typed is not None:
+            value = self._typed(value)
         return Answer(status, {"content-type": "application/json"} | headers, cookies, self._encode(value))
 
     def _location(self, location: str) -> str:
@@ -277,6 +293,11 @@ class Renderer:
         if origin not in self._redirects:
             raise ValueError(f"{self._what}: declare redirects=({origin!r},) for a redirect to {origin}")
         return location
+
+
+def _has_parts(hint: Any) -> bool:
+    """Whether it has a `Part` outside a model, as `list[Part[Ticket]]` has."""
+    return get_origin(hint) is Part or any(_has_parts(one) for one in get_args(hint))
 
 
 def _cookies(cookies: tuple[SetCookie, ...]) -> tuple[str, ...]:

@@ -228,8 +228,9 @@ class Router:
         upload    bytes of a request's body at most (default 10,000,000)
         headers, answer_headers  names that are passed on beside those of docs/contract.md. Cookies, credentials and
                   hop-by-hop headers never are
-        inline    media types that browsers may show, beside images, sound, films, plain text and JSON. Anything else
-                  is offered for saving, and no answer may run scripts: what was uploaded must not act as this site
+        inline    media types that browsers may show, beside images, sound, films, plain text and JSON, and that a page
+                  may load as its script or style. Anything else is offered for saving, and no answer may run scripts:
+                  what was uploaded must not act as this site
         public, limit, scopes, roles, network, fresh, acr  as a view has them
 
         Raises DeclarationError.

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from ..transport.file_watcher import FileWatcher, fingerprint
+from ..network import FileWatcher, fingerprint
 
 MOST = 8
 _PEM = re.compile(rb"-----BEGIN PRIVATE KEY-----.*?-----END PRIVATE KEY-----", re.S)

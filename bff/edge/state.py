@@ -27,6 +27,7 @@ class Reservation(Protocol):
 class RequestState:
     """correlation, trace_id: the request's ids, "" before it has any
     route        the declared path that answers, None while none does
+    frontend     the name of the frontend server that sent the request, None for any other client
     principal    who was authenticated; None: nobody was
     authenticate authenticates the request before its route does; None where no middleware may ask
     reservation  admission has let the request in; None before it has decided, and if it refused
@@ -39,6 +40,7 @@ class RequestState:
     correlation: str = ""
     trace_id: str = ""
     route: str | None = None
+    frontend: str | None = None
     principal: Principal | None = None
     authenticate: Callable[[MutableMapping[str, Any]], Awaitable[Principal | None]] | None = None
     reservation: Reservation | None = None

@@ -176,6 +176,10 @@ class Feeds:
         feed = self._values.get(value_channel(name))
         return feed is not None and feed.version < 0
 
+    def follows(self, name: str) -> bool:
+        """Whether a stream of this process has asked for this value."""
+        return value_channel(name) in self._values
+
     def payloads(self, names: Iterable[str]) -> dict[str, bytes]:
         """The newest payload of each name that has one."""
         newest = {}

@@ -224,6 +224,11 @@ class Hub(Background):
         newest = [found[name].payload for name in dict.fromkeys(names) if name in found]
         return Snapshot(opened.reader_position, opened.entries, newest)
 
+    def reload(self, name: str) -> None:
+        """The data of the value with this name has changed: load it again where a stream follows it, if it is declared
+        with a load. Any other name is ignored."""
+        self._loads.reload(name)
+
     async def end_session(self, session: str) -> None:
         """End the streams of one browser session here and in every process. Never raises."""
         await self._control.end(session)

@@ -1,9 +1,11 @@
-"""Loads values that have not been published yet from their services.
+"""Loads values from their services: those that have not been published yet, and those whose data has changed.
 
 Guarantees one load of a name at a time and at most `_LOADS` in all, in order; a load is given up after `WITHIN`
 seconds. A loaded value is published as any other value. A failed load is repeated after growing pauses, as long as a
-stream of this process wants the value and it has not been published. When the service says that there is no such value,
-it is not asked again within `ABSENT_FOR` seconds. Failures are logged and have no other effect.
+stream of this process wants the value and it has not been published; after a change, as long as a stream follows it. A
+load that is running when the data changes may have read the older data, so another one follows it. When the service
+says that there is no such value, it is not asked again within `ABSENT_FOR` seconds. Failures are logged and have no
+other effect.
 """
 
 from __future__ import annotations
@@ -51,6 +53,8 @@ class Loads:
         self._gate = asyncio.Semaphore(_LOADS)
         # The time until which each name counts as absent, the oldest first.
         self._absent: dict[str, float] = {}
+        # Names whose data has changed since their running load began.
+        self._changed: set[str] = set()
         self._clock = clock
 
     async def run(self) -> None:
@@ -67,12 +71,26 @@ class Loads:
             if topic is None or topic.load is None or self._group is None or self._is_absent(name):
                 continue
             if name not in self._running:
-                self._running[name] = asyncio.get_running_loop().create_future()
-                task = self._group.create_task(self._load(name, topic.load, self._running[name]))
-                task.add_done_callback(partial(self._loaded, name))
+                self._start(self._group, name, topic.load, self._feeds.wants)
             if not self._running[name].done():
                 attempts.append(self._running[name])
         return attempts
+
+    def reload(self, name: str) -> None:
+        """The data of this value has changed: load it again where a stream of this process follows it."""
+        topic = topic_of(self._topics, name)
+        if topic is None or topic.load is None or self._group is None or not self._feeds.follows(name):
+            return
+        self._absent.pop(name, None)
+        if name in self._running:
+            self._changed.add(name)
+        else:
+            self._start(self._group, name, topic.load, self._feeds.follows)
+
+    def _start(self, group: asyncio.TaskGroup, name: str, load: Load, wanted: Callable[[str], bool]) -> None:
+        self._running[name] = asyncio.get_running_loop().create_future()
+        task = group.create_task(self._load(name, load, self._running[name], wanted))
+        task.add_done_callback(partial(self._loaded, name))
 
     def _is_absent(self, name: str) -> bool:
         until = self._absent.get(name)
@@ -84,10 +102,16 @@ class Loads:
         if len(self._absent) > _ABSENT_MOST:
             del self._absent[next(iter(self._absent))]
 
-    def _loaded(self, name: str, _: asyncio.Task[None]) -> None:
+    def _loaded(self, name: str, task: asyncio.Task[None]) -> None:
         self._running.pop(name, None)
+        if name in self._changed:
+            self._changed.discard(name)
+            if not task.cancelled():
+                self.reload(name)
 
-    async def _load(self, name: str, load: Load, first: asyncio.Future[None]) -> None:
+    async def _load(
+        self, name: str, load: Load, first: asyncio.Future[None], wanted: Callable[[str], bool]
+    ) -> None:
         failures = 0
         try:
             while True:
@@ -96,10 +120,10 @@ class Loads:
                 if not first.done():
                     first.set_result(None)
                 failures += 1
-                if loaded or not self._feeds.wants(name):
+                if loaded or not wanted(name):
                     return
                 await asyncio.sleep(backoff(failures, _FIRST, _LONGEST))
-                if not self._feeds.wants(name):
+                if not wanted(name):
                     return
         finally:
             first.cancel()

@@ -59,7 +59,7 @@ class StreamReader:
         self._block_ms = math.ceil(block * 1000)
         # A dedicated connection, whose timeout is longer than the wait.
         self._reader: Redis = redis.dedicated(timeout=block + 2.0)
-        self._generation = redis.master_generation
+        self._generation = redis.generation
 
     async def read(self, positions: Mapping[str, str], *, count: int) -> dict[str, list[BrokerEvent]]:
         """At most `count` events of each stream after its position; empty when none came while it waited."""
@@ -88,8 +88,8 @@ class StreamReader:
 
     async def _wait(self, positions: Mapping[str, str], count: int) -> Any:
         reader: Any = self._reader  # redis-py types xread's keys too narrowly
-        if self._generation != self._redis.master_generation:
-            self._generation = self._redis.master_generation
+        if self._generation != self._redis.generation:
+            self._generation = self._redis.generation
             await reader.connection_pool.disconnect()
         return await reader.xread(dict(positions), count=count, block=self._block_ms)
 

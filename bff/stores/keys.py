@@ -34,5 +34,6 @@ def owner_tag(owner: str) -> str:
 
 
 def hashed(issuer: str, value: str) -> str:
-    """A name that does not reveal the value: 32 hex digits. value: a subject, a session or a token of the issuer."""
-    return hashlib.sha256(f"{len(issuer)}:{issuer}{value}".encode()).hexdigest()[:32]
+    """A name that does not reveal the value: 32 hex digits. value: a subject, a session or a token of the issuer, in
+    any characters that JSON may hold."""
+    return hashlib.sha256(f"{len(issuer)}:{issuer}{value}".encode("utf-8", "surrogatepass")).hexdigest()[:32]

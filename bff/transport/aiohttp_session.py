@@ -1,23 +1,20 @@
 """aiohttp's connections to one backend: bounded, kept alive for a moment, and with a record of which were new.
 
-A session stores nothing of a request: no cookies. It uses no proxy from the environment and adds no headers. It never
-repeats a request; the caller decides that, and must know whether a lost connection had been used before (a stale
-keep-alive connection) or had just been opened (a service that is down).
+A session stores nothing of a request: no cookies. It uses the given proxy and none from the environment, and adds no
+headers. It never repeats a request; the caller decides that, and must know whether a lost connection had been used
+before (a stale keep-alive connection) or had just been opened (a service that is down).
 """
 
 from __future__ import annotations
 
 import contextvars
 import socket
-import ssl
-from functools import lru_cache
 from typing import Any
 
 import aiohttp
-import httpx
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from .tls import TlsTrust
+from ..network import Proxy, TlsTrust, usual_trust
 from .wire import WireConnectionError, WireInvalidResponse, WireTimeout
 
 KEEP_ALIVE = 4.0
@@ -28,31 +25,27 @@ opened: contextvars.ContextVar[bool] = contextvars.ContextVar("bff_connection_op
 """Whether a connection was opened for the request that is sent in this context."""
 
 
-@lru_cache(maxsize=1)
-def tls() -> ssl.SSLContext:
-    """One context for all upstreams: reading the certificate authorities takes 30 ms."""
-    return httpx.create_ssl_context(trust_env=False)
-
-
 class _Connector(aiohttp.TCPConnector):
-    async def _create_connection(self, *args: Any, **options: Any) -> Any:
-        # Runs in the sender's own task, and only when there was no idle connection.
-        opened.set(True)
-        return await super()._create_connection(*args, **options)
+    """trust: new connections are opened with its current context; proxy: leads to the hosts that it applies to."""
 
-
-class _TrustConnector(_Connector):
-    """trust: new connections are opened with its current context."""
-
-    def __init__(self, trust: TlsTrust, **options: Any) -> None:
+    def __init__(self, trust: TlsTrust, proxy: Proxy | None, **options: Any) -> None:
         super().__init__(**options)
         self._trust = trust
+        self._proxy = proxy
 
     async def connect(self, req: Any, *args: Any, **options: Any) -> Any:
         if req.is_ssl():
             # aiohttp finds idle connections by this context, too: after a change of certificates no old one is used.
             req._ssl = self._trust.context
+        if self._proxy is not None and self._proxy.applies_to(req.url.raw_host or ""):
+            # For each request, because the password may change; idle connections are found by it, too.
+            req.update_proxy(self._proxy.url, None, None)
         return await super().connect(req, *args, **options)
+
+    async def _create_connection(self, *args: Any, **options: Any) -> Any:
+        # Runs in the sender's own task, and only when there was no idle connection.
+        opened.set(True)
+        return await super()._create_connection(*args, **options)
 
 
 class _FixedAddress(AbstractResolver):
@@ -80,12 +73,15 @@ class _FixedAddress(AbstractResolver):
         return
 
 
-def session(connections: int, at: str | None = None, trust: TlsTrust | None = None) -> aiohttp.ClientSession:
+def session(
+    connections: int, at: str | None = None, trust: TlsTrust | None = None, proxy: Proxy | None = None
+) -> aiohttp.ClientSession:
     """A new session. Must be called on the loop it will serve.
 
     connections  open at most; further requests wait for one
-    at           the IP address to connect to, whatever the name; None asks DNS
+    at           the IP address to connect to, whatever the name; None asks DNS. Not for hosts that the proxy applies to
     trust        the TLS settings of this upstream; None: the usual authorities, and no client certificate
+    proxy        for the hosts that it applies to; None: every connection is direct
     """
     options: dict[str, Any] = {
         "limit": connections,
@@ -93,7 +89,7 @@ def session(connections: int, at: str | None = None, trust: TlsTrust | None = No
         "resolver": _FixedAddress(at) if at else None,
     }
     made = aiohttp.ClientSession(
-        connector=_Connector(ssl=tls(), **options) if trust is None else _TrustConnector(trust, **options),
+        connector=_Connector(trust or usual_trust(), proxy, **options),
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=False,
         skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
@@ -113,6 +109,8 @@ def wire_error(
     """The library's error as an error of wire.py. responded: the head of the response had arrived."""
     if isinstance(error, TimeoutError):
         return WireTimeout(type(error).__name__)
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return WireConnectionError(f"the proxy answered CONNECT with {error.status}", stale=False)
     if isinstance(error, aiohttp.ClientResponseError):
         return WireInvalidResponse(f"it is not valid HTTP: {type(error).__name__}")
     connecting = isinstance(error, aiohttp.ClientConnectorError)

@@ -12,16 +12,16 @@ from urllib.parse import urlsplit
 import aiohttp
 from yarl import URL
 
+from ..network import Proxy, TlsTrust
 from . import aiohttp_session
 from .content_coding import decode_body
-from .tls import TlsTrust
 from .wire import WireInvalidResponse, WireRequest, WireResponse, WireResponseTooLarge
 
 
 class AiohttpWire:
     """base_url: scheme, host, port and an optional path in front; connections: open at most; max_body: bytes of a
     response after decoding; at: connect to this IP address instead of asking DNS for the host; trust: the upstream's
-    TLS settings."""
+    TLS settings; proxy: for the hosts that it applies to."""
 
     def __init__(
         self,
@@ -31,6 +31,7 @@ class AiohttpWire:
         max_body: int,
         at: str | None = None,
         trust: TlsTrust | None = None,
+        proxy: Proxy | None = None,
     ) -> None:
         parts = urlsplit(base_url)
         self._scheme, self._authority, self._prefix = parts.scheme, parts.netloc, parts.path
@@ -38,13 +39,16 @@ class AiohttpWire:
         self._max_body = max_body
         self._at = at
         self._trust = trust
+        self._proxy = proxy
         self._session: aiohttp.ClientSession | None = None
 
     async def send(self, request: WireRequest) -> WireResponse:
         session = self._session
         if session is None:
             # A session belongs to the loop it is opened on, and a wire may be made before the loop runs.
-            session = self._session = aiohttp_session.session(self._connections, self._at, self._trust)
+            session = self._session = aiohttp_session.session(
+                self._connections, self._at, self._trust, self._proxy
+            )
         aiohttp_session.opened.set(False)
         response: aiohttp.ClientResponse | None = None
         try:

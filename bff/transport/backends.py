@@ -16,6 +16,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from ..calls.shutdown import cancel_tasks, close_all
+from ..network import Network, Proxy, TlsTrust
 from ..policies.balance import Backend, Balancer, Strategy
 from ..policies.events import Observer, ignore
 from .aiohttp_wire import AiohttpWire
@@ -23,7 +24,6 @@ from .exchange import Exchanges
 from .h1_wire import H1Wire
 from .httpx_wire import HttpxWire
 from .resolvers import BackendAddress, Resolver, ResolverContext, StaticResolver
-from .tls import TlsTrust
 from .wire import Wire
 
 log = logging.getLogger("bff.transport")
@@ -40,17 +40,39 @@ OpenWire = Callable[[str, str | None], Wire]
 OpenExchanges = Callable[[str, str | None], Exchanges]
 
 
-def open_wire(name: WireName, *, connections: int, max_body: int, trust: TlsTrust | None = None) -> OpenWire:
-    """Returns a function that makes a wire for (base address, IP address to connect to or None). `h1` has no TLS: an
-    https:// address gets aiohttp's wire instead."""
+def open_wire(name: WireName, *, connections: int, max_body: int, network: Network | None = None) -> OpenWire:
+    """Returns a function that makes a wire for (base address, IP address to connect to or None). `h1` knows neither TLS
+    nor a proxy: an https:// address, or one behind the proxy, gets aiohttp's wire instead."""
+    ways = network or Network()
 
     def opened(url: str, at: str | None) -> Wire:
-        if name == "h1" and urlsplit(url).scheme == "http":
+        proxy = _proxy(ways, url, at)
+        if name == "h1" and proxy is None and urlsplit(url).scheme == "http":
             return H1Wire(url, connections=connections, max_body=max_body, at=at)
         kind = HttpxWire if name == "httpx" else AiohttpWire
-        return kind(url, connections=connections, max_body=max_body, at=at, trust=trust)
+        return kind(url, connections=connections, max_body=max_body, at=at, trust=ways.trust, proxy=proxy)
 
     return opened
+
+
+def open_exchanges(*, connections: int, network: Network) -> OpenExchanges:
+    """As `open_wire`, for forwarded exchanges."""
+
+    def opened(url: str, at: str | None) -> Exchanges:
+        proxy = _proxy(network, url, at)
+        return Exchanges(url, connections=connections, at=at, trust=network.trust, proxy=proxy)
+
+    return opened
+
+
+def _proxy(network: Network, url: str, at: str | None) -> Proxy | None:
+    proxy = network.proxy_for(urlsplit(url).hostname or "")
+    if proxy is not None and at is not None:
+        raise ValueError(
+            f"{url} is reached through the proxy, which looks up its host itself: name it in BFF_NETWORK__NO_PROXY, or "
+            "leave out what resolves its addresses"
+        )
+    return proxy
 
 
 class DynamicBackends:

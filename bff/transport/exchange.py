@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 import aiohttp
 from yarl import URL
 
+from ..network import Proxy, TlsTrust
 from . import aiohttp_session
-from .tls import TlsTrust
 from .wire import WireInvalidResponse
 
 
@@ -60,17 +60,24 @@ class Exchanges:
     """The exchanges with one backend, on connections of their own.
 
     base_url: scheme, host, port and an optional path in front; connections: open at most; at: connect to this IP
-    address instead of asking DNS; trust: the upstream's TLS settings.
+    address instead of asking DNS; trust: the upstream's TLS settings; proxy: for the hosts that it applies to.
     """
 
     def __init__(
-        self, base_url: str, *, connections: int, at: str | None = None, trust: TlsTrust | None = None
+        self,
+        base_url: str,
+        *,
+        connections: int,
+        at: str | None = None,
+        trust: TlsTrust | None = None,
+        proxy: Proxy | None = None,
     ) -> None:
         parts = urlsplit(base_url)
         self._scheme, self._authority, self._prefix = parts.scheme, parts.netloc, parts.path
         self._connections = connections
         self._at = at
         self._trust = trust
+        self._proxy = proxy
         self._session: aiohttp.ClientSession | None = None
 
     async def open(self, request: ExchangeRequest) -> ExchangeResponse:
@@ -78,7 +85,9 @@ class Exchanges:
         was sent. Raises WireError; what `body` raises ends the connection and is raised as it is."""
         session = self._session
         if session is None:
-            session = self._session = aiohttp_session.session(self._connections, self._at, self._trust)
+            session = self._session = aiohttp_session.session(
+                self._connections, self._at, self._trust, self._proxy
+            )
         aiohttp_session.opened.set(False)
         path, _, query = request.target.partition("?")
         url = URL.build(

@@ -22,11 +22,13 @@ from .wire import WireConnectionError, WireInvalidResponse
 
 
 class HeadTimer:
-    """The time until the head of the response must have arrived. seconds: from the end of the request."""
+    """The time until the head of the response must have arrived. seconds: from the end of the request. It ends with the
+    head: of a request that is still being sent then, each piece has the time of `Upload` alone."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._limit = asyncio.timeout(seconds)
+        self._is_running = False
 
     def sending(self, seconds: float) -> None:
         """The next piece of the request may take this long."""
@@ -37,14 +39,16 @@ class HeadTimer:
         self._set(self._seconds)
 
     def _set(self, seconds: float) -> None:
-        if not self._limit.expired() and self._limit.when() is not None:
+        if self._is_running and not self._limit.expired():
             self._limit.reschedule(asyncio.get_running_loop().time() + seconds)
 
     async def __aenter__(self) -> HeadTimer:
         await self._limit.__aenter__()
+        self._is_running = True
         return self
 
     async def __aexit__(self, *raised: Any) -> None:
+        self._is_running = False
         await self._limit.__aexit__(*raised)
         # From here on the pieces of the response have their own time.
 

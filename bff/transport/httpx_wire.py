@@ -1,6 +1,6 @@
 """The wire through the httpx API, over aiohttp's connections.
 
-httpx is used here: for the requests to identity providers (edge/access/fetch.py) and for upstreams with `wire: httpx`.
+httpx is used here: for upstreams with `wire: httpx`.
 Stock httpx leaks pool slots when calls are cancelled (encode/httpcore#1093), and a gateway's deadlines are
 cancellations; over `AiohttpTransport` no slot is lost (measured in tests/wire/test_cancellation.py).
 """
@@ -13,9 +13,9 @@ import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
+from ..network import Proxy, TlsTrust, usual_trust
 from . import aiohttp_session
 from .content_coding import decode_body
-from .tls import TlsTrust
 from .wire import (
     WireConnectionError,
     WireInvalidResponse,
@@ -29,7 +29,7 @@ from .wire import (
 class HttpxWire:
     """base_url: scheme, host, port and an optional path in front; connections: open at most; max_body: bytes of a
     response after decoding; at: connect to this IP address instead of asking DNS for the host; trust: the upstream's
-    TLS settings."""
+    TLS settings; proxy: for the hosts that it applies to."""
 
     def __init__(
         self,
@@ -39,14 +39,15 @@ class HttpxWire:
         max_body: int,
         at: str | None = None,
         trust: TlsTrust | None = None,
+        proxy: Proxy | None = None,
     ) -> None:
         self._max_body = max_body
         self._base = base_url
         self._client = httpx.AsyncClient(
             transport=AiohttpTransport(
-                client=lambda: aiohttp_session.session(connections, at, trust),
+                client=lambda: aiohttp_session.session(connections, at, trust, proxy),
                 # Not used. Without it the library makes a new context, which takes 30 ms.
-                verify=aiohttp_session.tls(),
+                verify=usual_trust().context,
             ),
             timeout=None,  # noqa: S113 - each attempt has a time limit, see pipeline.py
             trust_env=False,

@@ -35,10 +35,16 @@ class Invalidations:
     ) -> None:
         self.tags = Stamps()
         self._principals = Stamps()
+        self._watchers: list[Callable[[str], None]] = []
         self._on_missed = on_missed
         self._store = store
         self._clock = clock
         self._subscriptions = subscriptions
+
+    def watch(self, on_change: Callable[[str], None]) -> None:
+        """`on_change` is called with each tag that has changed for everybody, whichever process reported it, once its
+        cached responses are invalid here. It must not raise."""
+        self._watchers.append(on_change)
 
     def start(self) -> None:
         """Subscribe; does not wait for Redis."""
@@ -61,6 +67,8 @@ class Invalidations:
             log.warning("a message on %s could not be read", channel)
         elif change.tag is not None:
             self.tags.learn({change.tag: change.stamp})
+            for on_change in self._watchers:
+                on_change(change.tag)
         elif change.owner is not None:
             self._changed_now(change.owner)
         elif change.forgotten is not None:

@@ -117,7 +117,7 @@ def request_headers(
         headers.update(credentials.headers(principal, request, write=write))
     if write and request.mutation is not None and credentials.identifies_user:
         if principal is not None:
-            headers["bff-owner"] = principal.id
+            headers["bff-owner"] = principal.header_id
         headers["bff-mutation"] = request.mutation
     key = idempotency_key(call, request)
     if key is not None:

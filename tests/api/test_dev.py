@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import httpx
@@ -21,6 +21,7 @@ from bff.cli import new
 
 from ..conftest import ROOT, free_port, wait_for_port
 from ..programs import parents_of_processes
+from ..sign_in_flow import form_of
 from ..unit.edge.access.issuing import ISSUER, claims, ec_key, jwk, sign
 from ..waiting import GUARD, eventually
 
@@ -232,8 +233,7 @@ def test_a_new_project_runs_with_its_services_and_nothing_else_to_set(tmp_path: 
         (folder / name).write_text(text)
     with dev(folder) as running, running.client() as client:
         running.until_printed("Services: tickets, people")
-        warning = "warning: nobody can sign in for /api/tickets/{id}/close: set BFF_ISSUERS"
-        assert warning in running.text
+        assert "warning" not in running.text
         eventually(lambda: client.get("/api/tickets/7").json().get("customer", {}).get("state") == "ready")
         running.until_printed("people | GET /customers/kim")
         assert client.get("/docs").status_code == 200
@@ -266,6 +266,184 @@ def test_only_host_names_of_this_machine_are_served(desk: Path) -> None:
     with dev(desk, "desk:app") as running, running.client() as client:
         running.until_printed("desk:app is at")
         assert client.get("/api/hello", headers={"host": "evil.example.org"}).status_code == 421
+
+
+# ---- signing in ------------------------------------------------------------------------------------------------------
+
+SCOPED = """
+@app.view("/api/paid", scopes=("pay",))
+async def paid(who: Principal) -> Hello:
+    return Hello(text=" ".join(sorted(who.roles)))
+"""
+PEOPLE = """
+[[people]]
+sub = "kim"
+name = "Kim Clerk"
+roles = ["clerk"]
+claims = { email = "kim@example.org" }
+
+[[people]]
+sub = "sam"
+name = "Sam Visitor"
+scopes = []
+"""
+
+
+class Browser:
+    """A browser with the cookies of both origins."""
+
+    def __init__(self, gateway: str) -> None:
+        self._gateway = gateway
+        self.http = httpx.Client(trust_env=False, timeout=GUARD)
+        self.session = ""
+        self.provider = ""
+
+    def sign_in(self, person: str) -> httpx.Response:
+        begun = self.http.get(f"{self._gateway}/bff/login")
+        assert begun.status_code == 303, begun.text
+        state = begun.headers["set-cookie"].partition(";")[0]
+        page = self.http.get(begun.headers["location"])
+        action, csrf = form_of(page.text)
+        self.provider = str(page.url.copy_with(raw_path=b"/")).rstrip("/")
+        chosen = self.http.post(f"{self.provider}{action}", data={"csrf": csrf, "person": person})
+        done = self.http.get(chosen.headers["location"], headers={"cookie": state})
+        cookies = [line.partition(";")[0] for line in done.headers.get_list("set-cookie")]
+        self.session = next((one for one in cookies if one.startswith("__Host-bff=")), "")
+        return done
+
+    def get(self, path: str) -> httpx.Response:
+        return self.http.get(f"{self._gateway}{path}", headers={"cookie": self.session})
+
+
+@pytest.fixture
+def browsers() -> Iterator[Callable[[Dev], Browser]]:
+    """Makes a browser for a running gateway."""
+    with contextlib.ExitStack() as stack:
+
+        def made(running: Dev) -> Browser:
+            browser = Browser(f"http://localhost:{running.port}")
+            stack.enter_context(browser.http)
+            return browser
+
+        yield made
+
+
+def test_people_sign_in_without_any_setting_and_only_to_what_their_scopes_allow(
+    desk: Path, browsers: Callable[[Dev], Browser]
+) -> None:
+    (desk / "desk.py").write_text(GATEWAY + PRIVATE + SCOPED)
+    (desk / "people.toml").write_text(PEOPLE)
+    with dev(desk, "desk:app") as running:
+        running.until_printed("Ctrl-C ends everything")
+        assert (
+            f"Sign in at http://localhost:{running.port}/bff/login as Kim Clerk, Sam Visitor" in running.text
+        )
+        assert "warning" not in running.text
+        kim, sam = browsers(running), browsers(running)
+        kim.sign_in("kim")
+        sam.sign_in("sam")
+        assert kim.get("/api/me").json() == {"text": "kim"}
+        assert kim.get("/api/paid").json() == {"text": "clerk"}
+        assert kim.get("/bff/user").json()["email"] == "kim@example.org"
+        assert sam.get("/api/me").json() == {"text": "sam"}
+        assert sam.get("/api/paid").status_code == 403
+        # The session and the provider outlive a reload.
+        running.write("desk.py", GATEWAY + PRIVATE + SCOPED + "# changed\n")
+        running.until_printed("Reloaded.")
+        assert kim.get("/api/me").json() == {"text": "kim"}
+        # A click on the provider's page ends the session in the gateway: back-channel logout.
+        page = kim.http.get(f"{kim.provider}/").text
+        assert f"{kim.provider} (people.toml has your own people)" in running.text
+        sid = re.findall(r'name="sid" value="([^"]+)"[^>]*Kim', page.replace("\n", " "))[0]
+        kim.http.post(f"{kim.provider}/end", data={"csrf": form_of(page)[1], "sid": sid})
+        eventually(lambda: kim.get("/api/me").status_code == 401)
+        assert sam.get("/api/me").status_code == 200
+        # Another person, without a restart.
+        running.write("people.toml", PEOPLE.replace('"kim"', '"lee"'))
+        kim.sign_in("lee")
+        assert kim.get("/api/me").json() == {"text": "lee"}
+
+
+def test_a_token_of_the_development_sign_in_is_accepted_as_bearer_beside_the_projects_own_issuers(
+    desk: Path,
+) -> None:
+    (desk / "desk.py").write_text(GATEWAY + PRIVATE)
+    (desk / "people.toml").write_text(PEOPLE + '[[clients]]\nid = "reports"\nsecret_env = "REPORTS_SECRET"\n')
+    other = {"issuer": ISSUER, "audience": "shop", "jwks_uri": "http://127.0.0.1:9/keys"}
+    env = {"BFF_ISSUERS": json.dumps([other]), "REPORTS_SECRET": "of the reports"}
+    with dev(desk, "desk:app", env=env) as running, running.client() as client:
+        running.until_printed("Ctrl-C ends everything")
+        provider = re.findall(r"faults: (http://\S+)", running.text)[0]
+        granted = httpx.post(
+            f"{provider}/token",
+            data={"grant_type": "client_credentials"},
+            auth=("reports", "of the reports"),
+            trust_env=False,
+        ).json()
+        headers = {"authorization": f"Bearer {granted['access_token']}"}
+        assert client.get("/api/me", headers=headers).json() == {"text": "reports"}
+        # A token of the other issuer is looked up at its own keys, which are away.
+        key = ec_key()
+        foreign = sign(key, claims(iat=int(time.time()), exp=int(time.time()) + 300))
+        assert client.get("/api/me", headers={"authorization": f"Bearer {foreign}"}).status_code == 503
+
+
+def test_with_a_provider_or_without_the_sign_in_none_is_started(
+    desk: Path, browsers: Callable[[Dev], Browser]
+) -> None:
+    (desk / "desk.py").write_text(GATEWAY + PRIVATE)
+    oidc = {"BFF_OIDC__ISSUER": "https://login.example.org", "BFF_OIDC__CLIENT_ID": "desk"}
+    oidc["BFF_OIDC__CLIENT_SECRET"] = "hush-hush"
+    for arguments, env in ((("desk:app",), oidc), (("desk:app", "--no-sign-in"), {})):
+        with dev(desk, *arguments, env=env) as running:
+            running.until_printed("Ctrl-C ends everything")
+            assert "Sign in at" not in running.text
+            commands = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in running.pids()]
+            assert commands and not [one for one in commands if b"sign_in" in one]
+    with dev(desk, "desk:app", "--sign-in", env=oidc) as running:
+        running.until_printed("Sign in at")
+        browser = browsers(running)
+        browser.sign_in("ada")
+        assert browser.get("/api/me").json() == {"text": "ada"}
+
+
+def test_the_sign_in_is_refused_where_the_public_url_is_not_on_this_machine(desk: Path) -> None:
+    env = {"BFF_PUBLIC_URL": "https://desk.example.org"}
+    text = refused(desk, "desk:app", "--sign-in", env=env)
+    assert "its public URL is https://desk.example.org" in text
+    with dev(desk, "desk:app", env=env) as running:
+        running.until_printed("Ctrl-C ends everything")
+        assert "No development sign-in: BFF_PUBLIC_URL is https://desk.example.org" in running.text
+        assert "Sign in at" not in running.text
+
+
+def test_a_mistake_in_the_file_with_the_people_is_named(desk: Path) -> None:
+    (desk / "people.toml").write_text("[[people]]\nsub = 'a'\nnam = 'A'\n")
+    assert "people.toml: people.0.name: Field required" in refused(desk, "desk:app")
+
+
+def test_bff_serve_imports_nothing_of_bff_dev(desk: Path, redis_url: str) -> None:
+    port = free_pair()
+    log = desk / "imported.log"
+    env = {name: value for name, value in os.environ.items() if not name.startswith("BFF_")}
+    env |= {"BFF_PORT": str(port), "BFF_ADMIN_PORT": str(port + 1), "BFF_REDIS__URL": redis_url}
+    with log.open("wb") as out:
+        serving = subprocess.Popen(
+            [sys.executable, "-X", "importtime", "-m", "bff", "serve", "desk:app"],
+            cwd=desk,
+            env={**env, "PYTHONPATH": str(ROOT), "BFF_HTTP__LINGER": "0"},
+            stdout=subprocess.DEVNULL,
+            stderr=out,
+        )
+    try:
+        wait_for_port(port, process=serving)
+        assert httpx.get(f"http://localhost:{port}/api/hello", trust_env=False).status_code == 200
+    finally:
+        serving.terminate()
+        serving.wait(GUARD)
+    imported = set(re.findall(r"\| +([\w.]+)$", log.read_text(), re.M))
+    assert {"bff.edge.server", "bff.cli.main"} <= imported
+    assert not [name for name in imported if name.startswith("bff.cli.dev")]
 
 
 # ---- mistakes --------------------------------------------------------------------------------------------------------

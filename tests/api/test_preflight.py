@@ -291,6 +291,7 @@ def test_every_target_that_sets_something_up_runs_the_preflight_first(machine: M
         "upstreams/bff-service",
         "web/client",
         "tests/wire/oidc",
+        "tests/wire/strapi",
         "tests/api/openapi",
     ):
         (machine.folder / "project" / folder).mkdir(parents=True)
@@ -299,6 +300,7 @@ def test_every_target_that_sets_something_up_runs_the_preflight_first(machine: M
         "upstreams/bff-service/pyproject.toml",
         "web/client/package-lock.json",
         "tests/wire/oidc/package-lock.json",
+        "tests/wire/strapi/package-lock.json",
         "tests/api/openapi/package-lock.json",
     ):
         (machine.folder / "project" / name).touch()

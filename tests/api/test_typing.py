@@ -64,6 +64,10 @@ class Catalog(Upstream, team="Catalog", contact="#catalog"):
     def of_owner(self, owner: str) -> Call[list[SagaStatus]]:
         return self.get("/orders", list[SagaStatus], owner=owner)
 
+    @Upstream.batch(by=lambda line: line.sku)
+    def line(self, skus: list[str]) -> Call[list[Line]]:
+        return self.get("/lines", list[Line], sku=skus)
+
 
 catalog = Catalog()
 shop = Gateway("shop", deadline=1.5)
@@ -83,6 +87,11 @@ async def product_screen(sku: str) -> ProductScreen:
 @shop.command("/orders", starts=order, limit="10/minute")
 async def place_order(line: Line, who: Principal) -> SagaStatus:
     return await catalog.place(line)
+
+
+async def one_by_one(skus: list[str]) -> list[Part[Line]]:
+    first: Line = await catalog.line(skus[0])
+    return await together([optional(catalog.line(sku)) for sku in (first.sku, *skus)])
 
 
 async def used_in_a_test() -> bool:
@@ -132,6 +141,11 @@ async def in_the_wrong_order() -> Stock:
 
 async def called_wrongly() -> None:
     await product_screen(7)  # wrong: arg-type
+
+
+async def one_of_another_kind() -> Stock:
+    await catalog.line(7)  # wrong: arg-type
+    return await catalog.line("mug")  # wrong: return-value
 
 
 async def told_in_words() -> None:

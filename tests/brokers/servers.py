@@ -22,6 +22,7 @@ class Nats:
     folder: Path
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
+    args: tuple[str, ...] = ()
 
     @property
     def url(self) -> str:
@@ -30,7 +31,9 @@ class Nats:
     def start(self) -> None:
         command = [program("nats-server"), "-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd"]
         with (self.folder / "nats.log").open("ab") as log:
-            self.process = subprocess.Popen([*command, str(self.folder / "store")], stdout=log, stderr=log)
+            self.process = subprocess.Popen(
+                [*command, str(self.folder / "store"), *self.args], stdout=log, stderr=log
+            )
         wait_for_port(self.port, process=self.process)
 
     def kill(self) -> None:
@@ -50,6 +53,7 @@ class Rabbit:
     mapper: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
     names: subprocess.Popen[bytes] | None = None
+    config: str = ""
 
     @property
     def url(self) -> str:
@@ -57,6 +61,7 @@ class Rabbit:
 
     def start(self) -> None:
         (self.folder / "plugins").write_text("[].")
+        (self.folder / "rabbitmq.conf").write_text(self.config)
         env = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.folder),
@@ -68,6 +73,7 @@ class Rabbit:
             "RABBITMQ_MNESIA_BASE": str(self.folder / "mnesia"),
             "RABBITMQ_LOG_BASE": str(self.folder / "log"),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(self.folder / "plugins"),
+            "RABBITMQ_CONFIG_FILE": str(self.folder / "rabbitmq.conf"),
             "RABBITMQ_PID_FILE": str(self.folder / "pid"),
             "ERL_EPMD_PORT": str(self.mapper),
             "ERL_EPMD_ADDRESS": "127.0.0.1",

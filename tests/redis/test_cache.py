@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from bff import Call, Principal, Upstream
 from bff.calls import Deadline, Failed, Refused, RequestContext, RequestRecord, UpstreamError
-from bff.calls.context import PartAge
+from bff.calls.context import PartRecord
 from bff.policies.cache import CacheEntry, Lru, key_of
 from bff.policies.events import PolicyEvent, Served
 from bff.stores.cache import CacheStore, digest, pack, unpack, unpack_change
@@ -112,7 +112,7 @@ class Replica:
 
     def scope(self, who: Principal | None = ADA) -> RequestContext:
         return RequestContext(
-            Deadline.after(GUARD), self.runner, "id", who, record=RequestRecord(), part=PartAge()
+            Deadline.after(GUARD), self.runner, "id", who, record=RequestRecord(), part=PartRecord()
         )
 
     async def read(

@@ -80,7 +80,7 @@ REFUSING = {
     "OOM": [("CONFIG", "SET", "maxmemory", "1")],
     "READONLY": [("REPLICAOF", "127.0.0.1", "1")],
     "NOREPLICAS": [("CONFIG", "SET", "min-replicas-to-write", "1")],
-    "NOPERM": [("ACL", "SETUSER", "default", "-info")],
+    "NOPERM": [("ACL", "SETUSER", "default", "-hset", "-set")],
     "LOADING": [],
     "WRONGPASS": [],
 }
@@ -109,7 +109,7 @@ async def test_a_refusal_of_redis_is_logged_once_with_what_to_do_and_reported_un
                 ("CONFIG", "SET", "maxmemory", "0"),
                 ("REPLICAOF", "NO", "ONE"),
                 ("CONFIG", "SET", "min-replicas-to-write", "0"),
-                ("ACL", "SETUSER", "default", "+info"),
+                ("ACL", "SETUSER", "default", "+hset", "+set"),
             ]:
                 await other.call(*command)
             await until(lambda: redis.outage.current is None)

@@ -25,7 +25,8 @@ from playwright.sync_api import sync_playwright
 
 from tests.conftest import ROOT
 from tests.programs import program
-from tests.upstreams.world import Flow, eventually
+from tests.sign_in_flow import Flow
+from tests.upstreams.world import eventually
 
 from .compose import demo_env
 

@@ -21,7 +21,8 @@ from bff import Principal
 from bff.edge.internal_tokens import InternalTokens
 from bff.edge.signing_keys import SigningKeys, rotate
 from tests.conftest import Program, free_port, start_module, wait_for_port
-from tests.upstreams.world import CLIENT_ID, CLIENT_SECRET, World, eventually, form_of
+from tests.sign_in_flow import CLIENT_ID, CLIENT_SECRET, form_of
+from tests.upstreams.world import World, eventually
 from tests.waiting import GUARD
 
 
@@ -32,17 +33,14 @@ class Shop:
         self.folder = folder
         self.port = free_port()
         self.admin_port = free_port()
-        # The gateway's callback, and the one that World's sign-in without a gateway uses.
         environment: dict[str, Any] = {
             "GATEWAY_KEYS_URL": f"http://localhost:{self.admin_port}/.well-known/jwks.json",
             "GATEWAY_ISSUER": self.url,
-            "BFF_REDIRECT_URIS": f"{self.url}/bff/callback http://localhost:8000/bff/callback",
-            "BFF_POST_LOGOUT_REDIRECT_URIS": f"{self.url}/",
             **settings,
         }
         self.keys = folder / "internal-keys.pem"
         rotate(self.keys)
-        self.world = World(folder, **environment)
+        self.world = World(folder, public_url=self.url, **environment)
         self.world.vouch = self.internal_token
         # The page's bell; World itself, which is about orders, does not have it.
         if "notifications" not in self.world.ports:

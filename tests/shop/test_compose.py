@@ -16,6 +16,8 @@ from starlette.routing import Route
 
 from bff import DeclarationError
 from bff.cli import check
+from bff.cli.dev.sign_in.people import read_people
+from bff.cli.dev.sign_in.settings import SECRET
 from bff.edge import settings as gateway_settings
 from bff.edge.declared import RESERVED
 from bff.edge.signing_keys import rotate
@@ -28,8 +30,11 @@ from . import compose
 
 DOCUMENT = compose.loaded()
 SERVICES: dict[str, dict[str, Any]] = DOCUMENT["services"]
+SIGN_IN = "identity"
 MODULES = {
-    name: one["command"][2] for name, one in SERVICES.items() if one.get("command", [""])[0] == "python"
+    name: one["command"][2]
+    for name, one in SERVICES.items()
+    if one.get("command", [""])[0] == "python" and name != SIGN_IN
 }
 GATEWAYS = [name for name in SERVICES if name.startswith("gateway-")]
 STORES = {"valkey": 6379, "postgres": 5432}
@@ -53,9 +58,18 @@ def unknown_to(module: str, names: set[str]) -> list[str]:
     return [f"{module}: {name} is not a setting" for name in sorted(names - known)]
 
 
+def sign_in_options() -> dict[str, str]:
+    """The options of the sign-in's command line."""
+    words = SERVICES[SIGN_IN]["command"]
+    assert words[:3] == ["python", "-m", "bff.cli.dev.sign_in"]
+    return dict(word.removeprefix("--").split("=", 1) for word in words[3:])
+
+
 def port_of(name: str) -> int:
     if name in STORES:
         return STORES[name]
+    if name == SIGN_IN:
+        return int(sign_in_options()["port"])
     found = compose.environment(SERVICES[name])
     return int(found.get("SHOP_PORT") or found["BFF_PORT"])
 
@@ -64,7 +78,7 @@ def test_every_part_of_the_shop_has_a_container() -> None:
     there = {path.parent.name for path in (ROOT / "upstreams").glob("*/__main__.py")}
     assert set(MODULES) == there
     assert {name: f"upstreams.{name}" for name in there} == MODULES
-    assert set(SERVICES) == there | set(GATEWAYS) | set(STORES) | {"proxy"}
+    assert set(SERVICES) == there | set(GATEWAYS) | set(STORES) | {"proxy", SIGN_IN}
     assert len(GATEWAYS) == 2
 
 
@@ -108,26 +122,59 @@ def test_a_gateway_starts_with_its_environment(name: str, tmp_path: Path) -> Non
     assert read.public_url == f"https://localhost:{compose.demo_env()['PUBLIC_PORT']}"
     publishers = {re.match(r"events:(\w+):\{p\}$", key)[1] for key in read.live.stream_keys}  # type: ignore[index]
     assert publishers <= set(MODULES)
-    identity = compose.environment(SERVICES["identity"])
-    assert identity["SHOP_BFF_REDIRECT_URIS"] == f"{read.public_url}/bff/callback"
-    assert identity["SHOP_IDENTITY_URL"] == read.oidc.issuer
+    options = sign_in_options()
+    assert (options["issuer"], options["public-url"]) == (read.oidc.issuer, read.public_url)
+    assert options["audience"] == read.issuers[0].audience
+    gateway, port, path = re.fullmatch(r"http://(\w+):(\d+)(/.*)", options["logout-url"]).groups()  # type: ignore[union-attr]
+    assert gateway in SERVICES[name]["networks"]["inside"]["aliases"]
+    assert (int(port), path) == (read.port, "/bff/backchannel-logout")
+
+
+def test_the_sign_in_starts_with_its_options_on_loopback_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options, given = sign_in_options(), compose.environment(SERVICES[SIGN_IN])
+    for variable, value in given.items():
+        monkeypatch.setenv(variable, value)
+    people = read_people(ROOT / options["people"])
+    assert {client.secret_env for client in people.clients} | {SECRET} == set(given)
+    # It has the network of the proxy and no address of its own, because it listens on loopback.
+    assert SERVICES[SIGN_IN]["network_mode"] == "service:proxy" and "networks" not in SERVICES[SIGN_IN]
+    assert Path(options["state"]).parent == Path(SERVICES[SIGN_IN]["volumes"][0].split(":")[1])
+    # Its command line, read as the program reads it.
+    started = subprocess.run(
+        [
+            sys.executable,
+            *SERVICES[SIGN_IN]["command"][1:],
+            f"--state={tmp_path / 's.db'}",
+            "--people=web/none",
+        ],
+        env={**os.environ, SECRET: ""},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (started.returncode, started.stderr.count("\n")) == (1, 1) and SECRET in started.stderr
 
 
 def test_every_address_names_a_container_and_its_port() -> None:
     aliases = {
         alias: name
         for name, one in SERVICES.items()
-        if isinstance(one["networks"], dict)
+        if isinstance(one.get("networks"), dict)
         for alias in one["networks"]["inside"]["aliases"]
     }
+    inside = [int(published.rsplit(":", 1)[1]) for published in SERVICES["proxy"]["ports"]]
     admin = compose.environment(SERVICES["gateway-1"])["BFF_ADMIN_PORT"]
     for name, one in SERVICES.items():
         for variable, value in compose.environment(one).items():
             for host, port in re.findall(r"(?://|@)([\w.-]+):(\d+)", value):
                 if host != "localhost":
                     target = aliases.get(host, host)
-                    expected = int(admin) if target in GATEWAYS else port_of(target)
-                    assert target in SERVICES and int(port) == expected, f"{name}: {variable}={value}"
+                    expected = [int(admin)] if target in GATEWAYS else inside
+                    expected = expected if target in {*GATEWAYS, "proxy"} else [port_of(target)]
+                    assert target in SERVICES and int(port) in expected, f"{name}: {variable}={value}"
 
 
 def test_every_health_path_is_served(tmp_path: Path) -> None:
@@ -139,14 +186,23 @@ def test_every_health_path_is_served(tmp_path: Path) -> None:
         assert path in {route.path for route in built.build(settings).routes if isinstance(route, Route)}
     for name in GATEWAYS:
         assert SERVICES[name]["healthcheck"]["test"][3:] == ["/app/probe.py", "8000", "/livez"]
+    assert SERVICES[SIGN_IN]["healthcheck"]["test"][3:] == ["/app/probe.py", str(port_of(SIGN_IN)), "/readyz"]
     assert "/livez" in RESERVED and "/readyz" in RESERVED
 
 
 def test_the_proxy_names_only_containers_and_ports_that_exist() -> None:
     text = (ROOT / ".docker" / "Caddyfile").read_text(encoding="utf-8")
-    targets = re.findall(r"([a-z][\w-]*):(\d+)", " ".join(re.findall(r"reverse_proxy (.*?)(?: \{)?\n", text)))
-    assert {host for host, _ in targets} == {*GATEWAYS, "identity"}
-    assert all(int(port) == port_of(host) for host, port in targets)
+    targets = re.findall(
+        r"([a-z\d][\w.-]*):(\d+)", " ".join(re.findall(r"reverse_proxy (.*?)(?: \{)?\n", text))
+    )
+    assert {host for host, _ in targets} == {*GATEWAYS, "127.0.0.1"}
+    assert all(int(port) == port_of(SIGN_IN if host == "127.0.0.1" else host) for host, port in targets)
+    # Only loopback names reach the sign-in, which asks for no password.
+    names = re.search(r"^(http://[^{]*) \{\n\treverse_proxy 127", text, re.M)
+    assert names is not None
+    assert names[1].split(", ") == [
+        f"http://{host}:8101" for host in ("identity.localhost", "localhost", "127.0.0.1")
+    ]
     inside = [published.rsplit(":", 1)[1] for published in SERVICES["proxy"]["ports"]]
     assert inside == ["8443", "8101"] and all(f":{port} {{" in text for port in inside)
     assert "health_uri /readyz" in text and "flush_interval -1" in text
@@ -157,7 +213,8 @@ def test_only_the_proxy_is_published_and_every_container_is_restricted() -> None
     for name, one in SERVICES.items():
         assert ("ports" in one) == (name == "proxy")
         assert all(port.startswith("127.0.0.1:") for port in one.get("ports", ()))
-        assert set(one["networks"]) == {"inside", *(["outside"] if name == "proxy" else [])}
+        if name != SIGN_IN:
+            assert set(one["networks"]) == {"inside", *(["outside"] if name == "proxy" else [])}
         assert one["read_only"] and one["cap_drop"] == ["ALL"] and "privileged" not in one
         assert one["security_opt"] == ["no-new-privileges:true"]
         assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", one["user"]), f"{name} would run as root"
@@ -178,17 +235,15 @@ def test_every_value_has_a_source_and_secrets_are_in_the_environment_file_only()
         if "SECRET" in name or "PASSWORD" in name:
             assert value.startswith("demo-only-")
     assert "demo-only" not in text + (ROOT / "Dockerfile").read_text(encoding="utf-8")
-    readers = {name for name, one in SERVICES.items() if "BFF_CLIENT_SECRET" in str(compose.environment(one))}
-    assert readers == {"identity"}
-    assert {
-        name for name, one in SERVICES.items() if "SHOP_ORDERS_CLIENT_SECRET" in compose.environment(one)
-    } == {
-        "identity",
-        "orders",
-    }
+
+    def readers(secret: str) -> set[str]:
+        return {name for name, one in SERVICES.items() if secret in set(compose.environment(one))}
+
+    assert readers(SECRET) == readers("OPERATOR_CLIENT_SECRET") == {SIGN_IN}
+    assert readers("SHOP_ORDERS_CLIENT_SECRET") | readers("ORDERS_CLIENT_SECRET") == {SIGN_IN, "orders"}
     for name, one in SERVICES.items():
         strangers = set(compose.environment(one)) - PARTS_OF_IMAGES.get(name, set())
-        assert name in MODULES or all(variable.startswith("BFF_") for variable in strangers)
+        assert name in {*MODULES, SIGN_IN} or all(variable.startswith("BFF_") for variable in strangers)
 
 
 def test_each_service_has_a_database() -> None:
@@ -231,7 +286,7 @@ def test_the_build_steps_of_the_image_make_a_working_gateway(tmp_path: Path) -> 
         timeout=60,
     )
     assert checked.returncode == 0, checked.stdout + checked.stderr
-    services = "; ".join(f"import {module}.app" for module in MODULES.values())
+    services = "; ".join(f"import {module}.app" for module in [*MODULES.values(), "bff.cli.dev.sign_in"])
     subprocess.run([python, "-c", services], cwd=tmp_path / "app", check=True, timeout=60)
     assert not (tmp_path / "opt/venv/bin/pip").exists()
     made = (path for top in ("opt", "app") for path in (tmp_path / top).rglob("*"))

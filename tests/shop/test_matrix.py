@@ -1,39 +1,42 @@
-"""Every route of the shop's gateway, requested by every kind of caller, with tokens signed by the identity service's
-key."""
+"""Every route of the shop's gateway, requested by every kind of caller, with tokens signed by the key of the
+development sign-in."""
 
 from __future__ import annotations
 
-import json
 import time
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jwt
-from bff_service import Database
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from bff.cli.dev.sign_in.faults import Faults
+from bff.cli.dev.sign_in.settings import SignInSettings
+from bff.cli.dev.sign_in.state import State
+from bff.cli.dev.sign_in.tokens import TokenIssuer
 from bff.edge import settings as settings_file
 from bff.edge.app.build import build
 from bff.edge.app.extensions import Extensions
+from tests.sign_in_flow import CLIENT_SECRET
 from tests.unit.edge.access.issuing import sign
 from tests.wire.matrix import CALLERS, Example, routes, wrongs
-from upstreams.identity.keys import Keys
-from upstreams.identity.models import Base
-from upstreams.identity.store import Store
 from web.shop.gateway import shop as declared
 
 from .system import BrowserSession, Shop, basket, key
 
 
 class Issuer:
-    """Makes tokens as the identity service does, and as it never would."""
+    """Makes tokens as the development sign-in does, and as it never would."""
 
-    def __init__(self, shop: Shop, keys: Keys) -> None:
-        self._kid = keys.kid
-        private: Any = next(iter(keys.private.keys)).as_dict(private=True)
-        self._key: Any = jwt.algorithms.ECAlgorithm.from_jwk(json.dumps(private))
+    def __init__(self, shop: Shop) -> None:
         self._issuer = shop.world.url("identity")
+        state = State(shop.world.folder / "identity" / "sign-in.db")
+        settings = SignInSettings(self._issuer, shop.url, CLIENT_SECRET)
+        self._kid = TokenIssuer(settings, state, Faults()).kid
+        pem = state.secret("signing-key", lambda: "")
+        state.close()
+        self._key: Any = load_pem_private_key(pem.encode(), None)
 
     def bearer(self, subject: str = "ada", **changes: Any) -> dict[str, str]:
         now = int(time.time())
@@ -42,16 +45,8 @@ class Issuer:
         return {"authorization": f"Bearer {sign(self._key, good, kid=self._kid)}"}
 
 
-async def keys_of_identity(shop: Shop) -> Keys:
-    database = Database(f"sqlite+aiosqlite:///{shop.world.folder}/identity/identity.db", Base.metadata)
-    keys, store = Keys(), Store(database)
-    await store.run(lambda: keys.load(store))
-    await database.close()
-    return keys
-
-
 async def callers(shop: Shop) -> Mapping[str, Mapping[str, str]]:
-    issuer, now = Issuer(shop, await keys_of_identity(shop)), int(time.time())
+    issuer, now = Issuer(shop), int(time.time())
     with BrowserSession(shop) as here, BrowserSession(shop) as there:
         assert here.sign_in("ada").status_code == there.sign_in("ada").status_code == 200
         session, ended = (

@@ -14,7 +14,7 @@ def test_a_session_outlives_its_access_tokens_and_a_logout_ends_it_at_gateway_an
     shop: Shop,
 ) -> None:
     shop.world.stop("identity")
-    shop.world.start("identity", ACCESS_TOKEN_SECONDS="2")
+    shop.world.start("identity", access_seconds="2")
     try:
         with BrowserSession(shop) as browser:
             assert browser.sign_in("ada", "/orders").status_code == 200

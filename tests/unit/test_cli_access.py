@@ -95,6 +95,31 @@ def test_check_names_a_scope_that_sign_in_never_asks_for(
     assert main(["check", f"{module}:desk"]) == 0
 
 
+@pytest.mark.parametrize(
+    ("url", "good"),
+    [
+        ("http://desk.example.org", False),
+        ("http://10.1.2.3:8000", False),
+        ("http://localhost.example.org", False),
+        ("https://desk.example.org", True),
+        ("http://localhost:8000/desk", True),
+        ("http://desk.localhost", True),
+        ("http://127.0.0.2:8000", True),
+        ("http://[::1]:8000", True),
+    ],
+)
+def test_check_names_a_public_url_at_which_no_browser_can_sign_in(
+    module: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], url: str, good: bool
+) -> None:
+    monkeypatch.setenv("BFF_PUBLIC_URL", url)
+    assert main(["check", f"{module}:desk"]) == 0, "bearer tokens need no cookie"
+    for name, value in {"ISSUER": ISSUER, "CLIENT_ID": "bff", "CLIENT_SECRET": "s"}.items():
+        monkeypatch.setenv(f"BFF_OIDC__{name}", value)
+    monkeypatch.setenv("BFF_OIDC__SCOPES", '["openid", "desk", "audit"]')
+    assert main(["check", f"{module}:desk"]) == (0 if good else 1)
+    assert (f"nobody can sign in at {url}" in capsys.readouterr().err) is not good
+
+
 @pytest.mark.parametrize("name", ["DEFAULT", "LOGIN", "FAILURES"])
 @pytest.mark.parametrize("text", ["often", "", "0/minute", "10", "10/fortnight", "-1/minute"])
 def test_check_names_a_limit_that_cannot_be_read(

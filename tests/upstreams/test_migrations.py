@@ -29,7 +29,7 @@ from upstreams.kit.migrate import UnknownSchema, migrate
 
 __all__ = ["postgres", "postgres_session"]
 
-SERVICES = ("catalog", "identity", "inventory", "notifications", "orders", "payments", "shipping")
+SERVICES = ("catalog", "inventory", "notifications", "orders", "payments", "shipping")
 LATER = """
 import sqlalchemy as sa
 from alembic import op

@@ -5,27 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import httpx
-import psycopg
 import pytest
 from bff_service import Database, Outbox
 from sqlalchemy import MetaData
 from starlette.types import ASGIApp
 
-from tests.conftest import free_port, start_program, wait_for_port
 from tests.upstreams.conftest import Issuer, Json, Process, Running, Serve, until
 from tests.upstreams.postgres import Postgres, postgres, postgres_session
 from tests.upstreams.test_bff_service import Deliveries, written
 from tests.upstreams.test_notifications import done, event_of, publish
-from tests.upstreams.world import Flow, sign_in, variables
 from upstreams.catalog.app import build as build_catalog
 from upstreams.catalog.seed import PRODUCTS
-from upstreams.identity.models import AuthorizationCode, Base, SignIn, digest
-from upstreams.identity.store import Store
 from upstreams.inventory.app import SEED
 from upstreams.inventory.app import build as build_inventory
 from upstreams.notifications.app import build as build_notifications
@@ -304,104 +297,6 @@ async def test_two_consumers_on_one_database_handle_each_event_once(
     ]
     assert {answer.status_code for answer in await asyncio.gather(*reads)} == {200}
     assert (await told(pair[1], issuer, number=20))["unread"] == 10
-
-
-async def test_a_replica_that_reads_a_code_locks_it_until_it_is_used(postgres: Postgres) -> None:
-    databases = [Database(postgres.url("identity"), Base.metadata) for _ in range(2)]
-    first, second = (Store(database) for database in databases)
-    sign_in = SignIn(sid="sid", client_id="bff", sub="ada", scope="openid", auth_time=1, expires=2**40)
-    kept = AuthorizationCode(
-        digest=digest("code"), sign_in=sign_in, redirect_uri="http://x/", code_challenge="c", expires=2**40
-    )
-
-    def use() -> None:
-        found = first.find(AuthorizationCode, "code")
-        assert found is not None
-        found.used = True
-
-    try:
-        await databases[0].create_tables()
-        await first.run(lambda: first.add(sign_in, kept))
-        with psycopg.connect(postgres.address("identity")) as watch:
-
-            async def waits() -> bool:
-                return other.done() or _someone_waits(watch)
-
-            async with asyncio.TaskGroup() as group:
-                async with databases[0].write() as db:
-                    assert await first.inside(db, lambda: first.find(AuthorizationCode, "code")) is not None
-                    other = group.create_task(second.run(lambda: second.find(AuthorizationCode, "code")))
-                    await until(waits)
-                    assert not other.done()
-                    await first.inside(db, use)
-                late = await other
-        assert late is not None
-        assert late.used
-    finally:
-        for database in databases:
-            await database.close()
-
-
-def _someone_waits(watch: psycopg.Connection[Any]) -> bool:
-    waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = 'identity'"
-    found = watch.execute(waiting).fetchone() is not None
-    watch.rollback()
-    return found
-
-
-def test_identity_replicas_share_key_and_sign_ins_and_a_code_works_once(
-    postgres: Postgres, tmp_path: Path
-) -> None:
-    ports = [free_port(), free_port()]
-    urls = [f"http://127.0.0.1:{port}" for port in ports]
-    env = {"DATABASE_URL": postgres.url(), "IDENTITY_URL": urls[0], "DATA_DIR": str(tmp_path)}
-    python = str(Path(".venv/bin/python").absolute())
-
-    def start(port: int) -> Any:
-        return start_program(
-            [python, "-m", "upstreams.identity"],
-            log=tmp_path / f"{port}.log",
-            env=variables({**env, "PORT": str(port)}),
-        )
-
-    started = [start(port) for port in ports]
-    try:
-        for port, program in zip(ports, started, strict=True):
-            wait_for_port(port, process=program.process)
-        with httpx.Client(trust_env=False, timeout=60) as browser:
-            keys = [browser.get(f"{url}/jwks.json").json() for url in urls]
-            assert keys[0] == keys[1]
-            assert browser.get(f"{urls[0]}/readyz").status_code == 200
-            flow = Flow.start(urls[0], nonce=None)
-            code = flow.code(browser, "ada")
-
-            def redeem(n: int) -> int:
-                there = Flow(urls[n % 2], flow.verifier, flow.params)
-                return there.redeem(browser, code).status_code
-
-            with ThreadPoolExecutor(8) as pool:
-                assert sorted(pool.map(redeem, range(8))) == [200] + [400] * 7
-
-            tokens = sign_in(urls[0], "grace")
-            started[0].kill()
-            started[0] = start(ports[0])
-            wait_for_port(ports[0], process=started[0].process)
-            assert browser.get(f"{urls[0]}/jwks.json").json() == keys[0]
-            form = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
-            used = [
-                browser.post(f"{url}/token", data=form, auth=("bff", "demo-only-secret")).status_code
-                for url in urls
-            ]
-            assert used == [200, 400]
-            assert Flow.start(urls[0], nonce="a\0b").ask(browser).status_code == 400
-            postgres.stop()
-            assert browser.get(f"{urls[0]}/readyz").status_code == 503
-            postgres.start()
-            assert browser.get(f"{urls[0]}/readyz").status_code == 200
-            assert sign_in(urls[0], "ada")["access_token"]
-    finally:
-        for program in started:
-            program.kill()
 
 
 async def test_two_replicas_that_drain_one_outbox_deliver_each_message_once_and_in_order(

@@ -1,114 +1,26 @@
 """The demo's services as real processes for tests: their own ports and data, faults enabled, and a real Valkey.
 
-`World` starts them all at once and lets a test kill, restart and disturb each; `sign_in` runs the code flow with PKCE
-as a browser and a client would.
+`World` starts them all at once and lets a test kill, restart and disturb each. `identity` is the development sign-in
+with the people of the demo.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import html
 import json
-import re
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx
 from redis import Redis
 
-from tests.conftest import Program, Valkey, free_port, start_module, wait_for_port
+from tests.conftest import ROOT, Program, Valkey, free_port, start_module, wait_for_port
+from tests.sign_in_flow import CLIENT_SECRET, PUBLIC_URL, sign_in, start_sign_in
 
-CLIENT_ID = "bff"
-CLIENT_SECRET = "demo-only-secret"
-REDIRECT_URI = "http://localhost:8000/bff/callback"
-
-
-@dataclass(frozen=True)
-class Flow:
-    """One pass through identity's pages, step by step."""
-
-    identity: str
-    verifier: str
-    params: dict[str, str]
-
-    @classmethod
-    def start(cls, identity: str, **changes: str | None) -> Flow:
-        """The parameters of a valid request; a change to None leaves a parameter out."""
-        verifier = secrets.token_urlsafe(48)
-        digest = hashlib.sha256(verifier.encode()).digest()
-        params: dict[str, str | None] = {
-            "response_type": "code",
-            "client_id": CLIENT_ID,
-            "redirect_uri": REDIRECT_URI,
-            "scope": "openid profile offline_access shop",
-            "state": secrets.token_urlsafe(8),
-            "nonce": secrets.token_urlsafe(8),
-            "code_challenge": base64.urlsafe_b64encode(digest).rstrip(b"=").decode(),
-            "code_challenge_method": "S256",
-            **changes,
-        }
-        return cls(identity, verifier, {name: value for name, value in params.items() if value is not None})
-
-    @property
-    def url(self) -> str:
-        return f"{self.identity}/authorize?{urlencode(self.params)}"
-
-    def ask(self, browser: httpx.Client) -> httpx.Response:
-        return browser.get(self.url)
-
-    def choose(self, browser: httpx.Client, page: str, person: str, **changes: str) -> httpx.Response:
-        """Press a button of the page."""
-        action, csrf = form_of(page)
-        return browser.post(f"{self.identity}{action}", data={"csrf": csrf, "person": person, **changes})
-
-    def code(self, browser: httpx.Client, person: str) -> str:
-        answer = self.choose(browser, self.ask(browser).text, person)
-        return redirected(answer)["code"]
-
-    def redeem(self, browser: httpx.Client, code: str, **changes: str | None) -> httpx.Response:
-        form: dict[str, str | None] = {
-            "grant_type": "authorization_code",
-            "code": code,
-            "redirect_uri": self.params["redirect_uri"],
-            "code_verifier": self.verifier,
-            **changes,
-        }
-        sent = {name: value for name, value in form.items() if value is not None}
-        return browser.post(f"{self.identity}/token", data=sent, auth=(CLIENT_ID, CLIENT_SECRET))
-
-
-def form_of(page: str) -> tuple[str, str]:
-    """The form's address and its token."""
-    action = re.search(r'<form method="post" action="([^"]+)"', page)
-    csrf = re.search(r'name="csrf" value="([^"]+)"', page)
-    if action is None or csrf is None:
-        raise AssertionError(f"there is no form on this page: {page[:2000]}")
-    return html.unescape(action[1]), html.unescape(csrf[1])
-
-
-def redirected(answer: httpx.Response) -> dict[str, str]:
-    """The parameters of the redirect back to the client."""
-    if answer.status_code != 302:
-        raise AssertionError(f"no redirect but {answer.status_code}: {answer.text[:2000]}")
-    return {name: values[0] for name, values in parse_qs(urlsplit(answer.headers["Location"]).query).items()}
-
-
-def sign_in(identity: str, person: str) -> dict[str, Any]:
-    """The token endpoint's answer after a whole code flow."""
-    with httpx.Client(trust_env=False, timeout=60) as browser:
-        flow = Flow.start(identity)
-        answer = flow.redeem(browser, flow.code(browser, person))
-        answer.raise_for_status()
-        tokens: dict[str, Any] = answer.json()
-        return tokens
-
-
+PEOPLE = ROOT / "web" / "shop" / "people.toml"
+CLIENT_SECRETS = {"ORDERS_CLIENT_SECRET": CLIENT_SECRET, "OPERATOR_CLIENT_SECRET": CLIENT_SECRET}
 SERVICES = ("identity", "catalog", "inventory", "payments", "shipping", "orders")
 OPEN_STATUSES = ("PENDING", "RUNNING", "COMPENSATING", "NEEDS_ATTENTION")
 # Sagas in tests retry quickly, and orders notices a held participant soon.
@@ -132,7 +44,8 @@ class World:
     Synchronous on purpose: tests use it step by step, and threads do what must happen at the same time.
 
     `database_url_for` names the database of a service (None: its SQLite file). With `orders` above 1 there are that
-    many orders processes on one database, called `orders`, `orders-1` and so on.
+    many orders processes on one database, called `orders`, `orders-1` and so on. `public_url` is the gateway's, to
+    which people return from the sign-in.
     """
 
     def __init__(
@@ -140,9 +53,11 @@ class World:
         folder: Path,
         database_url_for: Callable[[str], str | None] | None = None,
         orders: int = 1,
+        public_url: str = PUBLIC_URL,
         **settings: str,
     ) -> None:
         self.folder = folder
+        self.public_url = public_url
         self.settings = {**QUICK, **settings}
         self.database_url_for = database_url_for
         self.orders = ["orders", *(f"orders-{n}" for n in range(1, orders))]
@@ -194,6 +109,18 @@ class World:
         service = "orders" if name in self.orders else name
         data = self.folder / service
         data.mkdir(exist_ok=True)
+        if name == "identity":
+            self.programs[name] = start_sign_in(
+                self.ports[name],
+                data,
+                log=self.log(name),
+                public_url=self.public_url,
+                people=PEOPLE,
+                audience="shop",
+                env=CLIENT_SECRETS,
+                **settings,
+            )
+            return
         database_url = self.database_url_for(service) if self.database_url_for else None
         env = {f"{other.upper()}_URL": self.url(other) for other in SERVICES}
         env |= {
@@ -257,7 +184,10 @@ class World:
         return f"{self.url('identity')}|{person}"
 
     def user_token(self, person: str) -> str:
-        return self._kept(person, lambda: str(sign_in(self.url("identity"), person)["access_token"]))
+        return self._kept(person, lambda: self._access_token(person))
+
+    def _access_token(self, person: str) -> str:
+        return str(sign_in(self.url("identity"), person, self.public_url)["access_token"])
 
     def service_token(self, client_id: str = "orders", scope: str = "saga") -> str:
         def asked() -> str:

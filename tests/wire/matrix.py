@@ -91,7 +91,7 @@ def expected(gateway: Declarations, method: str, path: str, example: Example) ->
     route = declared(gateway, method, path)
     if route is not None and route.public:
         found = dict(everyone(*example.good))
-        if isinstance(route, Forward) or route.binding.takes_principal:
+        if isinstance(route, DeclaredRoute) and route.binding.takes_principal:
             # It is told who asks, so an invalid token is refused, not treated as anonymous.
             found |= {caller: frozenset({401}) for caller in ("expired", "wrong audience")}
         return found

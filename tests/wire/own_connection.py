@@ -13,18 +13,23 @@ from starlette.types import ASGIApp
 from bff.edge.app.build import App
 from bff.edge.http.protocol import HttpProtocol
 
-from .served import end_tasks
+from .served import end_tasks, listening
 
 
 @asynccontextmanager
-async def behind_own_connection(gateway: ASGIApp, runtime: App) -> AsyncIterator[int]:
-    """Yields the port. gateway: the gateway, or an application in front of it; runtime: the started gateway."""
-    async with own_server(gateway, runtime) as server:
+async def behind_own_connection(
+    gateway: ASGIApp, runtime: App, sock: socket.socket | None = None
+) -> AsyncIterator[int]:
+    """Yields the port. gateway: the gateway, or an application in front of it; runtime: the started gateway; sock: a
+    bound socket, default a new one."""
+    async with own_server(gateway, runtime, sock) as server:
         yield server.servers[0].sockets[0].getsockname()[1]
 
 
 @asynccontextmanager
-async def own_server(gateway: ASGIApp, runtime: App) -> AsyncIterator[uvicorn.Server]:
+async def own_server(
+    gateway: ASGIApp, runtime: App, sock: socket.socket | None = None
+) -> AsyncIterator[uvicorn.Server]:
     """Yields the server; `server_state.connections` are the open ones."""
     config = uvicorn.Config(
         gateway,
@@ -41,14 +46,12 @@ async def own_server(gateway: ASGIApp, runtime: App) -> AsyncIterator[uvicorn.Se
     config.load()
     server = uvicorn.Server(config)
     server.lifespan = config.lifespan_class(config)
-    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    sock.bind(("127.0.0.1", 0))
-    await server.startup(sockets=[sock])
+    await server.startup(sockets=[sock or listening()])
     try:
         yield server
     finally:
-        for listening in server.servers:
-            listening.close()
+        for open_socket in server.servers:
+            open_socket.close()
         for connection in list(server.server_state.connections):
             connection.shutdown()
         await end_tasks(server)

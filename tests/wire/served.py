@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -29,17 +30,20 @@ async def end_tasks(server: uvicorn.Server) -> None:
 
 
 @asynccontextmanager
-async def served(app: Any, sock: socket.socket | None = None) -> AsyncIterator[str]:
-    """Serve `app`; yields its address. Ends at once and closes idle connections too."""
+async def served(
+    app: Any, sock: socket.socket | None = None, *, cert: Path | None = None, key: Path | None = None
+) -> AsyncIterator[str]:
+    """Serve `app`, with TLS where it is given a certificate; yields its address. Ends at once and closes idle
+    connections too."""
     sock = sock or listening()
-    config = uvicorn.Config(app, log_level="critical", lifespan="off")
+    config = uvicorn.Config(app, log_level="critical", lifespan="off", ssl_certfile=cert, ssl_keyfile=key)
     config.load()
     server = uvicorn.Server(config)
     server.lifespan = config.lifespan_class(config)
     # Not `serve`, which takes over the process's signals and takes 0.4 s to end.
     await server.startup([sock])
     try:
-        yield f"http://127.0.0.1:{sock.getsockname()[1]}"
+        yield f"{'http' if cert is None else 'https'}://127.0.0.1:{sock.getsockname()[1]}"
     finally:
         # Not `shutdown`, which sleeps: no answer has to be finished.
         for listener in server.servers:

@@ -375,7 +375,89 @@ async def test_a_signed_webhook_without_tags_is_refused(redis_url: str, body: by
         assert answer.status_code == 400
 
 
+TOKEN = "a-token-with-24-letters-or-more"
+TOKEN_HOOK = {"webhooks": {"cms": {"secret": TOKEN, "proof": "token", "subject": "entry.slug"}}}
+
+
+@pytest.mark.parametrize("scheme", ["Bearer ", "bearer  ", ""])
+async def test_a_source_that_cannot_sign_sends_its_secret_in_a_header(redis_url: str, scheme: str) -> None:
+    async with world(redis_url, **TOKEN_HOOK) as it:
+        client = it.clients[0]
+        for name in ("one", "two", "three"):
+            it.says("/articles/a", name)
+            # Each message takes effect, also one with the same content.
+            told = await client.post(
+                "/bff/changes/cms", content=BODY, headers={"authorization": scheme + TOKEN}
+            )
+            assert (told.status_code, told.content) == (204, b"")
+            assert (await client.get("/api/articles/a")).json() == {"name": name}
+
+
+async def test_the_header_of_the_secret_can_have_another_name(redis_url: str) -> None:
+    hook = {"webhooks": {"cms": TOKEN_HOOK["webhooks"]["cms"] | {"header": "X-Hook-Token"}}}
+    async with world(redis_url, **hook) as it:
+        told = await it.clients[0].post("/bff/changes/cms", content=BODY, headers={"x-hook-token": TOKEN})
+        assert told.status_code == 204
+        elsewhere = {"authorization": f"Bearer {TOKEN}"}
+        refused = await it.clients[0].post("/bff/changes/cms", content=BODY, headers=elsewhere)
+        assert refused.status_code == 401
+
+
+async def test_a_wrong_token_is_refused_and_each_proof_is_accepted_only_where_it_is_set(
+    redis_url: str,
+) -> None:
+    async with world(redis_url, **TOKEN_HOOK) as it:
+        it.says("/articles/a", "one")
+        client = it.clients[0]
+        await client.get("/api/articles/a")
+        wrong: list[dict[str, Any]] = [
+            {"content": BODY},
+            delivery(BODY, secret=TOKEN),
+            *(
+                {"content": BODY, "headers": {"authorization": given}}
+                for given in ("", "Bearer", f"Basic {TOKEN}", f"Bearer {TOKEN}x", f"{TOKEN} x", TOKEN[:-1])
+            ),
+            {"content": BODY, "headers": {"authorization": "Bearer ü".encode()}},
+        ]
+        for bad in wrong:
+            refused = await client.post("/bff/changes/cms", **bad)
+            assert (refused.status_code, refused.json()["code"]) == (401, "invalid-signature"), bad
+            assert TOKEN not in refused.text
+        elsewhere = await client.post("/bff/changes/nobody", content=BODY)
+        assert elsewhere.json()["detail"] == refused.json()["detail"]
+        it.says("/articles/a", "two")
+        assert (await client.get("/api/articles/a")).json() == {"name": "one"}
+    async with world(redis_url, **HOOKS) as it:
+        answer = await it.clients[0].post(
+            "/bff/changes/cms", content=BODY, headers={"authorization": f"Bearer {SECRET}"}
+        )
+        assert answer.status_code == 401
+
+
+async def test_only_the_listed_kinds_of_events_change_something(redis_url: str) -> None:
+    hook = TOKEN_HOOK["webhooks"]["cms"] | {"events": ["entry.publish"]}
+    async with world(redis_url, webhooks={"cms": hook}) as it:
+        it.says("/articles/a", "one")
+        client, token = it.clients[0], {"authorization": TOKEN}
+        await client.get("/api/articles/a")
+        it.says("/articles/a", "two")
+        for other in (BODY, b'{"event":"trigger-test"}', b"{}"):
+            assert (await client.post("/bff/changes/cms", content=other, headers=token)).status_code == 204
+        assert (await client.get("/api/articles/a")).json() == {"name": "one"}
+        publish = BODY.replace(b"entry.update", b"entry.publish")
+        assert (await client.post("/bff/changes/cms", content=publish, headers=token)).status_code == 204
+        assert (await client.get("/api/articles/a")).json() == {"name": "two"}
+        assert (await client.post("/bff/changes/cms", content=b"x", headers=token)).status_code == 400
+
+
 def test_the_secret_of_a_webhook_is_checked_at_the_start() -> None:
+    with pytest.raises(DeclarationError, match=r"BFF_WEBHOOKS__CMS: .*visible ASCII"):
+        load(
+            {
+                "BFF_WEBHOOKS__CMS__SECRET": "with blanks in its twenty-four",
+                "BFF_WEBHOOKS__CMS__PROOF": "token",
+            }
+        )
     with pytest.raises(DeclarationError, match=r"BFF_WEBHOOKS__CMS__SECRET: .*at least 24"):
         load({"BFF_WEBHOOKS__CMS__SECRET": "short"})
     with pytest.raises(DeclarationError, match=r"BFF_WEBHOOKS__CMS__SECRET: .*Base64"):

@@ -129,7 +129,7 @@ async def test_the_docs_are_plain_html_without_a_script(redis_url: str) -> None:
             style = httpx.URL(world.url + path).join(
                 page.text.partition('rel="stylesheet" href="')[2].partition('"')[0]
             )
-            assert (await world.client.get(style)).headers["content-type"] == "text/css"
+            assert (await world.client.get(style)).headers["content-type"] == "text/css; charset=utf-8"
         overview = (await world.client.get("/docs")).text
         assert "/api/required/{how}" in overview and "Begin a job." in overview
 

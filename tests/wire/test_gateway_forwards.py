@@ -37,6 +37,11 @@ def declare(settings: Settings) -> Gateway:
     gateway.forward(
         "/api/pdf/{name}", shelf, "/v1/files/pdf/{name}", public=True, inline=("application/pdf",)
     )
+    gateway.forward("/api/shelves", shelf, "/v1/shelves", methods=("POST",))
+    gateway.forward("/api/shelves/{name}", shelf, "/v1/shelves/{name}")
+    gateway.forward(
+        "/api/assets/{name}", shelf, "/v1/assets/{name}", public=True, inline=("text/javascript",)
+    )
     gateway.forward("/api/quick/{name}", shelf, "/v1/files/{name}", public=True, deadline=0.3)
 
     @gateway.view("/api/files/special", public=True)
@@ -77,7 +82,8 @@ async def test_an_exchange_passes_whole_and_nothing_of_the_session_or_the_gatewa
         assert (found.headers["content-type"], found.headers["etag"]) == ("image/png", '"v1"')
         assert found.headers["content-length"] == "7"
         assert (
-            found.headers["content-security-policy"] == "sandbox; default-src 'none'; frame-ancestors 'none'"
+            found.headers["content-security-policy"]
+            == "sandbox; default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
         )
         assert found.headers["x-content-type-options"] == "nosniff"
         assert found.headers["cache-control"] == "private, no-cache"
@@ -101,6 +107,17 @@ async def test_an_exchange_passes_whole_and_nothing_of_the_session_or_the_gatewa
         assert not [name for name in asked.headers if name.startswith("x-forwarded")]
 
 
+async def test_the_service_of_a_public_forward_is_not_told_who_asks(redis_url: str) -> None:
+    async with running(redis_url, declared=declare) as world:
+        answers(world, "/v1/files/open/a", http(200, b"same", "cache-control: public, max-age=60\r\n"))
+        found = await world.get("/api/public/a")
+        assert (found.content, found.headers["cache-control"]) == (b"same", "public, max-age=60")
+        ended = await world.client.get("/api/public/a", headers={"authorization": "Bearer expired"})
+        assert ended.status_code == 200
+        for asked in world.upstream.asked:
+            assert not {"authorization", "bff-owner", "cookie"} & set(asked.headers)
+
+
 async def test_a_body_is_passed_on_with_its_type_and_key_and_in_our_framing(redis_url: str) -> None:
     async with running(redis_url, declared=declare) as world:
         answers(
@@ -121,6 +138,20 @@ async def test_a_body_is_passed_on_with_its_type_and_key_and_in_our_framing(redi
         none = await world.client.delete("/api/files/new", headers=bearer())
         assert none.status_code == 201
         assert "transfer-encoding" not in world.upstream.asked[-1].headers
+
+
+async def test_an_address_of_another_forward_to_the_same_service_is_rewritten(redis_url: str) -> None:
+    async with running(redis_url, declared=declare) as world:
+        for address, expected in (
+            ("/v1/shelves/a%20b", "/api/shelves/a%20b"),
+            ("/v1/files/x/y", "/api/files/x/y"),
+            ("/v1/other/a", None),
+            ("https://evil.test/v1/shelves/a", None),
+        ):
+            head = f"content-type: application/json\r\nlocation: {address}\r\n"
+            answers(world, "/v1/shelves", http(201, b"{}", head))
+            made = await world.client.post("/api/shelves", headers=bearer(), content=b"{}")
+            assert (made.status_code, made.headers.get("location")) == (201, expected)
 
 
 async def test_a_body_beyond_the_bound_is_413_and_is_not_complete_at_the_service(redis_url: str) -> None:
@@ -162,6 +193,44 @@ async def test_what_a_browser_could_run_is_offered_for_saving(
         found = await world.client.get("/api/public/x")
         assert (found.status_code, found.headers.get("content-disposition")) == (200, expected)
         assert found.headers["content-security-policy"].startswith("sandbox;")
+
+
+@pytest.mark.parametrize(
+    "destination", ["script", "serviceworker", "sharedworker", "worker", "style", "xslt"]
+)
+async def test_a_page_runs_only_what_a_forward_declares(redis_url: str, destination: str) -> None:
+    async with running(redis_url, declared=declare) as world:
+        code = http(200, b"alert(1)", "content-type: text/javascript; charset=utf-8\r\n")
+        answers(world, "/v1/files/open/x", code)
+        answers(world, "/v1/assets/x", code)
+        asked = {"sec-fetch-dest": destination}
+        refused = await world.client.get("/api/public/x", headers=asked)
+        assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+        assert "alert(1)" not in refused.text
+        declared = await world.client.get("/api/assets/x", headers=asked)
+        assert (declared.status_code, declared.text) == (200, "alert(1)")
+        # It is offered for saving, and no cache gives this answer to a page that wants a script.
+        saved = await world.client.get("/api/public/x", headers={"sec-fetch-dest": "document"})
+        assert saved.status_code == 200 and saved.headers["content-disposition"] == "attachment"
+        assert "Sec-Fetch-Dest" in saved.headers["vary"]
+        same = http(304, b"").replace(b"content-type: application/json\r\ncontent-length: 0\r\n", b"")
+        for path, expected in (("public", 403), ("assets", 304)):
+            answers(world, "/v1/files/open/x" if path == "public" else "/v1/assets/x", same)
+            known = await world.client.get(f"/api/{path}/x", headers=asked | {"if-none-match": '"v1"'})
+            assert known.status_code == expected
+
+
+async def test_of_two_media_types_the_one_that_was_decided_on_passes(redis_url: str) -> None:
+    async with running(redis_url, declared=declare) as world:
+        for first, last, disposition in (
+            ("text/html", "image/png", None),
+            ("image/png", "text/html", "attachment"),
+        ):
+            head = f"content-type: {first}\r\ncontent-type: {last}\r\n"
+            answers(world, "/v1/files/open/x", http(200, b"<script>alert(1)</script>", head))
+            found = await world.client.get("/api/public/x")
+            assert found.headers.get_list("content-type") == [last]
+            assert found.headers.get("content-disposition") == disposition
 
 
 async def test_declared_types_are_shown_and_declared_headers_pass(redis_url: str) -> None:

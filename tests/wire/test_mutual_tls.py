@@ -13,10 +13,10 @@ import pytest
 from bff.edge.app.clients import upstream_client
 from bff.edge.settings.upstream import UpstreamSettings
 from bff.edge.signing_keys import rotate
+from bff.network import TlsTrust
 from bff.policies.events import ignore
 from bff.transport.aiohttp_wire import AiohttpWire
 from bff.transport.httpx_wire import HttpxWire
-from bff.transport.tls import TlsTrust
 from bff.transport.wire import WireConnectionError, WireRequest
 
 from ..waiting import GUARD

@@ -1,4 +1,5 @@
-"""`make demo`: the whole system on one machine, on loopback: a Valkey, seven services, the gateway with the page.
+"""`make demo`: the whole system on one machine, on loopback: a Valkey, the development sign-in (called identity), six
+services, the gateway with the page.
 
 Prints one address; Ctrl-C ends everything it started. Its data is below `.bff/` (DEMO_HOME chooses another folder);
 delete it to start afresh. DEMO_OFFSET is added to every port, for a machine where the usual ones are in use.
@@ -46,25 +47,25 @@ PUBLIC = f"http://localhost:{GATEWAY}"
 # The keys that sign internal tokens.
 KEYS = HOME / "internal-keys.pem"
 ISSUER = f"http://localhost:{PORTS['identity']}"
+PEOPLE = Path(__file__).parent / "people.toml"
 # For loopback only; a deployment sets its own.
 SECRET = "demo-only-secret"  # noqa: S105 - says itself that it is none
 HOOK_SECRET = "demo-only-secret-of-the-catalog"  # noqa: S105 - the same
 
 
 def service_environment(redis_url: str, data: Path) -> dict[str, str]:
-    """The environment of every service of the demo."""
+    """The environment of every service of the demo, the sign-in among them."""
     return {
+        "SIGN_IN_CLIENT_SECRET": SECRET,
+        "ORDERS_CLIENT_SECRET": SECRET,
+        "OPERATOR_CLIENT_SECRET": SECRET,
         "SHOP_DATA_DIR": str(data),
         "SHOP_REDIS_URL": redis_url,
         "SHOP_FAULTS": "1",
         "SHOP_IDENTITY_URL": ISSUER,
         "SHOP_GATEWAY_KEYS_URL": f"http://127.0.0.1:{ADMIN}/.well-known/jwks.json",
         "SHOP_GATEWAY_ISSUER": PUBLIC,
-        "SHOP_BFF_REDIRECT_URIS": f"{PUBLIC}/bff/callback",
-        "SHOP_BFF_POST_LOGOUT_REDIRECT_URIS": f"{PUBLIC}/",
-        "SHOP_BFF_CLIENT_SECRET": SECRET,
         "SHOP_ORDERS_CLIENT_SECRET": SECRET,
-        "SHOP_OPERATOR_CLIENT_SECRET": SECRET,
         "SHOP_STEP_PAUSE_MS": "700",
         "SHOP_EDITING": "1",
         "SHOP_WEBHOOK_URL": f"http://127.0.0.1:{GATEWAY}/bff/changes/catalog",
@@ -79,6 +80,25 @@ def service_environment(redis_url: str, data: Path) -> dict[str, str]:
             if name != "identity"
         },
     }
+
+
+def services(data: Path) -> tuple[Service, ...]:
+    """All services. data: the folder of the sign-in's state."""
+    sign_in = {
+        "--port": str(PORTS["identity"]),
+        "--issuer": ISSUER,
+        "--public-url": PUBLIC,
+        "--audience": "shop",
+        "--people": str(PEOPLE),
+        "--state": str(data / "sign-in.db"),
+    }
+    command = (
+        sys.executable,
+        "-m",
+        "bff.cli.dev.sign_in",
+        *(word for pair in sign_in.items() for word in pair),
+    )
+    return tuple(Service(name, port, command if name == "identity" else None) for name, port in PORTS.items())
 
 
 def gateway_environment(redis_url: str) -> dict[str, str]:
@@ -141,8 +161,7 @@ def main() -> int:
         rotate(KEYS)
         store = embedded.start(HOME / "valkey", os.environ.get("REDIS_URL"))
         print(f"  ready  {'valkey':<13} {store.url}", flush=True)
-        services = tuple(Service(name, port) for name, port in PORTS.items())
-        fleet = Fleet(services, service_environment(store.url, HOME / "data"), HOME / "logs")
+        fleet = Fleet(services(HOME / "data"), service_environment(store.url, HOME / "data"), HOME / "logs")
         fleet.start()
         settings = settings_file.load({**gateway_environment(store.url), **os.environ})
         telemetry.log_to_stderr(settings.telemetry.log_level)

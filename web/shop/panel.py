@@ -145,7 +145,7 @@ class Panel:
         except KeyError:
             return _problem(404, "There is no such operation.")
         except httpx.HTTPError:
-            return _problem(503, "Orders or identity is not up.")
+            return _problem(503, "Orders or the sign-in is not up.")
         if not answer.is_success:
             return _problem(409, f"Orders refused with {answer.status_code}.")
         return JSONResponse({"done": request.path_params["operation"]}, status_code=202)

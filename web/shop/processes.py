@@ -23,10 +23,12 @@ READY_WITHIN = 30.0
 
 @dataclass
 class Service:
-    """One service: its name, its port, and the process that runs it now."""
+    """One service: its name, its port, and the process that runs it now. command: starts it; None: the service of that
+    name below `upstreams`."""
 
     name: str
     port: int
+    command: tuple[str, ...] | None = None
     process: subprocess.Popen[bytes] | None = None
     died_at: float | None = None
 
@@ -65,8 +67,8 @@ class Fleet:
 
     def _spawn(self, service: Service) -> None:
         with (self.logs / f"{service.name}.log").open("ab") as log:
-            service.process = subprocess.Popen(  # noqa: S603 - our own module, no shell
-                [sys.executable, "-m", f"upstreams.{service.name}"],
+            service.process = subprocess.Popen(  # noqa: S603 - our own modules, no shell
+                service.command or [sys.executable, "-m", f"upstreams.{service.name}"],
                 env={**os.environ, **self.environment, "SHOP_PORT": str(service.port)},
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -119,9 +119,16 @@ class Codec(Generic[T]):
         found: T = self._exact.validate_python(tree)
         return found
 
-    def encode(self, value: T, *, include: set[str] | None = None, secrets: bool = False) -> bytes:
+    def encode(
+        self,
+        value: T,
+        *,
+        include: set[str] | None = None,
+        secrets: bool = False,
+        exclude_unset: bool = False,
+    ) -> bytes:
         """The value as JSON, members under their aliases. include: only these fields of a model; secrets: True writes
-        secrets in plain text, default False: asterisks.
+        secrets in plain text, default False: asterisks; exclude_unset: True leaves out fields that were never set.
 
         Raises ValueError when the value does not have the declared type, because it could then show more than was
         declared. Also for NaN and Infinity.
@@ -130,8 +137,14 @@ class Codec(Generic[T]):
             self.prepare()
         splices = Splices()
         splices.secrets = secrets
+        splices.exclude_unset = exclude_unset
         written: bytes = self._serializer.to_json(  # type: ignore[union-attr]  # made by `prepare`
-            value, by_alias=True, warnings="error", include=include, context=splices
+            value,
+            by_alias=True,
+            warnings="error",
+            include=include,
+            exclude_unset=exclude_unset,
+            context=splices,
         )
         if may_have_constants(written):
             refuse_constants(written)
@@ -144,7 +157,12 @@ class Codec(Generic[T]):
         if self._serializer is None:
             self.prepare()
         found: Any = self._serializer.to_python(  # type: ignore[union-attr]  # made by `prepare`
-            value, mode="json", by_alias=True, warnings="error", context=splices
+            value,
+            mode="json",
+            by_alias=True,
+            warnings="error",
+            exclude_unset=splices is not None and splices.exclude_unset,
+            context=splices,
         )
         return found
 
@@ -234,14 +252,15 @@ def _name(name: Any) -> Any:
 ANY: Codec[Any] = Codec(Any)
 
 
-def encode(value: Any, *, secrets: bool = False) -> bytes:
+def encode(value: Any, *, secrets: bool = False, exclude_unset: bool = False) -> bytes:
     """A value as JSON, by its type: a model as it is declared, anything else as pydantic prints it. secrets: True
-    writes the secrets of a model in plain text. Raises ValueError."""
+    writes the secrets of a model in plain text; exclude_unset: True leaves out the fields of models that were never
+    set. Raises ValueError."""
     kind = type(value)
     if isinstance(value, BaseModel) or (dataclasses.is_dataclass(kind) and not isinstance(value, type)):
         declared: Codec[Any] = codec_of(kind)
-        return declared.encode(value, secrets=secrets)
-    return ANY.encode(value)
+        return declared.encode(value, secrets=secrets, exclude_unset=exclude_unset)
+    return ANY.encode(value, exclude_unset=exclude_unset)
 
 
 def text_of(value: Any) -> str:

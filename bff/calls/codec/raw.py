@@ -73,9 +73,11 @@ class Raw:
 
 class Splices(list[bytes]):
     """The bodies to insert into a screen: pass one as `context` to pydantic's serializer, then call `fill` with its
-    output. secrets: True writes secrets in plain text, default False: asterisks."""
+    output. secrets: True writes secrets in plain text, default False: asterisks; exclude_unset: True leaves out fields
+    of models that were never set, default False."""
 
     secrets = False
+    exclude_unset = False
 
     def put(self, body: bytes) -> str:
         """Add a body; returns the mark for its place until `fill`."""

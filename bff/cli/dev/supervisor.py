@@ -1,4 +1,5 @@
-"""`bff dev`: an embedded Valkey, the project's services and the gateway, reloaded on save; Ctrl-C ends everything.
+"""`bff dev`: an embedded Valkey, a sign-in, the project's services and the gateway, reloaded on save; Ctrl-C ends
+everything.
 
 The sockets belong to this process and stay open during reloads. After a change a new gateway is started; when it
 accepts connections, the old one is asked to end, and ends its streams with `bye` at once. If the new gateway does not
@@ -14,12 +15,14 @@ import socket
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import FrameType
 
 from ...calls import DeclarationError
 from ...edge import settings as settings_file
 from ...edge.server import listen
+from ...edge.settings import Settings
 from ...edge.settings.sources import PREFIX
 from .processes import Process, ProcessGroup, end
 from .project import (
@@ -32,6 +35,8 @@ from .project import (
     snapshot,
     uses,
 )
+from .sign_in.settings import is_loopback_url
+from .sign_in_process import SignIn
 
 # Seconds between two checks of the project's files.
 LOOK = 0.25
@@ -40,11 +45,12 @@ BACKLOG = 2048
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def run(target: str | None, port: int | None) -> int:
+def run(target: str | None, port: int | None, *, sign_in: bool | None = None) -> int:
     """Serve until a signal; returns the exit code. Raises a DeclarationError that says why it cannot start.
 
-    target  `module:gateway`; default: from pyproject.toml
-    port    default: from the settings
+    target   `module:gateway`; default: from pyproject.toml
+    port     default: from the settings
+    sign_in  whether to start the development sign-in; None: if the settings name no provider for browsers
     """
     folder = Path.cwd()
     project = read_project(folder)
@@ -63,9 +69,26 @@ def run(target: str | None, port: int | None) -> int:
             f"{PREFIX}{name}": str(listener.getsockname()[1])
             for name, listener in (("PORT", public), ("ADMIN_PORT", admin))
         }
-        with ProcessGroup() as group:
+        settings = for_development(settings_file.load(env))
+        with ProcessGroup() as group, _sign_in(settings, folder, sign_in) as provider:
+            if provider is not None:
+                env |= provider.gateway_environment()
             files = (public.fileno(), admin.fileno())
-            return _Supervisor(group, folder, project, chosen, env, files).run()
+            return _Supervisor(group, folder, project, chosen, env, files, provider).run()
+
+
+def _sign_in(settings: Settings, folder: Path, wanted: bool | None) -> AbstractContextManager[SignIn | None]:
+    """The development sign-in, if it is wanted. None: where the settings name no provider for browsers, and people
+    reach the gateway on this machine."""
+    if wanted is None:
+        wanted = settings.oidc is None
+        if wanted and not is_loopback_url(settings.public_url):
+            print(
+                f"No development sign-in: {PREFIX}PUBLIC_URL is {settings.public_url}, which is not on this machine.",
+                flush=True,
+            )
+            wanted = False
+    return SignIn(settings, folder) if wanted else nullcontext()
 
 
 def _opened(host: str, port: int) -> socket.socket:
@@ -99,6 +122,7 @@ class _Supervisor:
         target: str,
         env: dict[str, str],
         files: tuple[int, int],
+        sign_in: SignIn | None,
     ) -> None:
         self._group = group
         self._folder = folder
@@ -107,6 +131,7 @@ class _Supervisor:
         self._env = env
         self._settings = settings_file.load(env)
         self._files = files
+        self._sign_in = sign_in
         self._signals = 0
         self._gateway: Process | None = None
         self._services: dict[str, Process] = {}
@@ -118,6 +143,8 @@ class _Supervisor:
         try:
             files = snapshot(self._folder)
             self._start_store()
+            if self._sign_in is not None:
+                self._sign_in.start(self._group, self._env)
             for name, command in self._project.services.items():
                 self._start_service(name, command)
             self._gateway = self._start_gateway()
@@ -163,7 +190,8 @@ class _Supervisor:
         try:
             process = self._group.start(
                 [sys.executable, "-m", "bff.cli.dev.worker", self._target]
-                + [str(number) for number in (*self._files, ready_write)],
+                + [str(number) for number in (*self._files, ready_write)]
+                + (["--sign-in"] if self._sign_in is not None else []),
                 # Without bytecode: Python would use an outdated compiled file after two changes within a second.
                 {**self._env, "PYTHONDONTWRITEBYTECODE": "1"},
                 files=(*self._files, ready_write),
@@ -185,6 +213,8 @@ class _Supervisor:
         host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host
         shown = "localhost" if host == "127.0.0.1" else host
         lines = [f"{self._target} is at http://{shown}:{self._settings.port} (its routes: /docs)"]
+        if self._sign_in is not None:
+            lines += self._sign_in.described()
         if self._valkey is not None:
             lines.append(f"Valkey is at {self._env[f'{PREFIX}REDIS__URL']}")
         if self._services:
@@ -199,6 +229,10 @@ class _Supervisor:
         if gateway is not None and gateway.poll() is not None:
             self._gateway = None
             print(f"The gateway ended with code {gateway.returncode}; a change starts it again.", flush=True)
+        sign_in = self._sign_in.process if self._sign_in is not None else None
+        if self._sign_in is not None and sign_in is not None and sign_in.poll() is not None:
+            print(f"The sign-in ended with code {sign_in.returncode}; start bff dev again.", flush=True)
+            self._sign_in.process = None
         if self._valkey is not None and self._valkey.poll() is not None:
             print(f"Valkey ended with code {self._valkey.returncode}; start bff dev again.", flush=True)
             self._valkey = None
@@ -247,6 +281,11 @@ class _Supervisor:
     def _processes(self) -> list[Process]:
         return [
             process
-            for process in (self._gateway, *self._services.values(), self._valkey)
+            for process in (
+                self._gateway,
+                *self._services.values(),
+                self._sign_in.process if self._sign_in is not None else None,
+                self._valkey,
+            )
             if process is not None
         ]

@@ -1,8 +1,9 @@
-"""The gateway's process under `bff dev`: `python -m bff.cli.dev.worker TARGET PUBLIC ADMIN READY`.
+"""The gateway's process under `bff dev`: `python -m bff.cli.dev.worker TARGET PUBLIC ADMIN READY [--sign-in]`.
 
 PUBLIC and ADMIN are the file descriptors of two sockets that `bff dev` keeps open during reloads. One byte is written
 to the file descriptor READY when connections are accepted. Mistakes are printed to standard error, one in each line,
-and the exit code is 1.
+and the exit code is 1. With `--sign-in` people sign in at the development sign-in, and are asked for every scope that a
+route requires.
 """
 
 from __future__ import annotations
@@ -88,8 +89,9 @@ def log_for_people(level: str) -> None:
     logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
-def prepare(target: str) -> tuple[Gateway, Settings]:
-    """The gateway and its settings. Raises a DeclarationError with every mistake in a separate line."""
+def prepare(target: str, *, sign_in: bool = False) -> tuple[Gateway, Settings]:
+    """The gateway and its settings. sign_in: whether people sign in at the development sign-in. Raises a
+    DeclarationError with every mistake in a separate line."""
     gateway: Gateway | None = None
     with collecting() as mistakes:
         try:
@@ -98,6 +100,8 @@ def prepare(target: str) -> tuple[Gateway, Settings]:
             mistakes.append(str(error))
     settings = for_development(settings_file.load())
     if gateway is not None:
+        if sign_in:
+            settings = _with_scopes(settings, gateway)
         no_sign_in = check.no_sign_in(gateway, settings)
         mistakes += [mistake for mistake in check.mistakes(gateway, settings) if mistake not in no_sign_in]
         for warning in no_sign_in:
@@ -107,11 +111,20 @@ def prepare(target: str) -> tuple[Gateway, Settings]:
     return gateway, settings
 
 
+def _with_scopes(settings: Settings, gateway: Gateway) -> Settings:
+    """Ask for every scope that a route requires, unless BFF_OIDC__SCOPES says otherwise."""
+    oidc = settings.oidc
+    if oidc is None or "scopes" in oidc.model_fields_set:
+        return settings
+    scopes = (*oidc.scopes, *sorted(check.required_scopes(gateway) - set(oidc.scopes)))
+    return settings.model_copy(update={"oidc": oidc.model_copy(update={"scopes": scopes})})
+
+
 def main(arguments: Sequence[str]) -> int:
     """Serve until SIGTERM; returns the exit code."""
-    target, public, admin, ready = arguments[0], *map(int, arguments[1:])
+    target, public, admin, ready = arguments[0], *map(int, arguments[1:4])
     try:
-        gateway, settings = prepare(target)
+        gateway, settings = prepare(target, sign_in="--sign-in" in arguments[4:])
         log_for_people(settings.telemetry.log_level)
         listeners = socket.socket(fileno=public), socket.socket(fileno=admin)
         loop = uvicorn.Config(gateway, loop="uvloop", log_config=None).get_loop_factory()

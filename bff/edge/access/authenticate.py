@@ -1,9 +1,10 @@
-"""Authentication: makes a Principal of the request's bearer token or session cookie.
+"""Authentication: makes a Principal of the request's access token or session cookie.
 
-Guarantees that a bearer token is preferred to a cookie, and that an invalid bearer token is answered 401 whatever the
-cookie is. Two Authorization headers are answered 401. So are two session cookies: the gateway cannot know which one the
-person means, and removes its cookie. Cookie names are compared byte by byte. A client that keeps sending invalid
-credentials has to wait (`FailureLimit`); a valid credential is never refused for that.
+Guarantees that a token is preferred to a cookie, and that an invalid token is answered 401 whatever the cookie is. A
+token that is bound to a key is accepted with the scheme DPoP and a proof only. Two Authorization headers are answered
+401. So are two session cookies: the gateway cannot know which one the person means, and removes its cookie. Cookie
+names are compared byte by byte. A client that keeps sending invalid credentials has to wait (`FailureLimit`); a valid
+credential is never refused for that.
 """
 
 from __future__ import annotations
@@ -14,14 +15,19 @@ from typing import Any
 
 from ...calls import Clock, Principal
 from ...policies.rate import Bucket, LocalRates, retry_after
+from ...policies.tokens import Reason, TokenRefused
 from ..http.networks import network_of
-from ..http.request import header_values
+from ..http.request import SAFE_METHODS, header_values
 from ..problem import QUOTA_TYPE, Problem
 from ..rate_limits import quotas_of
 from ..state import state_of
-from .jwt import TokenVerifier, invalid_token
+from .dpop import ProofVerifier
+from .jwt import TokenVerifier
 from .session import Sessions
 from .session_cookies import SessionCookies, session_cookies
+
+STREAM = "/bff/live"
+"""The path of the event stream."""
 
 
 def expired(name: str, same_site: str) -> str:
@@ -73,8 +79,9 @@ class FailureLimit:
             principal = await verification
             valid = principal is not None
         except Problem as problem:
-            # An issuer or a store that is away does not make a credential invalid.
-            valid = problem.status != 401
+            # An issuer or a store that is away does not make a credential invalid, nor does a good proof that needs
+            # the nonce of this server.
+            valid = problem.status != 401 or problem.code == "dpop-nonce"
             raise
         finally:
             if valid and allowed:
@@ -96,6 +103,7 @@ class Authenticator:
 
     sessions  None: there is no browser sign-in, and cookies are ignored
     failures  limits invalid credentials by address; None: no limit
+    proofs    verifies proofs of possession; None: tokens that are bound to a key are not accepted
     cookies   the session cookies of the providers; None: the one cookie of a gateway with one provider
     """
 
@@ -106,8 +114,10 @@ class Authenticator:
         failures: FailureLimit | None = None,
         *,
         cookies: SessionCookies | None = None,
+        proofs: ProofVerifier | None = None,
     ) -> None:
         self._cookies = cookies or session_cookies("http://localhost", {"": ()})
+        self._proofs = proofs
         self._verifier = verifier
         self._sessions = sessions
         self._failures = failures or FailureLimit(None)
@@ -122,9 +132,9 @@ class Authenticator:
     async def _principal(self, scope: MutableMapping[str, Any], optional: bool) -> Principal | None:
         credentials = header_values(scope, b"authorization")
         if credentials:
-            token, refusal = _token(credentials)
-            cached = None if refusal else self._verifier.cached(token)
-            return cached or await self._failures.verify(scope, self._bearer(token, refusal))
+            scheme, token = _token(credentials)
+            cached = self._verifier.cached(token) if scheme == "bearer" else None
+            return cached or await self._failures.verify(scope, self._verified(scope, scheme, token))
         if self._sessions is None:
             return None
         found = self._cookies.of(scope)
@@ -137,20 +147,26 @@ class Authenticator:
         session = self._sessions.principal(value, safe=safe, provider=provider)
         return await self._failures.verify(scope, session, refuse=not optional)
 
-    async def _bearer(self, token: str, refusal: str) -> Principal:
-        if refusal:
-            raise invalid_token(refusal)
-        return await self._verifier.verify(token)
+    async def _verified(self, scope: MutableMapping[str, Any], scheme: str, token: str) -> Principal:
+        # A stream lives for minutes: its token must be known to be valid now.
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        reads = scope["method"] in SAFE_METHODS and path != STREAM
+        if scheme == "bearer":
+            return await self._verifier.verify(token, reads=reads)
+        if scheme == "dpop" and self._proofs is not None:
+            principal, key = await self._verifier.verify_bound(token, reads=reads)
+            await self._proofs.verify(scope, token, key, self._verifier.log_refusal)
+            return principal
+        raise self._verifier.refusal(TokenRefused(Reason.TWO_HEADERS if scheme == _TWICE else Reason.SCHEME))
+
+
+_TWICE = "two headers"
 
 
 def _token(credentials: list[bytes]) -> tuple[str, str]:
-    """The bearer token, and why it cannot be verified; "" where it can be."""
+    """The scheme in lower case, and the token; `_TWICE` for two headers, of which neither is read."""
     scheme, _, token = credentials[0].decode("latin-1").partition(" ")
-    if len(credentials) > 1:
-        return "", "there are two Authorization headers"
-    if scheme.lower() != "bearer":
-        return "", "only the Bearer scheme is accepted here"
-    return token.strip(" "), ""
+    return (_TWICE, "") if len(credentials) > 1 else (scheme.lower(), token.strip(" "))
 
 
 def two_cookies(name: str) -> Problem:

@@ -47,8 +47,7 @@ class Proof:
 
 
 class ClientAuthentication:
-    """clock: Unix seconds; secret: the client secret, or a hash of the key. Raises DeclarationError for a key that
-    cannot be used."""
+    """clock: Unix seconds. Raises DeclarationError for a key that cannot be used."""
 
     def __init__(self, settings: OidcSettings, clock: Clock) -> None:
         self._settings = settings
@@ -59,8 +58,17 @@ class ClientAuthentication:
         if settings.client_key is not None:
             self._key, kid = _key(content, settings.client_key)
         self._kid = settings.client_key_id or kid
-        self._secret = "" if settings.client_secret is None else settings.client_secret.get_secret_value()
-        self.secret = self._secret or hashlib.sha256(b"bff client key:" + content).hexdigest()
+        self._key_hash = hashlib.sha256(b"bff client key:" + content).hexdigest()
+
+    @property
+    def secret(self) -> str:
+        """The client secret as it is now, because its file may change; or a hash of the key."""
+        return self._secret or self._key_hash
+
+    @property
+    def _secret(self) -> str:
+        secret = self._settings.client_secret
+        return "" if secret is None else secret.get_secret_value()
 
     def proof(self, document: Mapping[str, Any]) -> Proof:
         """The proof for one request. document: the provider's discovery document."""

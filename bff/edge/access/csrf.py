@@ -4,6 +4,9 @@ The header `X-BFF: 1` proves it: another site's page cannot send it without a pr
 Sec-Fetch-Site and Origin, where a browser sends them, must agree. Browsers do not send bearer tokens by themselves, so
 API clients are exempt. The live stream and its snapshot are read with a cookie and without that header, because an
 EventSource cannot send one: there Sec-Fetch-Site alone decides, and only where a browser sends it.
+A frontend server (http/frontends.py) sends `X-BFF: 1` for every person, also for one whose browser another site's page
+controls: it must pass on what the browser says about where the request comes from, and one of the two headers is
+required.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from urllib.parse import urlsplit
 from ...calls import Principal
 from ..http.request import SAFE_METHODS, header_values
 from ..problem import Problem
+from ..state import state_of
 
 # `none`: the person used the address bar.
 _SAME_ORIGIN = (b"sec-fetch-site", (b"same-origin", b"none"))
@@ -34,13 +38,14 @@ def check_request(scope: MutableMapping[str, Any], public_url: str) -> None:
     if header_values(scope, b"x-bff") != [b"1"]:
         raise _forged("send the header X-BFF: 1")
     # Every browser sends at least one of the two headers with a write. A client that sends neither is no browser.
-    if any(value != b"same-origin" for value in header_values(scope, b"sec-fetch-site")):
+    sites, origins = header_values(scope, b"sec-fetch-site"), header_values(scope, b"origin")
+    if any(value != b"same-origin" for value in sites):
         raise _forged("its Sec-Fetch-Site is not same-origin")
     site = _origin_of(public_url)
-    if any(
-        site is None or _origin(value.decode("latin-1")) != site for value in header_values(scope, b"origin")
-    ):
+    if any(site is None or _origin(value.decode("latin-1")) != site for value in origins):
         raise _forged("its Origin is another site's")
+    if state_of(scope).frontend is not None and not (sites or origins):
+        raise _forged("a frontend server must pass on the browser's Origin and Sec-Fetch-Site")
 
 
 def check_read(scope: MutableMapping[str, Any], principal: Principal) -> None:

@@ -17,14 +17,12 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-import jwt
-
 from ...calls import Clock
 from ...calls.shutdown import cancel_tasks, close_all
-from ...policies.tokens import Parsed, TokenRefused
+from ...policies.tokens import Parsed, Reason, TokenRefused
 from ..settings import IssuerSettings
 from .fetch import Fetch, FetchFailed, fetch_json
-from .jwks import SigningKey, usable_keys
+from .jwks import SigningKey, is_signed_by, usable_keys
 
 log = logging.getLogger("bff.jwks")
 
@@ -40,8 +38,6 @@ UNKNOWN_FOR = 30.0
 """Seconds for which an unknown key id is refused without another fetch."""
 UNKNOWN_MOST = 1000
 """Unknown key ids remembered; when full all are dropped, and the gap between fetches still holds."""
-
-_algorithms = jwt.algorithms.get_default_algorithms()
 
 
 class IssuerDocument(ABC):
@@ -112,19 +108,32 @@ class IssuerDocument(ABC):
 
 class Discovery(IssuerDocument):
     """The discovery document of one issuer, whose name is compared character by character (section 4.3). Fetched again
-    after an hour, or a minute after a fetch that failed."""
+    after an hour, or a minute after a fetch that failed. inner: the scheme, host and port at which the issuer is
+    reached, where they are others than its own; the addresses of its document count as below the issuer's own."""
 
-    def __init__(self, issuer: str, fetch: Fetch, clock: Clock = time.monotonic) -> None:
+    def __init__(
+        self, issuer: str, fetch: Fetch, clock: Clock = time.monotonic, inner: str | None = None
+    ) -> None:
         super().__init__(fetch, clock, fresh=3600.0, stale=float("inf"), gap=60.0)
         self._issuer = issuer
+        self._inner = inner
         self._document: Mapping[str, Any] = {}
 
     async def endpoint(self, name: str) -> str:
         """The address under `name`, for example `token_endpoint`. Raises FetchFailed when there is none."""
         value = (await self.document()).get(name)
+        if isinstance(value, str):
+            value = self._outer(value)
         if not isinstance(value, str) or not self._is_acceptable(value):
             raise FetchFailed(f"{self._issuer} names no usable {name}")
         return value
+
+    def _outer(self, url: str) -> str:
+        """The address as browsers have it: a provider may name the address at which it was asked."""
+        inner = self._inner
+        if inner is None or not (url == inner or url.startswith((f"{inner}/", f"{inner}?"))):
+            return url
+        return "/".join(self._issuer.split("/")[:3]) + url.removeprefix(inner)
 
     async def document(self) -> Mapping[str, Any]:
         """The whole document. Waits for a newer one where it is old. Raises FetchFailed when there is none and none can
@@ -224,14 +233,6 @@ class KeySet(IssuerDocument):
         return fitting[0] if len(fitting) == 1 else None
 
 
-def _is_signed_by(key: SigningKey, parsed: Parsed) -> bool:
-    algorithm: Any = _algorithms[parsed.algorithm]  # PyJWT types it for the key of each algorithm
-    try:
-        return bool(algorithm.verify(parsed.signed, key.key, parsed.signature))
-    except (ValueError, TypeError, jwt.PyJWTError):
-        return False
-
-
 class Issuer:
     """A trusted issuer. settings: which of its tokens are accepted; clock: monotonic seconds; discovery: its discovery
     document, None for one of its own."""
@@ -245,21 +246,25 @@ class Issuer:
         discovery: Discovery | None = None,
     ) -> None:
         self.settings = settings
-        self.discovery = discovery or Discovery(settings.issuer, fetch, clock)
+        self.discovery = discovery or Discovery(settings.issuer, fetch, clock, settings.internal_url)
         self.keys = KeySet(settings, self.discovery, fetch, clock)
 
     async def verify_signature(self, parsed: Parsed) -> None:
         """Raises TokenRefused unless a key of the issuer made the signature; FetchFailed when there are no keys."""
         if parsed.algorithm not in self.settings.algorithms:
-            raise TokenRefused("its algorithm is not allowed for its issuer")
+            raise TokenRefused(
+                Reason.ISSUER_ALGORITHM, seen=parsed.algorithm, expected=self.settings.algorithms
+            )
         key = await self.keys.find(parsed.key_id, parsed.algorithm)
         if key is None:
-            raise TokenRefused("its issuer has no such key")
-        if not _is_signed_by(key, parsed):
+            raise TokenRefused(Reason.UNKNOWN_KEY, seen=parsed.key_id)
+        if not is_signed_by(key.key, parsed.algorithm, parsed.signed, parsed.signature):
             # The issuer may have replaced the key and kept its id.
             newer = await self.keys.replacement(key, parsed.key_id, parsed.algorithm)
-            if newer is None or not _is_signed_by(newer, parsed):
-                raise TokenRefused("its signature is wrong")
+            if newer is None or not is_signed_by(
+                newer.key, parsed.algorithm, parsed.signed, parsed.signature
+            ):
+                raise TokenRefused(Reason.SIGNATURE)
 
     async def close(self) -> None:
         """Cancel the fetches under way."""

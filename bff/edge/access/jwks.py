@@ -33,6 +33,8 @@ _ALGORITHMS = {
     "OKP Ed25519": frozenset({"EdDSA"}),
 }
 
+_verifiers = jwt.algorithms.get_default_algorithms()
+
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
@@ -52,6 +54,21 @@ def usable_keys(document: object, allowed: frozenset[str]) -> tuple[SigningKey, 
     found = [key for key in (_usable(one, allowed) for one in entries) if key is not None]
     kids = Counter(key.kid for key in found)
     return tuple(key for key in found if key.kid is None or kids[key.kid] == 1)
+
+
+def public_key(entry: Mapping[str, Any], algorithm: str) -> PublicKey | None:
+    """The key of one JWK, by the rules for the keys of a set; None where it may not verify this algorithm."""
+    found = _usable(entry, frozenset({algorithm}))
+    return None if found is None else found.key
+
+
+def is_signed_by(key: PublicKey, algorithm: str, signed: bytes, signature: bytes) -> bool:
+    """Whether the signature is by this key, which may verify this algorithm."""
+    verifier: Any = _verifiers[algorithm]  # PyJWT types it for the key of each algorithm
+    try:
+        return bool(verifier.verify(signed, key, signature))
+    except (ValueError, TypeError, jwt.PyJWTError):
+        return False
 
 
 def _usable(entry: Mapping[str, Any], allowed: frozenset[str]) -> SigningKey | None:

@@ -1,14 +1,18 @@
-"""Verifies access tokens of API clients: makes a Principal of a bearer token, or a 401 that says what is wrong with it.
+"""Verifies access tokens of API clients: makes a Principal of a token, or a 401 that says what is wrong with it.
 
-Guarantees the rules of RFC 8725 and RFC 9068: only configured issuers, with the keys, audience and algorithms of each;
-`typ` at+jwt; typed claims. Never fetches an address that a token names (`jku`, `x5u`) and never uses a key that it
-contains (`jwk`, `x5c`). A verification costs 0.2 ms, so up to 10,000 verified tokens are cached by their hash for at
-most a minute.
+Guarantees the rules of RFC 8725: only configured issuers, with the keys, audiences and algorithms of each; the mark of
+an access token that its profile names (RFC 9068 by default); typed claims. Never fetches an address that a token names
+(`jku`, `x5u`) and never uses a key that it contains (`jwk`, `x5c`). The issuer of a JWT is the one that it names; an
+opaque token goes to the one issuer that has such tokens, and to no other. A verification costs 0.2 ms, so up to 10,000
+verified tokens are cached by their hash for at most a minute. A token that is bound to a key is cached apart, so that
+it never counts as a bearer token.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
+import re
 import time
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -17,12 +21,18 @@ from dataclasses import dataclass
 from ...calls import Clock, DeclarationError, Principal
 from ...calls.shutdown import close_all
 from ...policies import tokens
-from ...policies.tokens import TokenRefused
+from ...policies.token_profiles import TokenRules
+from ...policies.tokens import Reason, TokenRefused
+from ..observe.log_text import printable
 from ..problem import Problem
 from ..settings import IssuerSettings
 from .fetch import Fetch, FetchFailed
+from .introspection import Introspector
 from .issuer import Issuer, KeySet
+from .profiles import introspecting, rules_of
 from .revocation_list import RevocationList, revocation_keys_of
+
+log = logging.getLogger("bff.tokens")
 
 MAX_CACHED = 10_000
 """Verified tokens cached; the least recently used one is dropped."""
@@ -39,25 +49,77 @@ class _CachedToken:
     expires: float
 
 
-def invalid_token(why: str) -> Problem:
-    """The 401 of RFC 6750 section 3.1."""
+@dataclass(frozen=True, slots=True)
+class VerifiedToken:
+    """key: thumbprint of the key to which the token is bound; None for a bearer token."""
+
+    principal: Principal
+    key: str | None
+
+
+_PROVIDERS_WITHOUT = (
+    (re.compile(r"ya29\.|1//"), Reason.GOOGLE),
+    (re.compile(r"gh[opusr]_|github_pat_"), Reason.GITHUB),
+)
+_GOOGLE_ISSUERS = ("accounts.google.com", "https://accounts.google.com")
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*\Z", re.ASCII)
+
+SEEN = 64
+"""Characters of what a refused token has that are logged, at most."""
+LOGGED = 100
+"""Refused tokens that are logged in a minute, at most; the next line says how many were not."""
+
+
+def invalid_token(reason: Reason, scheme: str = "Bearer") -> Problem:
+    """The 401 of RFC 6750 section 3.1. It tells only the reason; what was seen is for the log."""
     return Problem(
         401,
         "invalid-token",
-        f"The bearer token cannot be accepted: {why}. Get a new one from your identity provider.",
-        headers={"www-authenticate": 'Bearer error="invalid_token"'},
+        f"The access token cannot be accepted: {reason.text}. Get a new one from your identity provider.",
+        headers={"www-authenticate": challenge(scheme, "invalid_token", reason)},
+        extra={"reason": reason.code},
     )
 
 
+def challenge(scheme: str, error: str, reason: Reason) -> str:
+    """A WWW-Authenticate value (RFC 6750 section 3, RFC 9449 section 7.1)."""
+    algorithms = f', algs="{" ".join(sorted(tokens.ASYMMETRIC))}"' if scheme == "DPoP" else ""
+    return f'{scheme} realm="bff", error="{error}", error_description="{reason.text}"{algorithms}'
+
+
+class RefusalLog:
+    """Logs why tokens were refused: what was seen and expected, escaped, and bounded in length and number. clock:
+    monotonic seconds."""
+
+    def __init__(self, clock: Clock = time.monotonic) -> None:
+        self._clock = clock
+        self._minute = float("-inf")
+        self._lines = 0
+
+    def refused(self, refusal: TokenRefused) -> None:
+        if self._clock() - self._minute >= 60:
+            if self._lines > LOGGED:
+                log.info("%d more tokens were refused", self._lines - LOGGED)
+            self._minute, self._lines = self._clock(), 0
+        self._lines += 1
+        if self._lines <= LOGGED:
+            code = refusal.reason.code if refusal.reason is not None else "unknown"
+            seen, expected = (
+                "nothing" if one is None else printable(str(one), SEEN)
+                for one in (refusal.seen, refusal.expected)
+            )
+            log.info("a token was refused: %s (seen: %s; expected: %s)", code, seen, expected)
+
+
 class TokenVerifier:
-    """`await verifier.verify(token)` gives the Principal or raises Problem 401 `invalid-token`; 503 `unavailable`
-    with Retry-After when the issuer's keys cannot be fetched.
+    """`await verifier.verify(token)` gives the Principal of a bearer token or raises Problem 401 `invalid-token`; 503
+    `unavailable` with Retry-After when the issuer's keys cannot be fetched, or it cannot be asked about the token.
 
     issuers      the trusted issuers by their exact name
     revocations  tokens that are refused though they are signed; None: none are
     clock        Unix seconds
     monotonic    for ages and intervals
-    Raises DeclarationError for an algorithm that must never be allowed, or an issuer named twice.
+    Raises DeclarationError for settings that would accept other tokens than meant, or an issuer named twice.
     """
 
     def __init__(
@@ -73,47 +135,68 @@ class TokenVerifier:
         self._clock = clock
         self._monotonic = monotonic
         self.issuers: dict[str, Issuer] = {}
+        self._rules: dict[str, TokenRules] = {}
+        self._introspectors: dict[str, Introspector] = {}
         self._cache: OrderedDict[bytes, _CachedToken] = OrderedDict()
+        self._bound: OrderedDict[bytes, tuple[_CachedToken, str]] = OrderedDict()
+        self._log = RefusalLog(monotonic)
+        issuers = list(issuers)
         for settings in issuers:
-            if not settings.algorithms or set(settings.algorithms) - tokens.ASYMMETRIC:
-                allowed = ", ".join(sorted(tokens.ASYMMETRIC))
-                raise DeclarationError(f"issuer {settings.issuer}: algorithms must be among {allowed}")
+            rules = rules_of(settings)
             if settings.issuer in self.issuers:
                 raise DeclarationError(f"issuer {settings.issuer} is configured twice")
-            self.issuers[settings.issuer] = Issuer(settings, fetch, monotonic)
+            self.issuers[settings.issuer] = issuer = Issuer(settings, fetch, monotonic)
+            self._rules[settings.issuer] = rules
+            if (introspection := settings.introspection) is not None:
+                self._introspectors[settings.issuer] = Introspector(
+                    settings, introspection, rules, issuer, fetch, clock, monotonic
+                )
+        self._opaque = [(prefix, self._introspectors[name]) for prefix, name in introspecting(issuers)]
 
     def cached(self, token: str) -> Principal | None:
-        """The principal of a token that was verified recently and is not revoked; None when it has to be verified."""
+        """The principal of a bearer token that was verified recently and is not revoked; None when it has to be
+        verified."""
         digest = _digest(token)
         entry = self._cache.get(digest)
         if entry is None:
             return None
-        entry.keys.refresh_when_old()
-        rotated = entry.generation != entry.keys.generation
-        expired = self._monotonic() >= entry.until or self._clock() >= entry.expires
-        if rotated or expired or self._is_revoked(entry.principal):
+        if not self._is_current(entry):
             del self._cache[digest]
             return None
         self._cache.move_to_end(digest)
         return entry.principal
 
-    async def verify(self, token: str) -> Principal:
-        if not token.isascii() or len(token) > tokens.MAX_TOKEN:
-            raise invalid_token("it is longer than 8 KB or holds characters no token has")
+    async def verify(self, token: str, *, reads: bool = False) -> Principal:
+        """The principal of a bearer token. reads: the request only reads, see `Introspector.ask`."""
         principal = self.cached(token)
         if principal is not None:
             return principal
-        try:
-            return await self._verify(token)
-        except TokenRefused as refusal:
-            raise invalid_token(str(refusal)) from None
-        except FetchFailed:
-            raise Problem(
-                503,
-                "unavailable",
-                "The keys of the token's issuer cannot be fetched at the moment. Try again shortly.",
-                retry_after=1.0,
-            ) from None
+        verified = await self._verified(token, reads)
+        if verified.key is not None:
+            raise self.refusal(TokenRefused(Reason.BOUND), "DPoP")
+        return verified.principal
+
+    async def verify_bound(self, token: str, *, reads: bool = False) -> tuple[Principal, str]:
+        """The principal of a token that is bound to a key, and the key's thumbprint: the caller verifies the proof."""
+        digest = _digest(token)
+        entry = self._bound.get(digest)
+        if entry is not None:
+            if self._is_current(entry[0]):
+                self._bound.move_to_end(digest)
+                return entry[0].principal, entry[1]
+            del self._bound[digest]
+        verified = await self._verified(token, reads, "DPoP")
+        if verified.key is None:
+            raise self.refusal(TokenRefused(Reason.NOT_BOUND), "DPoP")
+        return verified.principal, verified.key
+
+    def refusal(self, refused: TokenRefused, scheme: str = "Bearer") -> Problem:
+        """The 401 for it, after it was logged."""
+        self.log_refusal(refused)
+        return invalid_token(refused.reason or Reason.NOT_A_JWT, scheme)
+
+    def log_refusal(self, refused: TokenRefused) -> None:
+        self._log.refused(refused)
 
     def key_status(self) -> dict[str, dict[str, object]]:
         """The state of each issuer's keys, see `KeySet.status`."""
@@ -121,45 +204,115 @@ class TokenVerifier:
 
     async def close(self) -> None:
         """Cancel the fetches under way."""
-        await close_all((f"the documents of {name}", issuer.close) for name, issuer in self.issuers.items())
+        await close_all(
+            [
+                *(
+                    (f"questions about tokens of {name}", one.close)
+                    for name, one in self._introspectors.items()
+                ),
+                *((f"the documents of {name}", issuer.close) for name, issuer in self.issuers.items()),
+            ]
+        )
 
-    async def _verify(self, token: str) -> Principal:
-        parsed = tokens.parse(token)
-        issuer = self.issuers.get(tokens.issuer_of(parsed))
+    def _is_current(self, entry: _CachedToken) -> bool:
+        entry.keys.refresh_when_old()
+        rotated = entry.generation != entry.keys.generation
+        expired = self._monotonic() >= entry.until or self._clock() >= entry.expires
+        return not (rotated or expired or self._is_revoked(entry.principal))
+
+    async def _verified(self, token: str, reads: bool, scheme: str = "Bearer") -> VerifiedToken:
+        try:
+            if len(token) > tokens.MAX_TOKEN:
+                raise TokenRefused(Reason.TOO_LONG, seen=len(token), expected=tokens.MAX_TOKEN)
+            if not _TOKEN.match(token):
+                raise TokenRefused(Reason.CHARACTERS)
+            return await self._verify(token, reads)
+        except TokenRefused as refusal:
+            raise self.refusal(refusal, scheme) from None
+        except FetchFailed:
+            raise Problem(
+                503,
+                "unavailable",
+                "The token cannot be verified at the moment, because its issuer does not answer. Try again shortly.",
+                retry_after=1.0,
+            ) from None
+
+    async def _verify(self, token: str, reads: bool) -> VerifiedToken:
+        try:
+            parsed = tokens.parse(token)
+        except TokenRefused:
+            if not tokens.is_opaque(token):
+                raise
+            return await self._introspect(token, self._introspector(token), reads)
+        name = tokens.issuer_of(parsed)
+        issuer = self.issuers.get(name)
         if issuer is None:
-            raise TokenRefused("its issuer is not trusted here")
-        tokens.check_type(parsed, tokens.ACCESS_TOKEN_TYPES)
-        settings, claims = issuer.settings, parsed.claims
+            reason = Reason.GOOGLE if name in _GOOGLE_ISSUERS else Reason.ISSUER
+            raise TokenRefused(reason, seen=name, expected=sorted(self.issuers))
+        introspector = self._introspectors.get(name)
+        if introspector is not None and introspector.settings.jwts:
+            return await self._introspect(token, introspector, reads)
         # Claims first: they cost a few microseconds, so an expired token never causes a fetch of keys.
-        tokens.check_claims(claims, audience=settings.audience, now=self._clock(), leeway=settings.leeway)
-        tokens.check_bearer(claims)
-        scopes = tokens.scopes_of(claims)
-        roles = tokens.roles_of(claims, settings.roles)
+        rules, claims = self._rules[name], parsed.claims
+        grant = rules.check(parsed, self._clock())
         await issuer.verify_signature(parsed)
         principal = Principal(
-            issuer=settings.issuer,
+            issuer=name,
             subject=str(claims["sub"]),
             token=token,
             expires_at=tokens.expiry_of(claims),
-            scopes=scopes,
+            scopes=grant.scopes,
             claims=tokens.person_claims(claims),
-            roles=roles,
-            revocation_keys=revocation_keys_of(settings.issuer, claims),
+            roles=grant.roles,
+            revocation_keys=revocation_keys_of(name, claims),
             authenticated_at=tokens.auth_time_of(claims),
             acr=tokens.acr_of(claims),
         )
         if self._is_revoked(principal):
-            raise TokenRefused("it was revoked")
-        self._cache[_digest(token)] = _CachedToken(
+            raise TokenRefused(Reason.REVOKED)
+        entry = _CachedToken(
             principal,
             issuer.keys,
             issuer.keys.generation,
             self._monotonic() + CACHED_FOR,
-            principal.expires_at + settings.leeway,
+            principal.expires_at + rules.leeway,
         )
-        if len(self._cache) > MAX_CACHED:
-            self._cache.popitem(last=False)
-        return principal
+        if grant.key is None:
+            self._cache[_digest(token)] = entry
+        else:
+            self._bound[_digest(token)] = entry, grant.key
+        for cache in (self._cache, self._bound):
+            if len(cache) > MAX_CACHED:
+                cache.popitem(last=False)
+        return VerifiedToken(principal, grant.key)
+
+    def _introspector(self, token: str) -> Introspector:
+        """The one issuer that may be asked about an opaque token."""
+        for pattern, reason in _PROVIDERS_WITHOUT:
+            if pattern.match(token):
+                raise TokenRefused(reason)
+        for prefix, introspector in self._opaque:
+            if token.startswith(prefix):
+                return introspector
+        raise TokenRefused(Reason.OPAQUE if "." not in token else Reason.NOT_A_JWT)
+
+    async def _introspect(self, token: str, introspector: Introspector, reads: bool) -> VerifiedToken:
+        found = await introspector.ask(token, _digest(token), reads=reads)
+        claims = found.claims
+        principal = Principal(
+            issuer=introspector.issuer,
+            subject=str(claims["sub"]),
+            token=token,
+            expires_at=found.expires_at,
+            scopes=found.grant.scopes,
+            claims=tokens.person_claims(claims),
+            roles=found.grant.roles,
+            # Without `iat` every revocation of the person counts.
+            revocation_keys=revocation_keys_of(introspector.issuer, {"iat": 0.0, **claims}),
+        )
+        if self._is_revoked(principal):
+            raise TokenRefused(Reason.REVOKED)
+        return VerifiedToken(principal, found.grant.key)
 
     def _is_revoked(self, principal: Principal) -> bool:
         return self._revocations is not None and self._revocations.is_revoked(principal.revocation_keys)

@@ -8,12 +8,14 @@ with that redirect, so this cookie also names the sessions that the sign-in repl
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import json
 import re
 import secrets
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from .session_record import decrypt, encrypt
@@ -94,16 +96,27 @@ def cookie_name(state: str, prefix: str = PREFIX) -> str | None:
 
 
 class LoginStates:
-    """Encrypts and decrypts the cookies. secret: the client secret, the same on all gateways."""
+    """Encrypts and decrypts the cookies. secret: the client secret, the same on all gateways, or what reads it. When it
+    changes, sign-ins under way continue: cookies of the last one can still be opened."""
 
-    def __init__(self, secret: str) -> None:
-        self._secret = hashlib.sha256(b"bff login state:" + secret.encode()).digest()
+    def __init__(self, secret: str | Callable[[], str]) -> None:
+        self._secret = secret
+        self._keys: tuple[bytes, ...] = ()
+        self._current_keys()
+
+    def _current_keys(self) -> tuple[bytes, ...]:
+        """The key that encrypts, and the one before it."""
+        secret = self._secret if isinstance(self._secret, str) else self._secret()
+        key = hashlib.sha256(b"bff login state:" + secret.encode()).digest()
+        if self._keys[:1] != (key,):
+            self._keys = (key, *self._keys[:1])
+        return self._keys
 
     def seal(self, login: LoginState) -> str:
         facts = [login.state, login.seed, login.return_to, round(login.began, 3)]
         facts += [[_short(id) for id in login.replaces], login.max_age, login.acr]
         text = json.dumps(facts, ensure_ascii=False, separators=(",", ":"))
-        return urlsafe_b64encode(encrypt(self._secret, text.encode())).rstrip(b"=").decode()
+        return urlsafe_b64encode(encrypt(self._current_keys()[0], text.encode())).rstrip(b"=").decode()
 
     def open(self, sealed: str | None, state: str, now: float) -> LoginState | None:
         """None unless this cookie was sealed here, for exactly this `state`, at most `LIFETIME` seconds ago."""
@@ -123,14 +136,20 @@ class LoginStates:
     def _open(self, sealed: str | None, now: float) -> LoginState | None:
         if sealed is None or len(sealed) > 8192:
             return None
+        login: LoginState | None = None
         try:
             content = urlsafe_b64decode(sealed + "=" * (-len(sealed) % 4))
             if urlsafe_b64encode(content).rstrip(b"=") != sealed.encode():
                 return None
-            state, seed, return_to, began, replaces, max_age, acr = json.loads(decrypt(self._secret, content))
-            ids = tuple(urlsafe_b64decode(f"{id}=").hex() for id in replaces)
-            login = LoginState(state, seed, return_to, began, ids, max_age, tuple(acr))
-        except (ValueError, TypeError):
+        except ValueError:
+            return None
+        for key in self._current_keys():
+            with contextlib.suppress(ValueError, TypeError):
+                state, seed, return_to, began, replaces, max_age, acr = json.loads(decrypt(key, content))
+                ids = tuple(urlsafe_b64decode(f"{id}=").hex() for id in replaces)
+                login = LoginState(state, seed, return_to, began, ids, max_age, tuple(acr))
+                break
+        if login is None:
             return None
         # Another gateway may have made it, whose clock is a little ahead.
         return login if -60 <= now - login.began <= LIFETIME else None

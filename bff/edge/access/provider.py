@@ -36,8 +36,6 @@ from .token_endpoint import MAX_SESSION_TOKEN, TokenEndpoint, described, error_o
 log = logging.getLogger("bff.session")
 
 LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
-TOKEN_TIMEOUT = 10.0
-"""Seconds that the token endpoint may take: a late answer may hold the only refresh token that is still valid."""
 ID_TOKEN_AGE = 600.0
 """Seconds since its issue after which an ID token is refused: it cannot be the answer to this sign-in."""
 LOGOUT_TOKEN_AGE = 600.0
@@ -127,6 +125,7 @@ class Provider:
             issuer=settings.issuer,
             audience=settings.client_id,
             algorithms=tuple(sorted(tokens.ASYMMETRIC)),
+            internal_url=settings.internal_url,
             jwks_uri=trusted.settings.jwks_uri if trusted is not None else None,
         )
         self._verifier = Issuer(
@@ -139,12 +138,16 @@ class Provider:
             self._allowed = frozenset(trusted.settings.algorithms)
         self._fetch = fetch
         self._refreshes = refreshes or exchange or fetch
-        authentication = ClientAuthentication(settings, clock)
-        self.secret = authentication.secret
+        self._authentication = authentication = ClientAuthentication(settings, clock)
         self._endpoint = TokenEndpoint(settings.issuer, self._discovery, authentication, exchange or fetch)
         self._userinfo = UserInfo(settings, self._discovery, exchange or fetch, self._verify)
         self._roles = Roles(settings, self._verify, MAX_SESSION_TOKEN)
         self._signing_in = 0
+
+    @property
+    def secret(self) -> str:
+        """What only this gateway and the provider know, as it is now, see `ClientAuthentication.secret`."""
+        return self._authentication.secret
 
     def status(self) -> dict[str, object]:
         """The provider's state as of the last fetch of its discovery document. A missing or old one is fetched in the

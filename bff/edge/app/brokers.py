@@ -21,6 +21,8 @@ from ...stores.progress import Positions
 from ...stores.redis.client import RedisClient
 from ..settings import Settings
 from ..settings.events import NatsSettings, RabbitMqSettings
+from ..settings.network import NetworkSettings, TlsSettings
+from .network import Connections
 
 GROUP = "bff.brokers"
 # pyproject.toml registers the same. They are repeated here for a gateway that runs from a checkout.
@@ -32,7 +34,14 @@ def nats_broker(section: Mapping[str, object], context: BrokerContext) -> Broker
     from ...live.ingest.nats import NatsJetStream
 
     nats = NatsSettings.model_validate(section)
-    return NatsJetStream(context.positions, nats.url.get_secret_value(), nats.stream, subject=nats.subject)
+    return NatsJetStream(
+        context.positions,
+        nats.url.get_secret_value,
+        nats.stream,
+        subject=nats.subject,
+        timeout=nats.timeout,
+        network=context.network,
+    )
 
 
 def rabbitmq_broker(section: Mapping[str, object], context: BrokerContext) -> Broker:
@@ -40,7 +49,14 @@ def rabbitmq_broker(section: Mapping[str, object], context: BrokerContext) -> Br
     from ...live.ingest.rabbitmq import RabbitMq
 
     rabbit = RabbitMqSettings.model_validate(section)
-    return RabbitMq(rabbit.url.get_secret_value(), rabbit.queues, exchange=rabbit.exchange, keys=rabbit.keys)
+    return RabbitMq(
+        rabbit.url.get_secret_value,
+        rabbit.queues,
+        exchange=rabbit.exchange,
+        keys=rabbit.keys,
+        timeout=rabbit.timeout,
+        network=context.network,
+    )
 
 
 def redis_broker(section: Mapping[str, Any], context: BrokerContext) -> Broker:
@@ -48,11 +64,22 @@ def redis_broker(section: Mapping[str, Any], context: BrokerContext) -> Broker:
     return RedisStreams(context.redis, section.get("streams", ()))
 
 
-def open_brokers(settings: Settings, redis: RedisClient, given: Sequence[Broker] = ()) -> list[Broker]:
-    """Every broker to read; none where no events can arrive. given: those of `Gateway(brokers=…)`. Raises
-    DeclarationError that names the setting and the cure."""
+def open_brokers(
+    settings: Settings,
+    redis: RedisClient,
+    given: Sequence[Broker] = (),
+    connections: Connections | None = None,
+) -> list[Broker]:
+    """Every broker to read; none where no events can arrive. given: those of `Gateway(brokers=…)`; connections: None
+    has the usual certificate authorities and no proxy. Raises DeclarationError that names the setting and the cure."""
     live, names = settings.live, [broker.name for broker in given]
     sections: dict[str, Mapping[str, Any]] = dict(live.brokers)
+    connections = connections or Connections(NetworkSettings())
+    networks = {
+        name: connections.to(_setting(name), name, TlsSettings.model_validate(section["tls"]))
+        for name, section in sections.items()
+        if name in BUILT_IN and section.get("tls")
+    }
     for name, model in (("nats", live.nats), ("rabbitmq", live.rabbitmq)):
         if model is not None:
             if name in sections:
@@ -60,14 +87,21 @@ def open_brokers(settings: Settings, redis: RedisClient, given: Sequence[Broker]
                     f"BFF_LIVE__{name.upper()} and {_setting(name)} are both set: set one of the two"
                 )
             sections[name] = model.model_dump()
+            networks[name] = connections.to(f"BFF_LIVE__{name.upper()}", name, model.tls)
     if live.stream_keys or sections or given or settings.events:
         # Also where services publish to another broker: replayed dead letters arrive in a Redis Stream.
         sections.setdefault("redis", {"streams": stream_names(live.stream_keys, live.partitions)})
     for name in names:
         if name in sections or names.count(name) > 1:
             raise DeclarationError(f"brokers: two of them have the name {name!r}; each needs another name")
-    context = BrokerContext(Positions(redis), redis)
-    return [*given, *(_made(name, section, context) for name, section in sections.items())]
+    positions = Positions(redis)
+    return [
+        *given,
+        *(
+            _made(name, section, BrokerContext(positions, redis, networks.get(name, connections.network)))
+            for name, section in sections.items()
+        ),
+    ]
 
 
 def _made(name: str, section: Mapping[str, Any], context: BrokerContext) -> Broker:

@@ -58,6 +58,7 @@ from . import parts
 from .background import BackgroundTasks
 from .extensions import Extensions, wrapped
 from .identity import Identity
+from .network import Connections
 from .routes import Routes, admin_routes, fallback, public_routes
 
 # Seconds for one part to close; more than its tasks have to end.
@@ -72,13 +73,17 @@ def build(declared: Declarations, settings: Settings, extensions: Extensions) ->
     tasks = BackgroundTasks()
     metrics = Metrics(_kinds(declared.routes))
     observe = Guarded(metrics.observe, log_event, *extensions.observers)
-    traces = telemetry.provider(declared.name, settings.telemetry)
+    connections = Connections(settings.network)
+    collector = connections.to("BFF_TELEMETRY", "the collector of traces", settings.telemetry.tls)
+    traces = telemetry.provider(declared.name, settings.telemetry, collector)
     tracer = traces.get_tracer("bff", __version__)
     once_only = any(not command.safe for command in declared.commands)
-    stores = parts.make_stores(settings, once_only=once_only)
-    identity = Identity(settings, stores.redis)
-    calls = parts.make_calls(declared, settings, extensions, stores, identity, tasks, observe, tracer)
-    live = parts.make_live(declared, settings, extensions, stores, identity, calls)
+    stores = parts.make_stores(settings, extensions, connections, once_only=once_only)
+    identity = Identity(settings, stores.redis, connections)
+    calls = parts.make_calls(
+        declared, settings, extensions, stores, identity, tasks, observe, tracer, connections.network
+    )
+    live = parts.make_live(declared, settings, extensions, stores, identity, calls, connections)
     health = Health(
         partial(parts.dependencies, stores, identity, calls, live),
         partial(parts.dead, stores, identity, live),
@@ -139,6 +144,7 @@ def build(declared: Declarations, settings: Settings, extensions: Extensions) ->
                 settings.http.forward,
                 path.prefix,
                 {name: (one.url, *one.balance.urls) for name, one in settings.upstreams.items()},
+                declared.forwards,
             ),
         ),
         sign_in=_sign_in(settings, identity, guard),
@@ -184,6 +190,7 @@ def build(declared: Declarations, settings: Settings, extensions: Extensions) ->
         health,
         tasks,
         abandoned,
+        connections,
         traces,
         admission,
         BodyBounds(settings, [(forward.path, forward.upload) for forward in declared.forwards]),
@@ -239,6 +246,7 @@ class App:
     health: Health
     tasks: BackgroundTasks
     abandoned: AbandonedClaims
+    connections: Connections
     traces: TracerProvider
     admission: Admission
     bodies: BodyBounds
@@ -262,6 +270,9 @@ class App:
                 raise DeclarationError(f"lifespan: {type(error).__name__}: {error}") from error
         if self.calls.internal_tokens is not None:
             self.calls.internal_tokens.keys.watch.start()
+        if (files := self.settings.secret_files) is not None:
+            files.watch.start()
+        self.connections.start()
         await asyncio.gather(*(client.backends.start() for client in self.calls.pipeline.clients.values()))
         with contextlib.suppress(StoreUnavailable):
             await self.stores.redis.ping()
@@ -283,7 +294,7 @@ class App:
         it is cancelled, it closes the rest without waiting for commands, and then raises CancelledError."""
         self.health.draining = True
         self.abandoned.stop()
-        tokens = self.calls.internal_tokens
+        tokens, files = self.calls.internal_tokens, self.settings.secret_files
         await close_all(
             [
                 ("commands under way", self.tasks.finish),
@@ -293,6 +304,8 @@ class App:
                 ("the pub/sub connections", self.stores.subscriptions.stop),
                 ("the probes of Redis", self.stores.health.stop),
                 *self.identity.closings(),
+                *self.connections.closings(),
+                *([("the watch of secrets", files.watch.close)] if files else []),
                 *([("the watch of keys", tokens.keys.watch.close)] if tokens else []),
                 ("the connections to upstreams", self.calls.pipeline.close),
                 ("the connection to Redis", self.stores.redis.close),

@@ -6,19 +6,19 @@ import time
 from collections.abc import Mapping
 
 from ...calls import DeclarationError
+from ...network import Network
 from ...policies.breaker import BreakerRule
 from ...policies.bulkhead import BulkheadRule
 from ...policies.events import Observer
 from ...policies.hedge import HedgeRule
 from ...policies.retry import RetryBudget, RetryRule
-from ...transport.backends import DynamicBackends, open_wire
+from ...transport.backends import DynamicBackends, open_exchanges, open_wire
 from ...transport.client import Breakers, Permits, UpstreamClient
-from ...transport.exchange import Exchanges
 from ...transport.hedging import Hedging
 from ...transport.resolvers import RESOLVERS, Resolver, ResolverContext, ResolverFactory
-from ...transport.tls import TlsTrust
 from ..internal_tokens import InternalTokens, credentials_for
 from ..settings.upstream import UpstreamSettings
+from .network import target_trust
 
 # An answer that takes this share of the attempt's time limit is slow: the next one may miss the limit.
 SLOW = 0.9
@@ -30,8 +30,10 @@ def upstream_client(
     observe: Observer,
     tokens: InternalTokens | None = None,
     resolvers: Mapping[str, ResolverFactory] = RESOLVERS,
+    network: Network | None = None,
 ) -> UpstreamClient:
-    """No connection is opened before the first call. tokens: for upstreams that get internal tokens.
+    """No connection is opened before the first call. tokens: for upstreams that get internal tokens; network: None
+    has the usual certificate authorities and no proxy.
     Raises DeclarationError when certificates or keys are missing, or the resolver is not known."""
     breaker, retry, bulkhead, balance = (
         settings.breaker,
@@ -40,7 +42,8 @@ def upstream_client(
         settings.balance,
     )
     hedge = settings.hedge
-    tls_trust = trust(service, settings)
+    tls_trust = target_trust(f"BFF_UPSTREAMS__{service.upper()}", service, settings.tls)
+    ways = (network or Network()).with_trust(tls_trust)
     return UpstreamClient(
         DynamicBackends(
             service,
@@ -49,11 +52,9 @@ def upstream_client(
                 settings.wire,
                 connections=settings.connections,
                 max_body=settings.max_body,
-                trust=tls_trust,
+                network=ways,
             ),
-            open_exchanges=lambda url, at: Exchanges(
-                url, connections=settings.connections, at=at, trust=tls_trust
-            ),
+            open_exchanges=open_exchanges(connections=settings.connections, network=ways),
             resolver=_resolver(service, settings, resolvers),
             trust=tls_trust,
             how=balance.how,
@@ -103,14 +104,3 @@ def _resolver(service: str, settings: UpstreamSettings, resolvers: Mapping[str, 
         return resolvers[name](ResolverContext(service, urls, balance.resolve, balance.file, balance.look))
     except ValueError as error:
         raise DeclarationError(f"{setting}: {error}") from error
-
-
-def trust(service: str, settings: UpstreamSettings) -> TlsTrust | None:
-    """The upstream's TLS settings; None where none are set. Raises DeclarationError."""
-    tls = settings.tls
-    if tls is None:
-        return None
-    try:
-        return TlsTrust(service, cert=tls.cert, key=tls.key, ca=tls.ca, look=tls.look)
-    except ValueError as error:
-        raise DeclarationError(f"BFF_UPSTREAMS__{service.upper()}__TLS: {error}") from None

@@ -1,4 +1,5 @@
-"""The extension points of a gateway: `Gateway(brokers=, resolvers=, observers=, middleware=, lifespan=)`.
+"""The extension points of a gateway: `Gateway(brokers=, resolvers=, observers=, middleware=, lifespan=,
+redis_credentials=)`.
 
 docs/reference/extension-points.md has one paragraph for each. The parts that bff ships use the same points.
 """
@@ -14,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ...calls import Principal
 from ...live.ingest import Broker
+from ...stores.redis.login import RedisCredentials
 from ...transport.resolvers import ResolverFactory
 from ..access.authenticate import Authenticator
 from ..observe.observers import Observer
@@ -57,6 +59,7 @@ class Extensions:
     middleware: tuple[Middleware, ...] = ()
     lifespan: Lifespan | None = None
     pages: Pages | None = None
+    redis_credentials: RedisCredentials | None = None
 
 
 @dataclass(frozen=True, slots=True)

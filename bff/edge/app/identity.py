@@ -11,14 +11,16 @@ from urllib.parse import urlsplit
 from ...calls import Principal
 from ...calls.shutdown import Closing
 from ...live.hub import Hub
+from ...stores.proofs import ProofStore
 from ...stores.redis.client import RedisClient
 from ...stores.revocations import RevocationStore
 from ...stores.sessions import SessionStore
 from ..access.authenticate import Authenticator, FailureLimit
+from ..access.dpop import ProofVerifier
 from ..access.fetch import Fetcher
 from ..access.jwt import TokenVerifier
 from ..access.login_state import LoginStates
-from ..access.provider import TOKEN_TIMEOUT, Provider
+from ..access.provider import Provider
 from ..access.providers import ProviderEntry, Providers
 from ..access.revocation_list import RevocationList
 from ..access.session import Sessions
@@ -26,7 +28,8 @@ from ..access.session_cookies import SessionCookies, session_cookies
 from ..access.token_endpoint import ANSWER_BYTES
 from ..access.token_revocation import TokenRevocations
 from ..problem import Problem
-from ..settings import OidcSettings, Settings
+from ..settings import IssuerSettings, OidcSettings, Settings
+from .network import Connections, fetch_targets
 
 log = logging.getLogger("bff.edge")
 
@@ -36,18 +39,27 @@ class Identity:
 
     streams: Hub
 
-    def __init__(self, settings: Settings, redis: RedisClient) -> None:
+    def __init__(self, settings: Settings, redis: RedisClient, connections: Connections) -> None:
         self.store = SessionStore(redis)
-        self._keys = Fetcher()
+        network, targets = connections.network, fetch_targets(settings, connections)
+        limits = settings.network
+        self._keys = Fetcher(timeout=limits.discovery_timeout, network=network, targets=targets)
         # Refreshes have connections of their own, so that they do not wait behind sign-ins.
         self._tokens, self._refreshes = (
-            Fetcher(timeout=TOKEN_TIMEOUT, max_body=ANSWER_BYTES, connections=32) for _ in range(2)
+            Fetcher(
+                timeout=limits.token_timeout,
+                max_body=ANSWER_BYTES,
+                connections=32,
+                network=network,
+                targets=targets,
+            )
+            for _ in range(2)
         )
         self._revocation_store = RevocationStore(redis)
         self.revocations = RevocationList(
             self._revocation_store, on_session_end=self._on_session_end, on_change=self._on_revocation
         )
-        self.verifier = TokenVerifier(settings.issuers, self._keys, revocations=self.revocations)
+        self.verifier = TokenVerifier(_issuers(settings), self._keys, revocations=self.revocations)
         self.token_revocations = TokenRevocations()
         self.providers: Providers | None = None
         self.sessions: Sessions | None = None
@@ -67,7 +79,11 @@ class Identity:
                 revocations=self.revocations,
             )
         self.authenticate = Authenticator(
-            self.verifier, self.sessions, FailureLimit(settings.limits.failures), cookies=cookies
+            self.verifier,
+            self.sessions,
+            FailureLimit(settings.limits.failures),
+            cookies=cookies,
+            proofs=ProofVerifier(ProofStore(redis), settings.public_url, settings.dpop),
         )
 
     def _entry(self, name: str, oidc: OidcSettings, cookies: SessionCookies) -> ProviderEntry:
@@ -85,7 +101,7 @@ class Identity:
             name=name,
             title=oidc.title or name.capitalize() or (urlsplit(oidc.issuer).hostname or oidc.issuer),
             provider=provider,
-            states=LoginStates(f"{name}:{provider.secret}" if name else provider.secret),
+            states=LoginStates(lambda: f"{name}:{provider.secret}" if name else provider.secret),
             cookie=cookie,
             login_cookies=f"{cookie}-login-",
         )
@@ -149,3 +165,12 @@ class Identity:
             ("the fetcher of tokens", self._tokens.close),
             ("the fetcher of refreshed tokens", self._refreshes.close),
         ]
+
+
+def _issuers(settings: Settings) -> list[IssuerSettings]:
+    """The trusted issuers; the one of the sign-in has its inner address, too."""
+    inner = {oidc.issuer: oidc.internal_url for oidc in settings.sign_ins.values()}
+    return [
+        issuer.model_copy(update={"internal_url": issuer.internal_url or inner.get(issuer.issuer)})
+        for issuer in settings.issuers
+    ]

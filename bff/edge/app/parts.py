@@ -13,6 +13,7 @@ from opentelemetry.trace import Tracer
 from ...calls import Runner
 from ...live.hub import Hub
 from ...live.ingest import EventDispatcher, Ingester, Registry
+from ...network import Network
 from ...policies.cache import Lru
 from ...policies.events import Guarded
 from ...stores.cache import CacheStore
@@ -37,6 +38,8 @@ from .brokers import open_brokers
 from .clients import upstream_client
 from .extensions import Extensions
 from .identity import Identity
+from .network import Connections
+from .redis import redis_client
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +83,11 @@ class Live:
     ingesters: tuple[Ingester, ...]
 
 
-def make_stores(settings: Settings, *, once_only: bool) -> Stores:
+def make_stores(
+    settings: Settings, extensions: Extensions, connections: Connections, *, once_only: bool
+) -> Stores:
     """once_only: some command must not be repeated, so Redis must not lose their claims."""
-    redis = RedisClient(settings.redis.url, timeout=settings.redis.timeout, most=settings.redis.pending)
+    redis = redis_client(settings, connections, extensions.redis_credentials)
     journal = Journal(redis, history=settings.live.history, keep=settings.live.keep)
     processes = Processes(redis)
     return Stores(
@@ -105,12 +110,13 @@ def make_calls(
     tasks: BackgroundTasks,
     observe: Guarded,
     tracer: Tracer,
+    network: Network,
 ) -> Calls:
     tokens = open_tokens(settings.internal, settings.public_url)
     resolvers = {**RESOLVERS, **extensions.resolvers}
     pipeline = CallPipeline(
         {
-            name: upstream_client(name, upstream, observe, tokens, resolvers)
+            name: upstream_client(name, upstream, observe, tokens, resolvers, network)
             for name, upstream in settings.upstreams.items()
         },
         tracer,
@@ -146,6 +152,7 @@ def make_live(
     stores: Stores,
     identity: Identity,
     calls: Calls,
+    connections: Connections,
 ) -> Live:
     live, background = settings.live, calls.background
     identity.streams = hub = Hub(
@@ -165,6 +172,7 @@ def make_live(
         is_revoked=identity.ended,
         still_open=identity.store.still_open,
     )
+    calls.invalidations.watch(hub.reload)
     dispatcher = EventDispatcher(
         stores.journal,
         stores.values,
@@ -175,7 +183,7 @@ def make_live(
         DeadLetters(stores.redis),
         invalidate=calls.invalidations.invalidate,
     )
-    brokers = open_brokers(settings, stores.redis, extensions.brokers)
+    brokers = open_brokers(settings, stores.redis, extensions.brokers, connections)
     return Live(hub, dispatcher, tuple(Ingester(stores.redis, dispatcher, broker) for broker in brokers))
 
 

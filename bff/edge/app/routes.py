@@ -43,7 +43,9 @@ _OF_A_ROUTE = ("endpoint", "path_params", "router")
 # The headers of the fixed documents.
 _FIXED = {
     "cache-control": "no-cache",
-    "content-security-policy": "default-src 'none'; style-src 'self'; frame-ancestors 'none'",
+    "content-security-policy": (
+        "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
 }
 
 
@@ -103,7 +105,7 @@ def public_routes(
         ("/asyncapi.json", "application/json", json.dumps(events_document, ensure_ascii=False).encode()),
         ("/docs", "text/html; charset=utf-8", docs.overview(document)),
         ("/docs/problems", "text/html; charset=utf-8", docs.problems()),
-        ("/docs/style.css", "text/css", docs.STYLE.encode()),
+        ("/docs/style.css", "text/css; charset=utf-8", docs.STYLE.encode()),
     )
     routes += [
         Route(path, partial(_document, media_type=media_type, content=content), methods=["GET"])

@@ -32,6 +32,9 @@ _PROBLEM_NOTES = {
     "csrf": "A write with the session cookie needs the header X-BFF: 1 and must come from the site's own page.",
     "rate-limited": "RateLimit and Retry-After say when further requests are allowed.",
     "unauthenticated": "Sign in at /bff/login, or send a bearer token.",
+    "invalid-token": "`reason` says why. Get a new token from your identity provider.",
+    "invalid-proof": "`reason` says why. Make a new proof for each request (DPoP, RFC 9449).",
+    "dpop-nonce": "Repeat the request with a new proof that has the nonce of the header DPoP-Nonce.",
     "step-up-required": "The sign-in is too old or too weak for this. `login` is the address to sign in again.",
     "unavailable": "Something that the gateway needs is not available. Retry-After says when to try again.",
 }

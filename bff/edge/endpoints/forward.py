@@ -26,7 +26,8 @@ from ...transport.response import upstream_error
 from ...transport.wire import WireResponse
 from ..declared import Forward
 from ..function_errors import UpstreamFailures
-from ..http.forwarded_headers import Addresses, answer_pairs, request_pairs
+from ..http.compression import may_be_compressed
+from ..http.forwarded_headers import RUN_BY_PAGES, Addresses, answer_pairs, may_be_run, request_pairs
 from ..http.request import body_too_large, header_values
 from ..problem import OwnerContacts, Problem
 from ..settings.http import ForwardSettings
@@ -39,7 +40,7 @@ from .streaming import pass_on, watching
 @dataclass(frozen=True, slots=True)
 class ForwardServices:
     """What the forwards of a gateway use. prefix: the path of the public address; bases: by service, where it is
-    reached."""
+    reached; forwards: all of them, because an answer of one may name an address of another one."""
 
     guard: Guard
     forwarding: Forwarding
@@ -49,6 +50,7 @@ class ForwardServices:
     settings: ForwardSettings
     prefix: str
     bases: Mapping[str, Sequence[str]]
+    forwards: Sequence[Forward] = ()
 
 
 class ForwardEndpoint:
@@ -64,13 +66,21 @@ class ForwardEndpoint:
             target = target.replace(f"{{{name}}}", f"{{{name}:path}}")
         self._template = template_of(target)
         bases = services.bases.get(self._owner.service, ())
-        self._addresses = Addresses(
-            forward.path, forward.target.replace(":path}", "}"), bases, services.prefix
-        )
+        others = [
+            one
+            for one in services.forwards
+            if one is not forward and one.upstream.owner.service == self._owner.service
+        ]
+        self._addresses = [
+            Addresses(one.path, one.target.replace(":path}", "}"), bases, services.prefix)
+            for one in (forward, *others)
+        ]
         self._access = Access(
             forward.path,
             forward.requirements,
             forward.public,
+            # The service is not told who asks, for shared caches may store its answer.
+            anonymous=forward.public,
             limit=forward.options.limit,
             counted_as=f"forward {forward.path}",
         )
@@ -97,6 +107,8 @@ class ForwardEndpoint:
         query = scope["query_string"].decode("latin-1")
 
         def make(own: Mapping[str, str]) -> ExchangeRequest:
+            if not may_be_compressed(scope):
+                own = {**own, "accept-encoding": "identity"}
             headers = request_pairs(scope["headers"], forward.headers, own)
             target = f"{path}?{query}" if query else path
             return ExchangeRequest(scope["method"], target, headers, upload.body, upload.length)
@@ -104,8 +116,9 @@ class ForwardEndpoint:
         disconnect = DisconnectGuard(state_of(scope))
         try:
             async with services.forwarding.exchange(call, request, make, timer) as response:
-                headers = self._answer(call, response, path)
-                start = [(name.encode(), value.encode("latin-1")) for name, value in headers]
+                headers = self._answer(call, response, path, scope)
+                # As aiohttp has decoded them: the bytes that the service sent.
+                start = [(name.encode(), value.encode("utf-8", "surrogateescape")) for name, value in headers]
                 start += [(name.encode(), value.encode()) for name, value in limits.items()]
                 await send({"type": "http.response.start", "status": response.status, "headers": start})
                 # While the request still arrives, `upload` notices that the client leaves.
@@ -122,23 +135,37 @@ class ForwardEndpoint:
         finally:
             disconnect.disarm()
 
-    def _answer(self, call: Call[Any], response: ExchangeResponse, path: str) -> list[tuple[str, str]]:
-        """The headers of the answer. Raises an UpstreamError for one that is not passed on."""
+    def _answer(
+        self, call: Call[Any], response: ExchangeResponse, path: str, scope: Scope
+    ) -> list[tuple[str, str]]:
+        """The headers of the answer. Raises an UpstreamError for one that is not passed on, and Problem 403 where a
+        page would run it."""
         status = response.status
         if status >= 500 or status in (429, *NEVER_PASSED):
             raise upstream_error(call, WireResponse(status, dict(response.headers), b""))
+        destinations = [value.decode("latin-1") for value in header_values(scope, b"sec-fetch-dest")]
+        if not RUN_BY_PAGES.isdisjoint(destinations) and not may_be_run(
+            status, dict(response.headers), self._forward.inline
+        ):
+            detail = "A page may not load it as a script or a style: the forward does not declare this type."
+            raise Problem(403, "forbidden", detail)
         headers = answer_pairs(
             response.headers,
             status=status,
             more=self._forward.answer_headers,
             inline=self._forward.inline,
             public=self._forward.public,
-            address=lambda address: self._addresses.here(address, path),
+            address=lambda address: self._here(address, path),
         )
         if 300 <= status < 400 and status != 304 and not any(name == "location" for name, _ in headers):
             detail = "redirects to an address that is not forwarded."
             raise Failed(call.owner, call.name, detail, status=status)
         return headers
+
+    def _here(self, address: str, path: str) -> str | None:
+        """The address here of one at the service, by this forward or another one; None where there is none."""
+        found = (addresses.here(address, path) for addresses in self._addresses)
+        return next(filter(None, found), None)
 
 
 class Upload:

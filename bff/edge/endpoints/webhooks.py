@@ -1,10 +1,11 @@
-"""Signed messages from outside: POST /bff/changes/{source} and POST /bff/events/{source}.
+"""Messages from outside with a proof of their source: POST /bff/changes/{source} and POST /bff/events/{source}.
 
 Signed as Standard Webhooks has it: `webhook-id`, `webhook-timestamp` (Unix seconds) and `webhook-signature`, a list of
 `v1,<Base64 of HMAC-SHA256 over "id.timestamp.body">`, compared in constant time over the raw bytes. A message whose
-time differs by more than its source's window is refused. Every refusal has the same text, so that it does not show
-which sources exist. A message is answered 204 when all of it has taken effect; a sender that gets another answer sends
-it again.
+time differs by more than its source's window is refused. A source of changes that cannot sign sends its secret in a
+header instead, where its settings say so (`proof`); a signature is not accepted there, nor a token elsewhere. Every
+refusal has the same text, so that it does not show which sources exist. A message is answered 204 when all of it has
+taken effect; a sender that gets another answer sends it again.
 """
 
 from __future__ import annotations
@@ -54,13 +55,28 @@ def verified(source: S | None, headers: Mapping[str, str], body: bytes, now: flo
         raise Problem(
             401,
             "invalid-signature",
-            "Sign the raw body with the source's secret, and send it within its window of time.",
+            "Sign the raw body with the source's secret, and send it within its window of time. A source whose proof "
+            "is a token sends its secret in the header of its settings.",
             headers={"www-authenticate": 'Signature realm="bff"'},
         )
     return source
 
 
 def _is_genuine(source: SignedSettings, headers: Mapping[str, str], body: bytes, now: float) -> bool:
+    if isinstance(source, WebhookSettings) and source.proof == "token":
+        return _has_token(source, headers)
+    return _is_signed(source, headers, body, now)
+
+
+def _has_token(source: WebhookSettings, headers: Mapping[str, str]) -> bool:
+    given = headers.get(source.header, "")
+    scheme, _, token = given.partition(" ")
+    token = token.strip(" ") if scheme.lower() == "bearer" else given
+    expected = source.secret.get_secret_value()
+    return hmac.compare_digest(expected.encode(), token.encode("utf-8", "replace"))
+
+
+def _is_signed(source: SignedSettings, headers: Mapping[str, str], body: bytes, now: float) -> bool:
     id, timestamp = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
     if not 0 < len(id) <= 256 or not (timestamp.isascii() and timestamp.isdigit()) or len(timestamp) > 15:
         return False
@@ -82,15 +98,19 @@ async def changes(
 ) -> Response:
     """POST /bff/changes/{source}: a source outside, such as a headless CMS, reports that something has changed.
 
-    One delivery takes effect once. on_change: invalidates tags on every gateway.
+    A signed delivery takes effect once; one with a token has no id and takes effect each time. on_change: invalidates
+    tags on every gateway.
     """
     await guard.admit_limited(request.scope, _CHANGES)
     content = await body(request.scope, request.receive)
     source, headers = request.path_params["source"], _headers(request.scope)
     settings = verified(sources.get(source), headers, content, time.time())
     tags = tags_in(content, settings)
-    id = headers["webhook-id"]
-    if not await deliveries.is_recorded(source, id):
+    # A message with a token has no id.
+    id = headers["webhook-id"] if settings.proof == "signature" else None
+    if tags and id is None:
+        await on_change(tags)
+    elif tags and id is not None and not await deliveries.is_recorded(source, id):
         await on_change(tags)
         # Recorded afterwards: after a crash in between, the message takes effect twice, and is never lost.
         await deliveries.record(source, id, 2 * settings.window)
@@ -128,11 +148,14 @@ async def events(
 
 
 def tags_in(body: bytes, settings: WebhookSettings) -> list[str]:
-    """The tags of what a message reports as changed. Raises Problem 400 when it names none."""
+    """The tags of what a message reports as changed; none for a kind of event that changes nothing. Raises Problem 400
+    for one that names none."""
     try:
         document: Any = json.loads(body)
     except (ValueError, RecursionError):
         raise Problem(400, "invalid-request", "The body is not JSON.") from None
+    if settings.events and _text_at(document, settings.event) not in settings.events:
+        return []
     tag = _text_at(document, settings.tag)
     if tag is None:
         raise Problem(400, "invalid-request", f"There is no text at {settings.tag} to be a tag.")

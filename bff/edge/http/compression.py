@@ -2,12 +2,14 @@
 
 An answer is compressed when it is text, has a Content-Length of at least `compress_from` bytes, and cannot help a page
 of another site to guess a secret in it (BREACH): public answers, answers to bearer tokens, and answers to session
-cookies only where the browser says that this site's own page asks (`Sec-Fetch-Site: same-origin`). Streams, ranges, and
+cookies only where the browser says that this site's own page asks (`Sec-Fetch-Site: same-origin`), or to a frontend
+server, whose connection nobody sees who could make the person's browser ask. Streams, ranges, and
 answers that are encoded already or say `no-transform` pass as they are. An answer that could have been compressed has
 `Vary: Accept-Encoding`.
 
 Each coding has a strong ETag of its own (RFC 9110 section 8.8.3): the one of the plain answer with the coding's name at
-its end. `If-None-Match` is read accordingly.
+its end. `If-None-Match` is read accordingly; `If-Match` names the plain answer's tag, too, so that a write for which a
+service compares tags works after a compressed read.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import asyncio
 import importlib
 import re
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from typing import Any, Protocol
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -69,6 +71,16 @@ def _installed() -> dict[str, Callable[[], Compressor]]:
 
 
 CODINGS = _installed()
+_SUFFIXES = [f'-{coding}"'.encode() for coding in CODINGS]
+
+
+def may_be_compressed(scope: MutableMapping[str, Any]) -> bool:
+    """Whether no other site's page can have made this request with the person's cookie. The request must have been
+    authenticated."""
+    state = state_of(scope)
+    if state.principal is None or state.principal.session is None or state.frontend is not None:
+        return True
+    return header_values(scope, b"sec-fetch-site") == [b"same-origin"]
 
 
 def chosen(accepted: list[bytes]) -> str | None:
@@ -96,6 +108,8 @@ class Compression:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         accepted = header_values(scope, b"accept-encoding")
         coding = chosen(accepted) if accepted else None
+        if b"if-match" in (name for name, _ in scope["headers"]):
+            scope["headers"] = [_with_plain_tags(pair) for pair in scope["headers"]]
         answer = _Answer(scope, send, coding, self._least)
         if coding is not None:
             answer.read_conditions()
@@ -147,7 +161,7 @@ class _Answer:
         if not self._is_compressible(message["status"], found):
             return message
         headers = _varied(headers)
-        if self._coding is None or not self._is_safe(found):
+        if self._coding is None or not may_be_compressed(self._scope):
             return {**message, "headers": headers}
         self._compressor = CODINGS[self._coding]()
         changed = [
@@ -176,13 +190,6 @@ class _Answer:
             and not headers.get(b"etag", b"").startswith(b"W/")
         )
 
-    def _is_safe(self, headers: dict[bytes, bytes]) -> bool:
-        """Whether no other site's page can have made this request with the person's cookie."""
-        principal = state_of(self._scope).principal
-        if principal is None or principal.session is None:
-            return True
-        return header_values(self._scope, b"sec-fetch-site") == [b"same-origin"]
-
     async def _compressed(self, message: Message) -> Message:
         compressor, data = self._compressor, message.get("body", b"")
         more = message.get("more_body", False)
@@ -193,6 +200,16 @@ class _Answer:
             return compressor.compress(data) + (b"" if more else compressor.flush())
 
         return {**message, "body": work() if len(data) <= INLINE else await asyncio.to_thread(work)}
+
+
+def _with_plain_tags(pair: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
+    """An If-Match with the plain tags beside those of a coding. Any of its tags may match (RFC 9110 section 13.1.1)."""
+    name, value = pair
+    if name != b"if-match":
+        return pair
+    tags = [tag.strip() for tag in value.split(b",")]
+    plain = [tag.removesuffix(end) + b'"' for tag in tags for end in _SUFFIXES if tag.endswith(end)]
+    return (name, b", ".join((value, *plain)) if plain else value)
 
 
 def _varied(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:

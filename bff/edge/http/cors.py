@@ -18,6 +18,7 @@ from .security_headers import HeaderPairs
 _ALLOWED = (
     "authorization",
     "content-type",
+    "dpop",
     "idempotency-key",
     "last-event-id",
     "traceparent",
@@ -31,6 +32,7 @@ _READABLE = (
     "bff-user",
     "content-disposition",
     "date",
+    "dpop-nonce",
     "etag",
     "idempotency-replayed",
     "link",

@@ -107,19 +107,20 @@ class Envelope:
                     log.error("request failed: %s", error, exc_info=error)
                 await self._send_problem(problem, scope, state, answer)
             finally:
-                self._record(scope, state, answer.status, time.monotonic() - began, replaced, span)
+                self._record(scope, state, answer, time.monotonic() - began, replaced, span)
 
     def _record(
         self,
         scope: Scope,
         state: RequestState,
-        status: int | None,
+        answer: _Answer,
         seconds: float,
         replaced: str | None,
         span: trace.Span,
     ) -> None:
-        """The request has ended: its span, metrics and access line. replaced: a correlation id that is no UUID."""
-        route = state.route
+        """The request has ended: its span, metrics and access line, which names the person by their pseudonym and a
+        refusal by its code. replaced: a correlation id that is no UUID."""
+        route, status = state.route, answer.status
         if route:
             span.update_name(f"{scope['method']} {route}")
             span.set_attribute("http.route", route)
@@ -140,13 +141,20 @@ class Envelope:
             "status": status,
             "ms": round(seconds * 1000, 1),
         }
+        if state.principal is not None:
+            fields["who"] = state.principal.pseudonym
+        if answer.code:
+            fields["code"] = answer.code
         if replaced:
             fields["correlation_id_given"] = replaced
+        if state.frontend is not None:
+            fields["frontend"] = state.frontend
         access.info("%s %s %s", scope["method"], scope["path"], status, extra={"fields": fields})
 
     async def _send_problem(
         self, problem: Problem, scope: Scope, state: RequestState, answer: _Answer
     ) -> None:
+        answer.code = problem.code
         contacts = self._contacts.on(scope)
         headers: dict[str, str] = {}
         page = None
@@ -170,13 +178,14 @@ class Envelope:
 
 
 class _Answer:
-    """Passes messages on, remembers the status, and adds the headers that every answer has."""
+    """Passes messages on, remembers status and problem code, and adds the headers that every answer has."""
 
     def __init__(self, send: Send, correlation: str, public_url: str, cors: HeaderPairs) -> None:
         self._send = send
         self._headers: HeaderPairs = ((b"x-correlation-id", correlation.encode()), *cors)
         self._public_url = public_url
         self.status: int | None = None
+        self.code = ""
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":

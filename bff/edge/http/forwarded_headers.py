@@ -2,8 +2,8 @@
 
 Everything passes by list. What proves who asks, belongs to one connection, or is a decision of this gateway never
 does, not even by declaration. `Location` and `Link` are rewritten to addresses of this gateway; one that leads
-elsewhere is dropped. What a person has uploaded must not act as this site: no answer may run scripts, and what browsers
-could show as a document is offered for saving.
+elsewhere is dropped. What a person has uploaded must not act as this site: no answer may run scripts, what browsers
+could show as a document is offered for saving, and no page may load it as its own script or style.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from urllib.parse import quote, unquote, urljoin, urlsplit
+
+from ..problem import Problem
 
 Pairs = list[tuple[str, str]]
 
@@ -104,7 +106,12 @@ INLINE = frozenset(
     }
 )
 """Media types that no browser runs as a document. Sound and films are added by their family."""
-SANDBOX = "sandbox; default-src 'none'; frame-ancestors 'none'"
+RUN_BY_PAGES = frozenset(
+    {"audioworklet", "paintworklet", "script", "serviceworker", "sharedworker", "style", "worker", "xslt"}
+)
+"""Values of Sec-Fetch-Dest (Fetch Metadata section 2.1) of requests whose answer acts as a part of the page that asks:
+for them neither the sandbox nor Content-Disposition means anything."""
+SANDBOX = "sandbox; default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 """The Content-Security-Policy of every forwarded answer."""
 _LINK = re.compile(r"\s*<([^<>]*)>((?:\s*;[^,<]*)*)\s*(?:,|$)")
 
@@ -116,15 +123,23 @@ def may_be_forwarded(name: str) -> bool:
 
 def request_pairs(given: Iterable[tuple[bytes, bytes]], more: Sequence[str], own: Mapping[str, str]) -> Pairs:
     """The headers of the request to the service. given: those of the client; more: declared names; own: those that the
-    gateway sets, which a client's header replaces only where it says what the client accepts."""
+    gateway sets, which a client's header replaces only where it says what the client accepts. Raises Problem 400 for a
+    value that is not UTF-8: it would arrive as another one."""
     sent = [
-        (name, raw_value.decode("latin-1"))
+        (name, _text(name, raw_value))
         for raw_name, raw_value in given
         if (name := raw_name.decode("latin-1")) in REQUEST or name in more
     ]
     chosen = {name for name, _ in sent if name == "accept"}
     pairs = [(name, value) for name, value in own.items() if name not in chosen]
     return [*pairs, *((name, value) for name, value in sent if name not in own or name in chosen)]
+
+
+def _text(name: str, value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        raise Problem(400, "invalid-request", f"The header {name} is not UTF-8.") from None
 
 
 def answer_pairs(
@@ -147,19 +162,37 @@ def answer_pairs(
     for name, value in given:
         if name == "link" and (links := _links(value, address)):
             pairs.append(("link", links))
-    pairs = [(name, value) for name, value in pairs if name != "content-disposition"]
+    pairs = [(name, value) for name, value in pairs if name not in ("content-disposition", "content-type")]
+    if "content-type" in values:
+        # Of several the one that was decided on.
+        pairs.append(("content-type", values["content-type"]))
     if disposition := _disposition(values, inline):
         pairs.append(("content-disposition", disposition))
     pairs.append(("content-security-policy", SANDBOX))
-    pairs.append(("cache-control", _cache_control(values.get("cache-control", ""), public)))
+    cache = ", ".join(value for name, value in given if name == "cache-control")
+    pairs.append(("cache-control", _cache_control(cache, public)))
     vary = [value for name, value in given if name == "vary"] + ([] if public else ["Cookie, Authorization"])
+    if media_of(values) not in INLINE:
+        # A page that loads it as a script gets another answer, see `may_be_run`.
+        vary.append("Sec-Fetch-Dest")
     if vary:
         pairs.append(("vary", ", ".join(vary)))
     return pairs
 
 
+def may_be_run(status: int, headers: Mapping[str, str], inline: Sequence[str]) -> bool:
+    """Whether a page may load the answer as its own script, worker or style: only where the forward declares its type.
+    A 304 has no type; the answer that it confirms had one when it was stored for the same purpose."""
+    return media_of(headers) in inline or (status == 304 and bool(inline))
+
+
+def media_of(headers: Mapping[str, str]) -> str:
+    """The media type without its parameters, "" for none."""
+    return headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
 def _disposition(headers: Mapping[str, str], inline: Sequence[str]) -> str | None:
-    media = headers.get("content-type", "").partition(";")[0].strip().lower()
+    media = media_of(headers)
     given = headers.get("content-disposition", "")
     shown = media in INLINE or media in inline or media.startswith(("audio/", "video/"))
     if shown or ("content-type" not in headers and headers.get("content-length") == "0"):
@@ -169,11 +202,15 @@ def _disposition(headers: Mapping[str, str], inline: Sequence[str]) -> str | Non
 
 
 def _cache_control(given: str, public: bool) -> str:
-    """A private answer stays with the person, whatever the service says."""
-    directives = {part.strip().partition("=")[0].lower() for part in given.split(",")}
-    if public or directives & {"private", "no-store"}:
+    """A private answer stays with the person, whatever the service says. given: all values of the header."""
+    if public:
         return given or "no-cache"
-    return "private, no-cache"
+    # `private="set-cookie"` is about that one field (RFC 9111 section 5.2.2.7), and `s-maxage` about shared caches.
+    directives = {part.strip().lower() for part in given.split(",")}
+    shared = {"public"} & directives or any(one.startswith("s-maxage") for one in directives)
+    if "no-store" in directives:
+        return "no-store" if shared else given
+    return given if "private" in directives and not shared else "private, no-cache"
 
 
 def _links(value: str, address: Callable[[str], str | None]) -> str:
@@ -213,7 +250,8 @@ class Addresses:
             if (parts.scheme or base.scheme, parts.netloc) == (base.scheme, base.netloc):
                 paths.append(parts.path.removeprefix(base.path.rstrip("/")))
         for path in paths:
-            match = self._target.fullmatch(path)
+            # An empty segment has no address here either, and at the beginning `//` would name another site.
+            match = None if "//" in path else self._target.fullmatch(path)
             # An encoded slash has no address here.
             if match is not None and "%2f" not in path.lower() and "%5c" not in path.lower():
                 given = {name: quote(unquote(value), safe="/") for name, value in match.groupdict().items()}

@@ -1,4 +1,5 @@
-"""What is checked before a request has a route: the client's address, the host, and whether it is a preflight.
+"""What is checked before a request has a route: the client's address, whether a frontend server sent it, the host, and
+whether it is a preflight.
 
 The headers of a request decide nothing else: how browsers reach the gateway is the setting `public_url`.
 `X-Forwarded-For` is used only from a proxy that the settings name, and only back to the first address that is no such
@@ -15,6 +16,7 @@ from ..problem import Problem
 from ..settings.http import HttpSettings
 from .admission import EXEMPT
 from .cors import Cors
+from .frontends import Frontends
 from .networks import Networks, address_of, is_inside, networks_of
 from .request import header_values
 
@@ -40,13 +42,15 @@ def client_of(peer: str, forwarded: list[bytes], proxies: Networks) -> str:
 
 
 class RequestChecks:
-    """An ASGI layer that sets `client` to the client's address behind the proxies, refuses requests for other hosts
-    (421), and answers preflights. Health pages are served under any host: probes use the address of the process."""
+    """An ASGI layer that sets `client` to the client's address behind the proxies and a frontend server, refuses
+    requests for other hosts (421) and of unknown frontend servers (403), and answers preflights. Health pages are
+    served under any host: probes use the address of the process."""
 
     def __init__(self, app: ASGIApp, settings: HttpSettings, cors: Cors) -> None:
         self._app = app
         self._cors = cors
         self._proxies = networks_of(settings.proxies)
+        self._frontends = Frontends(settings.frontends)
         self._hosts = frozenset(host for host in settings.hosts if not host.startswith("*"))
         self._domains = tuple(host[1:] for host in settings.hosts if host.startswith("*"))
         self._warned = False
@@ -60,6 +64,8 @@ class RequestChecks:
             if self._proxies:
                 client = client_of(peer, forwarded, self._proxies)
                 scope["client"] = (client, port if client == peer else 0)
+        if self._frontends.identify(scope):
+            send = self._frontends.personal(scope, send)
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         if (self._hosts or self._domains) and path not in EXEMPT and not self._is_allowed(scope):
             raise Problem(421, "misdirected", "Send it to a host this server answers for.")

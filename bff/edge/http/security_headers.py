@@ -37,8 +37,12 @@ _ALWAYS: HeaderPairs = (
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"x-frame-options", b"DENY"),
     (b"permissions-policy", permissions_header(PERMISSIONS).encode()),
-    # If a browser is led to show data or a problem, it must not run or frame it.
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    # If a browser is led to show data or a problem, it must not run or frame it. The last three directives do not fall
+    # back to default-src (Content Security Policy Level 3 section 6).
+    (
+        b"content-security-policy",
+        b"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ),
 )
 # A year in seconds, as preload lists require. Only where browsers use https.
 _HSTS = (b"strict-transport-security", b"max-age=31536000")

@@ -23,9 +23,12 @@ LOGGERS = (
     "bff.jwks",
     "bff.limits",
     "bff.live",
+    "bff.network",
     "bff.server",
     "bff.session",
+    "bff.sign_in",
     "bff.stores",
+    "bff.tokens",
     "bff.transport",
     "bff.upstreams",
 )

@@ -32,6 +32,7 @@ from opentelemetry.trace import (
 )
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from ...network import Network
 from ..settings import TelemetrySettings
 from .log_text import MESSAGE, exception_text, loggable, printable
 from .tracestate import trace_members
@@ -88,8 +89,9 @@ def extract(headers: Iterable[tuple[bytes, bytes]]) -> Context:
     return set_span_in_context(NonRecordingSpan(span), context)
 
 
-def provider(service: str, settings: TelemetrySettings) -> TracerProvider:
-    """The gateway's own tracer provider. Call its `shutdown()` at the end, which sends the last spans."""
+def provider(service: str, settings: TelemetrySettings, network: Network | None = None) -> TracerProvider:
+    """The gateway's own tracer provider. network: the way to the collector; None: the usual certificate authorities
+    and no proxy. Call its `shutdown()` at the end, which sends the last spans."""
     local = TraceIdRatioBased(settings.sample) if settings.otlp else ALWAYS_OFF
     made = TracerProvider(
         resource=Resource.create({"service.name": service}),
@@ -97,9 +99,15 @@ def provider(service: str, settings: TelemetrySettings) -> TracerProvider:
         shutdown_on_exit=False,
     )
     if settings.otlp:
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from .otlp import exporter
 
-        made.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=f"{settings.otlp}/v1/traces")))
+        def headers() -> dict[str, str]:
+            return {name: value.get_secret_value() for name, value in settings.headers.items()}
+
+        sender = exporter(
+            settings.otlp, network=network or Network(), headers=headers, timeout=settings.timeout
+        )
+        made.add_span_processor(BatchSpanProcessor(sender))
     return made
 
 

@@ -11,13 +11,15 @@ from .gateway import (
     TelemetrySettings,
     load,
 )
-from .identity import IssuerSettings, OidcSettings, SessionSettings
+from .identity import DpopSettings, IntrospectionSettings, IssuerSettings, OidcSettings, SessionSettings
 from .redis import RedisSettings
 from .sources import SettingsError
 
 __all__ = [
     "AdmissionSettings",
+    "DpopSettings",
     "IdempotencySettings",
+    "IntrospectionSettings",
     "IssuerSettings",
     "LimitSettings",
     "LiveSettings",

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Annotated
+import re
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from .fields import Section, split
+from .http import HeaderName
+from .network import TlsSettings
 
 _PREFIX = "whsec_"
 
@@ -48,13 +51,29 @@ class SignedSettings(Section):
 
 
 class WebhookSettings(SignedSettings):
-    """A source, such as a headless CMS, that reports changes to `/bff/changes/<its name>`. A message takes effect once
-    within its window."""
+    """A source, such as a headless CMS, that reports changes to `/bff/changes/<its name>`. A signed message takes
+    effect once within its window; one with a token takes effect each time it is sent."""
 
+    proof: Literal["signature", "token"] = "signature"
+    """What proves who sent a message: `signature` (Standard Webhooks), or `token`, the secret itself in a header, for
+    a source that cannot sign, such as Strapi. Whoever reads a token can send messages: use TLS."""
+    header: HeaderName = "authorization"
+    """With a token: the header whose value is the secret, or `Bearer` and the secret."""
+    event: str = Field("event", min_length=1)
+    """Where the kind of event is in the JSON body; dots separate steps."""
+    events: tuple[str, ...] = ()
+    """The kinds of events that change something; all others are accepted and have no effect. Empty: all
+    change something."""
     tag: str = Field("model", min_length=1)
     """Where the tag is in the JSON body; dots separate steps. Strapi says `model`."""
     subject: str | None = "entry.documentId"
     """Where the name of the changed item is, which makes a second tag `<tag>/<subject>`; unset: nowhere."""
+
+    @model_validator(mode="after")
+    def _token_fits_a_header(self) -> Self:
+        if self.proof == "token" and not re.fullmatch(r"[\x21-\x7e]+", self.secret.get_secret_value()):
+            raise ValueError("the secret is sent in a header: use visible ASCII characters without blanks")
+        return self
 
 
 class EventSourceSettings(SignedSettings):
@@ -77,6 +96,9 @@ class NatsSettings(Section):
     """Name of the stream; it must keep messages for a while (retention by limits)."""
     subject: str | None = None
     """Only events of these subjects are read, for example `events.>`; unset: all of the stream."""
+    timeout: float = Field(5.0, ge=0.1, le=60)
+    """Seconds for connecting, and for one reply of the server."""
+    tls: TlsSettings | None = None
 
 
 class RabbitMqSettings(Section):
@@ -91,3 +113,6 @@ class RabbitMqSettings(Section):
     """Exchange to bind the queues to; unset: the gateway does not bind them."""
     keys: tuple[str, ...] = ("#",)
     """Routing keys of that binding."""
+    timeout: float = Field(5.0, ge=0.1, le=60)
+    """Seconds for connecting, and for one reply of the server."""
+    tls: TlsSettings | None = None

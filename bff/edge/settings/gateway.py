@@ -10,13 +10,15 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, SecretStr, model_validator
 
 from .events import EventSourceSettings, NatsSettings, RabbitMqSettings, WebhookSettings
 from .fields import ListenHost, Section, Url
-from .http import HttpSettings
-from .identity import IssuerSettings, OidcSettings, SessionSettings
+from .http import HeaderName, HttpSettings
+from .identity import DpopSettings, IssuerSettings, OidcSettings, SessionSettings
+from .network import NetworkSettings, TlsSettings
 from .redis import RedisSettings
+from .secrets import SecretFiles
 from .sources import PREFIX, validated
 from .upstream import InternalSettings, UpstreamSettings
 
@@ -123,6 +125,11 @@ class TelemetrySettings(Section):
 
     otlp: Url | None = None
     """Where traces go (OTLP over HTTP); unset: nowhere."""
+    headers: dict[HeaderName, SecretStr] = Field(default_factory=dict, max_length=20)
+    """Headers of every request to the collector, such as the API key of a hosted one, at most 20."""
+    timeout: float = Field(10.0, gt=0, le=60)
+    """Seconds for sending one batch, with its repeats."""
+    tls: TlsSettings | None = None
     sample: float = Field(1.0, ge=0, le=1)
     """Share of the traces begun here that are recorded."""
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
@@ -131,6 +138,18 @@ class TelemetrySettings(Section):
 
 class Settings(Section):
     """Everything a gateway needs from outside."""
+
+    _secret_files: SecretFiles | None = PrivateAttr(None)
+
+    @property
+    def secret_files(self) -> SecretFiles | None:
+        """The files that secrets were read from; None for settings that were made in code."""
+        return self._secret_files
+
+    def following(self, files: SecretFiles) -> Self:
+        """The same settings, whose secrets follow these files while a gateway runs with them."""
+        self._secret_files = files
+        return self
 
     public_url: Url = "http://localhost:8000"
     """Address at which browsers reach the gateway. A path in it is the prefix below which a proxy serves it."""
@@ -146,12 +165,14 @@ class Settings(Section):
     max_body: int = Field(65_536, ge=1_024, le=10_000_000)
     """Bytes of a request's body at most."""
     http: HttpSettings = HttpSettings()
+    network: NetworkSettings = NetworkSettings()
     redis: RedisSettings = RedisSettings()
     upstreams: dict[str, UpstreamSettings] = Field(default_factory=dict)
     """By name, the services that may be called; an upstream's name is its class name in lower case."""
     internal: InternalSettings | None = None
     issuers: tuple[IssuerSettings, ...] = ()
     """Token issuers that are trusted, a JSON list."""
+    dpop: DpopSettings = DpopSettings()
     oidc: OidcSettings | None = None
     providers: dict[str, OidcSettings] = Field(default_factory=dict, max_length=20)
     """By name, further providers at which browsers sign in, beside `oidc` or in its place, each with its own redirect
@@ -204,4 +225,5 @@ class Settings(Section):
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:
     """Read the settings. environ: default the process environment. Raises SettingsError, which lists all mistakes."""
-    return validated(Settings, os.environ if environ is None else environ)
+    found, files = validated(Settings, os.environ if environ is None else environ)
+    return found.following(files)

@@ -6,7 +6,7 @@ import re
 from ipaddress import ip_network
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field, SecretStr, StringConstraints
 
 from .fields import Section
 
@@ -23,7 +23,18 @@ def _matching(pattern: str, message: str) -> AfterValidator:
 def _no_proof(name: str) -> str:
     if name in ("x-bff", "cookie"):
         raise ValueError(f"{name} cannot be allowed to other sites: it is what proves this site's own page")
+    if name in ("bff-frontend", "bff-client-address"):
+        raise ValueError(f"{name} is for frontend servers alone")
     return name
+
+
+def _secret(value: SecretStr) -> SecretStr:
+    # The message must not show the value.
+    if not re.fullmatch(r"[\x21-\x7e]{32,256}", value.get_secret_value()):
+        raise ValueError(
+            "a secret of a frontend has 32 to 256 visible ASCII characters; make one with `openssl rand -hex 32`"
+        )
+    return value
 
 
 _LowerCase = Annotated[str, StringConstraints(to_lower=True)]
@@ -63,6 +74,17 @@ class ForwardSettings(Section):
     """Bytes of an answer at most."""
 
 
+class FrontendSettings(Section):
+    """A frontend server that asks for people whose requests it answers (server-side rendering). It proves itself by a
+    secret in `BFF-Frontend`, from its own networks."""
+
+    secrets: tuple[Annotated[SecretStr, AfterValidator(_secret)], ...] = Field(min_length=1, max_length=2)
+    """The secret, at least 32 visible ASCII characters; two while it is being changed."""
+    networks: tuple[Network, ...] = Field(min_length=1)
+    """Networks of its servers, the only ones from which the secret is accepted; `["0.0.0.0/0", "::/0"]` where
+    they are not known."""
+
+
 class HttpSettings(Section):
     """The bounds of a connection of `bff serve` (the first nine), and what every gateway trusts in a request."""
 
@@ -91,6 +113,8 @@ class HttpSettings(Section):
     forward: ForwardSettings = ForwardSettings()
     proxies: tuple[Network, ...] = ()
     """Networks of the proxies in front; `X-Forwarded-For` is used only from them."""
+    frontends: dict[str, FrontendSettings] = Field(default_factory=dict, max_length=8)
+    """By name, the frontend servers that ask for people, at most 8."""
     hosts: tuple[Host, ...] = ()
     """Names in `Host` that are served, `*.example.org` for all names below one; others get 421. Empty: any,
     because no answer is made from that header. Health pages are exempt."""

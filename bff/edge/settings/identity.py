@@ -9,6 +9,33 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
 
 from .fields import ExactUrl, Section
+from .network import Origin, TlsSettings
+
+Filled = Annotated[str, Field(min_length=1)]
+
+
+class IntrospectionSettings(Section):
+    """Opaque tokens of an issuer, about which it is asked (RFC 7662)."""
+
+    endpoint: ExactUrl | None = None
+    """Address that is asked; unset: as the issuer's discovery document says."""
+    client_id: str = Field(min_length=1)
+    """This gateway's client id at the issuer."""
+    client_secret: SecretStr
+    """Secret of that client."""
+    authentication: Literal["client_secret_basic", "client_secret_post"] | None = None
+    """How the gateway authenticates itself; unset: as the discovery document says, and `client_secret_basic` where it
+    says nothing or `endpoint` is set."""
+    signed: bool = False
+    """Whether signed answers are requested, and no others accepted (RFC 9701)."""
+    believed: float = Field(30.0, ge=0, le=30)
+    """Seconds for which a positive answer is used, never beyond the token's expiry: so long a revoked token is
+    accepted at most. A negative answer is used for 5 seconds."""
+    prefix: Filled | None = None
+    """How its tokens begin; needed where several issuers have opaque tokens."""
+    jwts: bool = False
+    """Whether the issuer is asked about its JWTs, too, in place of verifying them here."""
+
 
 HostName = Annotated[
     str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[1-9][0-9]{0,4})?$", max_length=253)
@@ -25,16 +52,48 @@ class IssuerSettings(Section):
 
     issuer: str = Field(min_length=1)
     """The exact `iss` of its tokens."""
-    audience: str = Field(min_length=1)
-    """The `aud` that its tokens must have."""
+    audience: Filled | Annotated[tuple[Filled, ...], Field(min_length=1)]
+    """The `aud` that its tokens must have; a list: one of these."""
+    profile: Literal["rfc9068", "keycloak", "auth0", "entra", "okta", "cognito", "jwt"] = "rfc9068"
+    """How the provider makes access tokens: what marks them, and where scopes and roles are."""
     algorithms: tuple[str, ...] = ("ES256", "RS256", "EdDSA")
     """Signature algorithms that are accepted from it; no others are."""
     jwks_uri: ExactUrl | None = None
     """Address of its keys; unset: as its discovery document says."""
     leeway: float = Field(10.0, ge=0, le=30)
     """Seconds that clocks may differ."""
-    roles: str = Field("roles", min_length=1)
-    """The claim that lists a person's roles; dots lead into it, as in `realm_access.roles`."""
+    types: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    """Values of the header `typ` that are accepted, "" for none; unset: those of the profile."""
+    scope_claims: Annotated[tuple[Filled, ...], Field(min_length=1)] | None = None
+    """The claims with scopes, each a text or a list; unset: that of the profile."""
+    roles: Filled | tuple[Filled, ...] | None = None
+    """The claims with a person's roles; unset: those of the profile. Dots lead into objects, as in
+    `realm_access.roles`; a step `{client}` stands for the audience, and a last step `*` takes an object's names."""
+    required_claims: dict[Filled, tuple[Filled, ...]] = Field(default_factory=dict)
+    """Claims that its tokens must have, each with one of the listed values; an empty list: any value."""
+    clients: tuple[Filled, ...] = ()
+    """The clients whose tokens are accepted, in addition to the audience; unset: all."""
+    bound_only: bool = False
+    """Whether its tokens must be bound to a key and be sent with a proof (DPoP), so that a stolen one is of no use."""
+    introspection: IntrospectionSettings | None = None
+    internal_url: Origin | None = None
+    """Scheme, host and port at which this process reaches the issuer, such as `http://keycloak:8080`; unset:
+    the issuer's own. Browsers and tokens have the outer address all the same."""
+    tls: TlsSettings | None = None
+
+    @property
+    def audiences(self) -> tuple[str, ...]:
+        return (self.audience,) if isinstance(self.audience, str) else self.audience
+
+
+class DpopSettings(Section):
+    """Proofs of possession that API clients send with tokens that are bound to a key (DPoP, RFC 9449)."""
+
+    nonce: bool = True
+    """Whether a proof needs a nonce of this server, which it gives in `DPoP-Nonce` of a 401; without it a proof can be
+    made ahead."""
+    age: float = Field(60.0, ge=5, le=300)
+    """Seconds since its `iat` for which a proof is accepted."""
 
 
 class OidcSettings(Section):
@@ -79,6 +138,10 @@ class OidcSettings(Section):
     roles_in: Literal["id_token", "access_token", "both"] = "id_token"
     """The token with these claims. `id_token` includes UserInfo. An access token has to be a JWT that the same issuer
     signed."""
+    internal_url: Origin | None = None
+    """Scheme, host and port at which this process reaches the issuer, such as `http://keycloak:8080`; unset:
+    the issuer's own. Browsers and tokens have the outer address all the same."""
+    tls: TlsSettings | None = None
 
     @model_validator(mode="after")
     def _one_proof(self) -> Self:

@@ -1,8 +1,9 @@
 """Where settings come from: a TOML file (named by BFF_SETTINGS), then the environment, which wins.
 
 A variable is `BFF_` and the path of the setting, its parts joined by two underscores: `BFF_UPSTREAMS__CATALOG__URL`. A
-value that is a JSON list or object is read as JSON. All mistakes are reported at once: one sentence for each, with the
-setting's name and the cure. No sentence repeats a value that may be a secret.
+value that is a JSON list or object is read as JSON, except a secret. `BFF_…_FILE` names the file that holds a secret
+(secrets.py). All mistakes are reported at once: one sentence for each, with the setting's name and the cure. No
+sentence repeats a value that may be a secret.
 
 Variables that nobody wrote as a setting are ignored (`injected`): those that Kubernetes and Docker make for a service
 whose name begins with `bff`, and the labels of a build, such as `BFF_VERSION` and `BFF_GIT_COMMIT`.
@@ -22,6 +23,7 @@ from typing import Any, TypeVar, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from ...calls import DeclarationError
+from .secrets import SecretFiles, is_secret, read_files
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -68,8 +70,8 @@ def injected(name: str, value: str) -> bool:
     )
 
 
-def validated(model: type[M], environ: Mapping[str, str]) -> M:
-    """The settings as one `model`. Raises SettingsError."""
+def validated(model: type[M], environ: Mapping[str, str]) -> tuple[M, SecretFiles]:
+    """The settings as one `model`, and the files that its secrets were read from. Raises SettingsError."""
     mistakes: list[str] = []
     tree = _file(environ.get(FILE, "").strip(_BLANKS), mistakes)
     # A section comes before its parts, because the environment has no order.
@@ -81,15 +83,20 @@ def validated(model: type[M], environ: Mapping[str, str]) -> M:
             mistakes.append(
                 f"{bare}: the variable's name has blanks or a byte order mark around it; remove them"
             )
-        _put(tree, bare, environ[name], mistakes)
+        _put(model, tree, bare, environ[name], mistakes)
     tree = _clean(tree, (), mistakes)
-    try:
-        found = model.model_validate(tree)
-    except ValidationError as error:
-        raise SettingsError([*mistakes, *_sentences(model, error)]) from None
+    secrets, state, broken = read_files(model, tree, _name, mistakes)
+
+    def validate(changed: dict[str, Any]) -> M:
+        try:
+            return model.model_validate(changed)
+        except ValidationError as error:
+            raise SettingsError([*mistakes, *_sentences(model, error, broken)]) from None
+
+    found = validate(tree)
     if mistakes:
         raise SettingsError(mistakes)
-    return found
+    return found, SecretFiles(tree, secrets, validate, state)
 
 
 def _file(path: str, mistakes: list[str]) -> dict[str, Any]:
@@ -110,7 +117,7 @@ def _file(path: str, mistakes: list[str]) -> dict[str, Any]:
     return {}
 
 
-def _put(tree: dict[str, Any], name: str, value: str, mistakes: list[str]) -> None:
+def _put(model: type[BaseModel], tree: dict[str, Any], name: str, value: str, mistakes: list[str]) -> None:
     *sections, leaf = name.removeprefix(PREFIX).lower().split("__")
     node = tree
     for depth, section in enumerate(sections):
@@ -126,7 +133,8 @@ def _put(tree: dict[str, Any], name: str, value: str, mistakes: list[str]) -> No
             f"{name}: its value has blanks, a line end or a byte order mark around it; remove them "
             "(a value that was read from a file often ends with a line end)"
         )
-    given = _value(bare)
+    # A secret may look like JSON.
+    given = bare if is_secret(model, [*sections, leaf]) else _value(bare)
     known = node.get(leaf)
     node[leaf] = known | given if isinstance(known, dict) and isinstance(given, dict) else given
 
@@ -183,8 +191,14 @@ _SENTENCES = {
 }
 
 
-def _sentences(model: type[BaseModel], error: ValidationError) -> Iterator[str]:
+def _sentences(
+    model: type[BaseModel], error: ValidationError, broken: Iterable[tuple[object, ...]]
+) -> Iterator[str]:
+    """One for each error. broken: the secrets that could not be read, and so are not to be judged, nor what holds
+    them."""
     for one in error.errors(include_url=False):
+        if any(place[: len(one["loc"])] == one["loc"] for place in broken):
+            continue
         name, given, fault = _name(one["loc"]), one["input"], _json_fault(one["input"])
         nearest = _nearest(model, one["loc"])
         # A number is no secret. Any other value may be one and is not shown.

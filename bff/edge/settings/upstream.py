@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import urlsplit
@@ -12,6 +13,7 @@ from pydantic import Field, SecretStr, model_validator
 from ...calls.call import is_header_value, is_own_header
 from .fields import Section, Url
 from .http import HeaderName
+from .network import TlsSettings
 
 
 class BreakerSettings(Section):
@@ -104,25 +106,6 @@ class HedgeSettings(Section):
     """Answers seen before anything is hedged."""
 
 
-class TlsSettings(Section):
-    """TLS with an upstream; files are PEM and are read again when they change, for connections opened from then on."""
-
-    cert: Path | None = None
-    """File with our certificate and its chain (PEM); unset: we present none."""
-    key: Path | None = None
-    """File with its key, unencrypted; with `cert` or not at all."""
-    ca: Path | None = None
-    """File with the only authorities that are trusted; unset: the usual ones."""
-    look: float = Field(1.0, ge=0.05, le=3600)
-    """Seconds between two looks at the files."""
-
-    @model_validator(mode="after")
-    def _a_pair(self) -> Self:
-        if (self.cert is None) != (self.key is None):
-            raise ValueError("cert and key go together")
-        return self
-
-
 class InternalSettings(Section):
     """Internal tokens, for upstreams with `identity` internal or both."""
 
@@ -134,6 +117,29 @@ class InternalSettings(Section):
     """Seconds that a token is valid; a read's token is used for half of them."""
     look: float = Field(1.0, ge=0.05, le=3600)
     """Seconds between two looks at the file."""
+
+
+class ConstantHeaders(Mapping[str, str]):
+    """Headers whose values are secrets, each read anew, because a secret from a file may change. Shows no value."""
+
+    def __init__(self, headers: Mapping[str, SecretStr], basic: SecretStr | None) -> None:
+        self._headers = headers
+        self._basic = basic
+        self._names = (*headers, *(("authorization",) if basic is not None else ()))
+
+    def __getitem__(self, name: str) -> str:
+        if name == "authorization" and self._basic is not None:
+            return "Basic " + base64.b64encode(self._basic.get_secret_value().encode()).decode()
+        return self._headers[name].get_secret_value()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __repr__(self) -> str:
+        return f"ConstantHeaders({', '.join(self._names)})"
 
 
 class UpstreamSettings(Section):
@@ -186,13 +192,9 @@ class UpstreamSettings(Section):
         return self
 
     @property
-    def constant_headers(self) -> dict[str, str]:
-        """The headers of every request, with the basic authentication."""
-        found = {name: secret.get_secret_value() for name, secret in self.headers.items()}
-        if self.basic is not None:
-            encoded = base64.b64encode(self.basic.get_secret_value().encode()).decode()
-            found["authorization"] = f"Basic {encoded}"
-        return found
+    def constant_headers(self) -> Mapping[str, str]:
+        """The headers of every request, with the basic authentication, as they are when they are read."""
+        return ConstantHeaders(self.headers, self.basic) if self.headers or self.basic else {}
 
     @model_validator(mode="after")
     def _tls_is_used(self) -> Self:

@@ -8,10 +8,11 @@ partition.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 from ...calls import BffError
+from ...network import Network
 from ...stores.events import BrokerEvent
 from ...stores.redis.client import RedisClient
 
@@ -83,10 +84,13 @@ class BrokerContext:
 
     positions  stores positions, for brokers that do not store them
     redis      the gateway's Redis client, for the adapters that are part of bff; its type may change at any time
+    network    trusted certificates and the proxy, for the adapters that are part of bff; its type may change at any
+               time
     """
 
     positions: PositionStore
     redis: RedisClient
+    network: Network = field(default_factory=Network)
 
 
 class BrokerFactory(Protocol):
@@ -123,3 +127,12 @@ class BatchSize:
 def error_text(error: BaseException) -> str:
     """The error's message, or the name of its class where the message is empty."""
     return str(error) or type(error).__name__
+
+
+Address: TypeAlias = str | Callable[[], str]
+"""The address of a broker, or a function that reads it, for one whose password may change."""
+
+
+def current_url(address: Address) -> str:
+    """The address as it is now."""
+    return address if isinstance(address, str) else address()

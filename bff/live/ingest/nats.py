@@ -10,32 +10,88 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
+import ssl
 from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import ParseResult, unquote, urlsplit
 
 from nats.aio.client import Client
+from nats.aio.transport import TcpTransport
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StreamInfo
 
+from ...network import Network, Proxy, open_connection
 from ...stores.events import BrokerEvent
-from .broker import CHECK_INTERVAL, BatchSize, BrokerUnavailable, OnLoss, PositionStore, error_text
+from .broker import (
+    CHECK_INTERVAL,
+    Address,
+    BatchSize,
+    BrokerUnavailable,
+    OnLoss,
+    PositionStore,
+    current_url,
+    error_text,
+)
 
-TIMEOUT = 5
-"""Seconds for connecting, and for a reply of the server."""
+TIMEOUT = 5.0
+"""Seconds for connecting, and for a reply of the server, where the settings name no others."""
+PORT = 4222
 INACTIVE = 60.0
 """Seconds after which the server drops the consumer of a reader that died."""
 
 _BROKEN = (NatsError, OSError, TimeoutError)
 
 
+class _Transport(TcpTransport):
+    """The client's transport, through the proxy where it applies. It sends nothing to a `tls://` address before the
+    connection is encrypted: the client itself leaves that to the server."""
+
+    def __init__(self, proxy: Proxy | None) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # the library's transports are
+        self._proxy = proxy
+        self._may_send = False
+
+    def __bool__(self) -> bool:
+        # The client replaces a transport that is false, as the library's are before they have connected.
+        return True
+
+    async def connect(self, uri: ParseResult, buffer_size: int, connect_timeout: int) -> None:
+        async with asyncio.timeout(connect_timeout):
+            reader, writer = await open_connection(
+                self._proxy, uri.hostname or "", uri.port or PORT, limit=buffer_size
+            )
+        self._may_send = uri.scheme != "tls"
+        self._bare_io_reader = self._io_reader = reader
+        self._bare_io_writer = self._io_writer = writer
+
+    async def connect_tls(
+        self, uri: str | ParseResult, ssl_context: ssl.SSLContext, buffer_size: int, connect_timeout: int
+    ) -> None:
+        await super().connect_tls(uri, ssl_context, buffer_size, connect_timeout)
+        self._may_send = True
+
+    def write(self, payload: bytes) -> None:
+        if not self._may_send:
+            raise ConnectionAbortedError("the server offers no TLS, but its address begins with tls://")
+        super().write(payload)  # type: ignore[no-untyped-call]
+
+
 class NatsJetStream:
     """Reads one JetStream stream.
 
     positions  where its position is stored
-    url        of a server, or of several separated by commas
+    url        of a server, or of several separated by commas; read at each `open`, because its password may change.
+               User and password are percent-encoded; those of the first address that has some are for all servers. A
+               user without a password is a token
     stream     its name
     subject    reads only messages with this subject, which may have wildcards; None: all messages
     block      seconds that a read waits for messages
+    timeout    seconds for connecting, and for a reply of the server
+    network    trusted certificates and the proxy. A connection to `tls://` is never used without TLS
+
+    Raises ValueError for a ws:// or wss:// address that the proxy applies to.
     """
 
     name = "nats"
@@ -43,13 +99,20 @@ class NatsJetStream:
     def __init__(
         self,
         positions: PositionStore,
-        url: str,
+        url: Address,
         stream: str,
         *,
         subject: str | None = None,
         block: float = 1.0,
+        timeout: float = TIMEOUT,
+        network: Network | None = None,
     ) -> None:
         self._url = url
+        self._timeout = timeout
+        self._network = network or Network()
+        for one in map(urlsplit, current_url(self._url).split(",")):
+            if one.scheme.startswith("ws") and self._network.proxy_for(one.hostname or "") is not None:
+                raise ValueError("NATS over WebSocket cannot go through the proxy; use nats:// or tls://")
         self._stream = stream
         self._subject = subject
         self._block = block
@@ -73,23 +136,28 @@ class NatsJetStream:
         number, _, self._created = (saved or "").partition(" ")
         self._position = int(number or 0)
         try:
-            async with asyncio.timeout(2 * TIMEOUT):
+            async with asyncio.timeout(2 * self._timeout):
                 # Stored before it connects, so that `close` also closes a client that failed to connect.
                 self._client = client = Client()
+                urls, login = _servers(current_url(self._url))
+                if not any(url.startswith("ws") for url in urls):
+                    client._transport = _Transport(self._network.proxy)
                 await client.connect(
-                    self._url.split(","),
+                    urls,
                     allow_reconnect=False,
-                    connect_timeout=TIMEOUT,
+                    connect_timeout=math.ceil(self._timeout),
+                    tls=self._network.trust.context,
+                    **login,
                     error_cb=self._on_error,
                     disconnected_cb=self._on_disconnect,
                 )
-                self._jetstream = jetstream = client.jetstream(timeout=TIMEOUT)
+                self._jetstream = jetstream = client.jetstream(timeout=self._timeout)
                 stream = await jetstream.stream_info(self._stream)
         except _BROKEN as error:
             raise self._unavailable(error) from error
         await self._compare(stream)
         try:
-            async with asyncio.timeout(2 * TIMEOUT):
+            async with asyncio.timeout(2 * self._timeout):
                 config = ConsumerConfig(
                     deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
                     opt_start_seq=self._position + 1,
@@ -176,7 +244,7 @@ class NatsJetStream:
         client, self._client, self._jetstream, self._subscription = self._client, None, None, None
         if client is not None:
             with contextlib.suppress(*_BROKEN):
-                async with asyncio.timeout(TIMEOUT):
+                async with asyncio.timeout(self._timeout):
                     await client.close()
 
     def _unavailable(self, error: BaseException) -> BrokerUnavailable:
@@ -187,6 +255,23 @@ class NatsJetStream:
 
     async def _on_disconnect(self) -> None:
         self._cause = self._cause or "the connection was lost"
+
+
+def _servers(addresses: str) -> tuple[list[str], dict[str, Any]]:
+    """The addresses without users, and the user and password or the token in them. The client itself would send them
+    percent-encoded."""
+    urls: list[str] = []
+    login: dict[str, Any] = {}  # arguments of `Client.connect`
+    for one in addresses.split(","):
+        scheme, _, rest = one.strip().partition("://")
+        user, _, host = rest.rpartition("@")
+        urls.append(f"{scheme}://{host}")
+        if user and not login:
+            name, colon, password = user.partition(":")
+            login = (
+                {"user": unquote(name), "password": unquote(password)} if colon else {"token": unquote(name)}
+            )
+    return urls, login
 
 
 def _created(stream: StreamInfo) -> str:

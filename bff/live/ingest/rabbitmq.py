@@ -13,16 +13,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
-from aiormq.exceptions import AMQPError
+from aio_pika.connection import make_url
+from aiormq.connection import TransportFactory
+from aiormq.exceptions import AMQPConnectionError, AMQPError
+from yarl import URL
 
+from ...network import Network, Proxy, open_connection
 from ...stores.events import BrokerEvent
-from .broker import MAX_BATCH, BrokerUnavailable, OnLoss, error_text
+from .broker import MAX_BATCH, Address, BrokerUnavailable, OnLoss, current_url, error_text
 
 TIMEOUT = 5.0
-"""Seconds for connecting, and for a reply of the server."""
+"""Seconds for connecting, and for a reply of the server, where the settings name no others."""
 HEARTBEAT = 10
 """Seconds; the server closes a connection that was silent for two heartbeats."""
 
@@ -30,27 +35,52 @@ HEARTBEAT = 10
 _BROKEN = (AMQPError, aio_pika.exceptions.AMQPException, OSError, TimeoutError, RuntimeError)
 
 
+# Options in the query of an address that replace the trusted certificates.
+_CERTIFICATES = {"cafile", "capath", "cadata", "certfile", "keyfile", "no_verify_ssl"}
+
+
+class _TransportFactory(TransportFactory):
+    """Opens the connections of the client, through the proxy where it applies."""
+
+    def __init__(self, proxy: Proxy | None) -> None:
+        self._proxy = proxy
+
+    async def create(self, url: URL, **kwargs: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        context = await kwargs["ssl_context_provider"].get_context() if url.scheme == "amqps" else None
+        try:
+            return await open_connection(self._proxy, url.host or "", url.port or 0, tls=context)
+        except OSError as error:
+            raise AMQPConnectionError(*error.args) from error
+
+
 class RabbitMq:
     """Reads some queues.
 
-    url       amqp:// or amqps://
+    url       amqp:// or amqps://; read at each `open`, because its password may change
     queues    their names; declared durable
     exchange  the queues are bound to it with the routing keys `keys`; None: they are bound outside the gateway
     block     seconds that a read waits for messages
+    timeout   seconds for connecting, and for a reply of the server
+    network   trusted certificates and the proxy. Certificates that the query of the address names (`cafile`, …) are
+              used instead
     """
 
     name = "rabbitmq"
 
     def __init__(
         self,
-        url: str,
+        url: Address,
         queues: Sequence[str],
         *,
         exchange: str | None = None,
         keys: Sequence[str] = ("#",),
         block: float = 1.0,
+        timeout: float = TIMEOUT,
+        network: Network | None = None,
     ) -> None:
         self._url = url
+        self._timeout = timeout
+        self._network = network or Network()
         self._queues = list(queues)
         self._exchange = exchange
         self._keys = list(keys)
@@ -67,16 +97,17 @@ class RabbitMq:
         self._arrived, self._unacked = asyncio.Queue(self._prefetch * len(self._queues)), {}
         self._consumer_cancelled = False
         try:
-            async with asyncio.timeout(2 * TIMEOUT):
-                self._connection = await aio_pika.connect(self._url, timeout=TIMEOUT, heartbeat=HEARTBEAT)
-                missing = [name for name in self._queues if not await _exists(self._connection, name)]
+            async with asyncio.timeout(2 * self._timeout):
+                self._connection = connection = self._new_connection()
+                await connection.connect(timeout=self._timeout)
+                missing = [name for name in self._queues if not await _exists(connection, name)]
         except _BROKEN as error:
             raise BrokerUnavailable(f"RabbitMQ: {error_text(error)}") from error
         if missing:
             await on_loss(f"{', '.join(missing)}: the queue did not exist, its messages are lost")
         try:
-            async with asyncio.timeout(2 * TIMEOUT):
-                self._channel = await self._connection.channel()
+            async with asyncio.timeout(2 * self._timeout):
+                self._channel = await connection.channel()
                 await self._channel.set_qos(prefetch_count=self._prefetch)
                 underlay = await self._channel.get_underlay_channel()
                 underlay.on_consumer_cancel_callbacks.add(self._on_cancel)
@@ -88,6 +119,13 @@ class RabbitMq:
                     await queue.consume(self._consumer(name), exclusive=True)
         except _BROKEN as error:
             raise BrokerUnavailable(f"RabbitMQ: {error_text(error)}") from error
+
+    def _new_connection(self) -> AbstractConnection:
+        url = make_url(current_url(self._url), heartbeat=HEARTBEAT)
+        trust = None if url.query.keys() & _CERTIFICATES else self._network.trust.context
+        made = aio_pika.Connection(url, ssl_context=trust)
+        made.kwargs["transport_factory"] = _TransportFactory(self._network.proxy)
+        return made
 
     async def read(self) -> Mapping[str, Sequence[BrokerEvent]]:
         if self._channel is None or self._channel.is_closed:
@@ -116,7 +154,7 @@ class RabbitMq:
         connection, self._connection, self._channel = self._connection, None, None
         if connection is not None:
             with contextlib.suppress(*_BROKEN):
-                async with asyncio.timeout(TIMEOUT):
+                async with asyncio.timeout(self._timeout):
                     await connection.close()
 
     def _on_cancel(self, _: object) -> None:

@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import re
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection, parse_url
 from redis.exceptions import RedisError
+
+from ...network import TlsTrust
+from .login import LoginSource
 
 NodeAddress = tuple[str, int]
 _FILES = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile")
@@ -23,13 +26,21 @@ _FILES = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile")
 
 @dataclass(frozen=True, slots=True)
 class ServerAddress:
-    """A server: host and port, or path; handshake: the commands to send first."""
+    """A server: host and port, or path; handshake: the commands to send first; login: authenticates before them; trust:
+    its current TLS context is used instead of `tls`."""
 
     host: str
     port: int
     path: str | None
     tls: ssl.SSLContext | None
-    handshake: tuple[tuple[str | int, ...], ...]
+    handshake: tuple[tuple[str | int, ...], ...] = field(repr=False)
+    login: LoginSource | None = None
+    trust: TlsTrust | None = None
+
+    @property
+    def context(self) -> ssl.SSLContext | None:
+        """The TLS context of the next connection; None: without TLS."""
+        return self.tls if self.tls is None or self.trust is None else self.trust.context
 
 
 def split_nodes(url: str, port: int) -> tuple[list[NodeAddress], SplitResult]:

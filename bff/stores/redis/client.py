@@ -9,20 +9,23 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from ...network import TlsTrust
 from ..keys import redis_key
 from .address import NodeAddress, parse_address, scheme_of
 from .cluster import Cluster
 from .connection import Connect, Packable, StoreUnavailable, connect, pack
 from .dedicated import dedicated_pool
+from .login import LoginSource
 from .node import Node
 from .outage import OutageTracker
 from .scripts import Script, Step, read, run_all
-from .sentinel import SentinelMaster, parse_sentinel_address
+from .sentinel import SentinelAddress, SentinelMaster, parse_sentinel_address
 
 __all__ = ["RedisClient", "Script", "StoreUnavailable", "raise_refusals", "store_errors"]
 
@@ -53,32 +56,49 @@ class RedisClient:
 
     url              `redis://`, `rediss://`, `unix://` (address.py), `redis+sentinel://` (sentinel.py),
                      `redis+cluster://` (cluster.py)
+    login            authenticates each connection in place of user and password in the URL; closed with the client
+    trust            TLS settings in place of `ssl_…` options in the URL
+    sentinel_login   authenticates at the Sentinels
     cluster          whether keys lie on several nodes: then one script takes keys of one slot only
     outage           the current outage, if any
     publish_command  publishes to a channel in a key's slot: in a cluster only to that slot's node
     """
 
-    def __init__(self, url: str, *, timeout: float = 0.5, most: int = 10_000) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout: float = 0.5,
+        most: int = 10_000,
+        login: LoginSource | None = None,
+        trust: TlsTrust | None = None,
+        sentinel_login: LoginSource | None = None,
+    ) -> None:
         self.url = url
+        self._login = login
+        self._trust = trust
+        self._sentinel_login = sentinel_login
         self.timeout = timeout
         self.cluster = scheme_of(url).endswith("+cluster")
         self.publish_command = "SPUBLISH" if self.cluster else "PUBLISH"
         self._most = most
         self._master: SentinelMaster | None = None
         self.outage = OutageTracker("the cluster")
-        self._nodes: Node | Cluster = Cluster(url, self._node, self.outage) if self.cluster else self._only()
+        self._nodes: Node | Cluster = (
+            Cluster(url, self._node, self.outage, login=login, trust=trust) if self.cluster else self._only()
+        )
         self._scripts: dict[str, Script] = {}
         self._probe = self.script("probe")
 
     def _node(self, connect: Connect, name: str) -> Node:
-        return Node(connect, name, self.outage, timeout=self.timeout, most=self._most)
+        return Node(connect, name, self.outage, timeout=self.timeout, most=self._most, login=self._login)
 
     def _only(self) -> Node:
         if not scheme_of(self.url).endswith("+sentinel"):
-            address = parse_address(self.url)
+            address = replace(parse_address(self.url), login=self._login, trust=self._trust)
             name = self.outage.name = address.path or f"{address.host}:{address.port}"
             return self._node(lambda watch: connect(address, watch), name)
-        watched = parse_sentinel_address(self.url)
+        watched = self._watched()
         self._master = master = SentinelMaster(watched)
         name = f"the master {watched.master}"
         self.outage.name = name
@@ -89,12 +109,20 @@ class RedisClient:
             timeout=self.timeout,
             most=self._most,
             has_moved=master.has_moved,
+            login=self._login,
+        )
+
+    def _watched(self) -> SentinelAddress:
+        return parse_sentinel_address(
+            self.url, login=self._login, trust=self._trust, sentinel_login=self._sentinel_login
         )
 
     @property
-    def master_generation(self) -> int:
-        """Changes each time Sentinels name another master: connections to the last one must be closed."""
-        return 0 if self._master is None else self._master.generation
+    def generation(self) -> tuple[int, int]:
+        """Changes when dedicated connections must be replaced: each time Sentinels name another master, and before
+        Redis would end connections because their login has expired."""
+        master = 0 if self._master is None else self._master.generation
+        return master, 0 if self._login is None else self._login.generation()
 
     @property
     def topology(self) -> dict[str, str | bool | int]:
@@ -141,7 +169,15 @@ class RedisClient:
         if isinstance(self._nodes, Cluster):
             nodes_to_try = self._nodes.candidates if node is None else itertools.repeat(node)
         return Redis.from_pool(
-            dedicated_pool(self.url, timeout=timeout, wait=self.timeout, nodes=nodes_to_try)
+            dedicated_pool(
+                self.url,
+                timeout=timeout,
+                wait=self.timeout,
+                nodes=nodes_to_try,
+                login=self._login,
+                trust=self._trust,
+                watched=self._watched() if self._master is not None else None,
+            )
         )
 
     async def nodes_of(self, keys: Sequence[str]) -> list[NodeAddress | None]:
@@ -202,6 +238,8 @@ class RedisClient:
     async def close(self) -> None:
         """Close all connections except the dedicated ones. Does not raise for a closed one."""
         await self._nodes.close()
+        if self._login is not None:
+            await self._login.close()
 
     async def __aenter__(self) -> RedisClient:
         return self

@@ -17,8 +17,10 @@ from typing import Any
 from redis.exceptions import RedisError, ResponseError
 
 from ...calls.shutdown import close_all
+from ...network import TlsTrust
 from .address import NodeAddress, ServerAddress, parse_address, split_nodes
 from .connection import Connect, Packable, StoreUnavailable, connect, pack
+from .login import LoginSource
 from .node import Node
 from .outage import OutageTracker
 
@@ -72,15 +74,23 @@ def parse_cluster_address(url: str) -> tuple[list[NodeAddress], str]:
 
 class Cluster:
     """make: creates a node from a function that opens connections, and a name; outage: records slots that no node
-    serves. Every method raises StoreUnavailable.
+    serves; login, trust: of every node. Every method raises StoreUnavailable.
 
     candidates  an endless iterator of nodes for commands that any node can run: the reachable nodes, then those in the
                 URL
     """
 
-    def __init__(self, url: str, make: Callable[[Connect, str], Node], outage: OutageTracker) -> None:
+    def __init__(
+        self,
+        url: str,
+        make: Callable[[Connect, str], Node],
+        outage: OutageTracker,
+        *,
+        login: LoginSource | None = None,
+        trust: TlsTrust | None = None,
+    ) -> None:
         self._seeds, first = parse_cluster_address(url)
-        self._first: ServerAddress = parse_address(first)
+        self._first: ServerAddress = replace(parse_address(first), login=login, trust=trust)
         self._make = make
         self._outage = outage
         self.candidates = self._turns()

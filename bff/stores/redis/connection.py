@@ -9,6 +9,7 @@ the loop was too busy to read it. A command is refused when `UNSENT` bytes wait 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
@@ -18,6 +19,7 @@ from redis.exceptions import NoScriptError, ReadOnlyError, ResponseError
 
 from ...calls import BffError
 from .address import ServerAddress
+from .login import RedisLogin
 
 UNSENT = 16 * 1024 * 1024
 """Bytes that may wait to be written while the connection accepts no more."""
@@ -70,12 +72,15 @@ class ConnectionObserver(Protocol):
 
 
 class MultiplexedConnection(asyncio.Protocol):
-    """One connection and the queue of its pending commands. It is not opened again after its end."""
+    """One connection and the queue of its pending commands. It is not opened again after its end. login, login_at: how
+    it has authenticated, and the monotonic time of that; None without a login that may change."""
 
     def __init__(self, observer: ConnectionObserver) -> None:
         self.pending: deque[PendingCommand] = deque()
         self.last_data_tick = 0
         self.alive = False
+        self.login: RedisLogin | None = None
+        self.login_at = 0.0
         self._observer = observer
         self._reader = hiredis.Reader(protocolError=ConnectionError, replyError=_error)
         self._out: list[bytes] = []
@@ -196,12 +201,17 @@ async def connect(
             lambda: MultiplexedConnection(observer),
             address.host,
             address.port,
-            ssl=address.tls,
+            ssl=address.context,
             server_hostname=address.host if address.tls else None,
         )
     try:
-        pending = PendingCommand(loop.create_future(), observer.ticks, 1, len(address.handshake))
-        connection.write(b"".join(pack(words) for words in address.handshake), pending)
+        handshake = address.handshake
+        if address.login is not None:
+            connection.login = login = await address.login.current()
+            connection.login_at = time.monotonic()
+            handshake = (login.command, *handshake)
+        pending = PendingCommand(loop.create_future(), observer.ticks, 1, len(handshake))
+        connection.write(b"".join(pack(words) for words in handshake), pending)
         for reply in await pending.future:
             if isinstance(reply, Exception):
                 raise reply

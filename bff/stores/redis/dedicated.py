@@ -6,17 +6,21 @@ A pool has one connection, works around two bugs of the driver in sending, and d
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Iterator
 from typing import Any
 
 from redis.asyncio import BlockingConnectionPool, ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.credentials import CredentialProvider
 from redis.exceptions import ConnectionError as ConnectionLost
 
-from .address import NodeAddress, scheme_of
+from ...network import TlsTrust
+from .address import NodeAddress
 from .cluster import parse_cluster_address
-from .sentinel import master_pool, parse_sentinel_address
+from .login import LoginSource
+from .sentinel import SentinelAddress, master_pool
 
 
 class _PatchedConnection:
@@ -42,6 +46,42 @@ class _PatchedConnection:
             self.socket_timeout = timeout
 
 
+class _Credentials(CredentialProvider):
+    """The driver's way to the login: asked for each connection."""
+
+    def __init__(self, source: LoginSource) -> None:
+        self._source = source
+
+    def get_credentials(self) -> tuple[str] | tuple[str, str]:
+        raise NotImplementedError("these connections are asynchronous")
+
+    async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:
+        login = await self._source.current()
+        return (login.username, login.password) if login.username else (login.password,)
+
+
+class _Context:
+    """In place of the driver's holder of a TLS context: the trust's current one."""
+
+    def __init__(self, trust: TlsTrust) -> None:
+        self._trust = trust
+
+    def get(self) -> ssl.SSLContext:
+        return self._trust.context
+
+
+def _trusting(kind: Any, trust: TlsTrust | None) -> Any:
+    """The class of connections, with the trust's context for TLS."""
+    if trust is None:
+        return kind
+
+    def init(self: Any, **options: Any) -> None:
+        kind.__init__(self, **options)
+        self.ssl_context = _Context(trust)
+
+    return type(kind.__name__, (kind,), {"__init__": init})
+
+
 class _ClusterConnection(_PatchedConnection):
     """Connects to the next node of a cluster."""
 
@@ -55,10 +95,18 @@ class _ClusterConnection(_PatchedConnection):
 
 
 def dedicated_pool(
-    url: str, *, timeout: float, wait: float, nodes: Iterator[NodeAddress] | None = None
+    url: str,
+    *,
+    timeout: float,
+    wait: float,
+    nodes: Iterator[NodeAddress] | None = None,
+    login: LoginSource | None = None,
+    trust: TlsTrust | None = None,
+    watched: SentinelAddress | None = None,
 ) -> ConnectionPool:
     """A pool of one connection. timeout: seconds for a command; wait: seconds to connect, or until it is free; nodes:
-    the nodes of a cluster to try, one after the other."""
+    the nodes of a cluster to try, one after the other; login: authenticates it; trust: TLS settings in place of the
+    URL's; watched: the Sentinels that name the server."""
     options: dict[str, Any] = {
         "max_connections": 1,
         "socket_timeout": timeout,
@@ -68,13 +116,23 @@ def dedicated_pool(
         "protocol": 2,
         "driver_info": None,
     }
-    if scheme_of(url).endswith("+sentinel"):
-        return master_pool(parse_sentinel_address(url), _PatchedConnection, options)
+    if login is not None:
+        options["credential_provider"] = _Credentials(login)
+    if watched is not None:
+        own = watched.sentinel_login
+        sentinel_options = {} if own is None else {"credential_provider": _Credentials(own)}
+        pool = master_pool(watched, _PatchedConnection, options, sentinel_options)
+        if trust is not None:
+            pool.connection_class = _trusting(pool.connection_class, trust)
+            for sentinel in pool.sentinel_manager.sentinels:  # type: ignore[attr-defined]  # of Sentinels' pools
+                inner = sentinel.connection_pool
+                inner.connection_class = _trusting(inner.connection_class, trust)
+        return pool
     if nodes is not None:
         options["nodes"] = nodes
         url = parse_cluster_address(url)[1]
     pool = BlockingConnectionPool.from_url(url, timeout=wait, **options)
     driver_class = pool.connection_class
     mixin = _PatchedConnection if nodes is None else _ClusterConnection
-    pool.connection_class = type(driver_class.__name__, (mixin, driver_class), {})
+    pool.connection_class = _trusting(type(driver_class.__name__, (mixin, driver_class), {}), trust)
     return pool

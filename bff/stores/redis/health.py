@@ -28,6 +28,11 @@ _EVICTS = (
     "it deletes keys when its memory is full (maxmemory-policy {policy}), so claims, sessions and journals would be "
     "lost without an error; set maxmemory-policy noeviction"
 )
+_NO_REPLICATION_ID = (
+    "it does not say its replication id (INFO replication), as some managed services do not: when it loses data that "
+    "it had confirmed, open pages are not told; allow INFO, or choose a service with replicas that are written to "
+    "before it confirms"
+)
 _FRESH = 1.0
 """Seconds for which a report is reused, because anybody may request `/readyz`."""
 
@@ -118,6 +123,9 @@ class RedisHealth(Background):
             policy = info.get("maxmemory_policy", "noeviction")
             if policy != "noeviction" and int(info.get("maxmemory", "0")):
                 found[_EVICTS.format(policy=policy)] = None
+        for answer in await self._client.call_all_nodes("INFO", "replication"):
+            if isinstance(answer, Exception) or b"master_replid:" not in answer:
+                found[_NO_REPLICATION_ID] = None
         if self._once_only:
             persistence = zip(
                 await self._client.call_all_nodes("CONFIG", "GET", "appendonly"),

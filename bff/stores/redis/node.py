@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 import math
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -25,6 +26,7 @@ from .connection import (
     fail_pending,
     pack,
 )
+from .login import LoginSource
 from .outage import OutageTracker, refusal_code
 
 log = logging.getLogger("bff.stores")
@@ -33,14 +35,16 @@ TICK = 0.01
 """Seconds between two checks of the limits; limits are counted in ticks."""
 PING_INTERVAL = 1.0
 """Seconds of silence after which an idle connection is pinged."""
+AUTH_PAUSE = 5.0
+"""Seconds between two attempts to authenticate again on an open connection."""
 HasMoved = Callable[[ConnectionObserver], Awaitable[bool]]
 _SHORTEST, _LONGEST = 0.005, 0.25
 
 
 class Node:
     """connect: opens a connection that is ready for commands; has_moved: called every `PING_INTERVAL` seconds, returns
-    True when the connection leads to the wrong server; name: for logs; outage: records each failure; timeout, most: see
-    `RedisClient`.
+    True when the connection leads to the wrong server; login: how it authenticates again, where it may have to; name:
+    for logs; outage: records each failure; timeout, most: see `RedisClient`.
 
     away  True when Redis did not answer the last command in time; the first byte from it sets it to False
     """
@@ -54,6 +58,7 @@ class Node:
         timeout: float,
         most: int,
         has_moved: HasMoved | None = None,
+        login: LoginSource | None = None,
     ) -> None:
         self.name = name
         self._outage = outage
@@ -62,6 +67,7 @@ class Node:
         self.away = False
         self._connect = connect
         self._has_moved = has_moved
+        self._login = login
         self._most = most
         self._limit = ticks_of(timeout)
         self._shortest = self._limit
@@ -73,6 +79,7 @@ class Node:
         self._ended = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
+        self._authenticate_from = 0.0
 
     def submit(self, packed: bytes, count: int | None, limit: float | None = None) -> asyncio.Future[Any]:
         """Send one command or, with `count`, several in one write and in sequence. limit: seconds instead of `timeout`.
@@ -208,9 +215,30 @@ class Node:
                 except Exception as error:
                     # Every error is caught, because no other task would supervise the connection.
                     log.debug("cannot ask whether %s has moved: %s", self.name, error)
+            if connection.alive and self._login is not None:
+                await self._authenticate_again(connection, self._login)
             if connection.alive and before == (connection.last_data_tick, self.ticks):
                 with contextlib.suppress(StoreUnavailable):
                     self.submit(pack(("PING",)), None).add_done_callback(_ignore_failure)
+
+    async def _authenticate_again(self, connection: MultiplexedConnection, source: LoginSource) -> None:
+        """Send AUTH with the newest login where the last one was replaced. A refusal leaves the connection as it was,
+        and is recorded as every error reply is."""
+        now = time.monotonic()
+        if connection.login is None or not source.replaces(connection.login, connection.login_at):
+            return
+        if now < self._authenticate_from:
+            return
+        self._authenticate_from = now + AUTH_PAUSE
+        try:
+            async with asyncio.timeout(self.timeout):
+                login = await source.current()
+                await self.submit(pack(login.command), None)
+        except Exception as error:
+            # Every error is caught, because no other task would supervise the connection.
+            log.debug("cannot authenticate again at %s: %s", self.name, type(error).__name__)
+        else:
+            connection.login, connection.login_at = login, now
 
     def _tick(self) -> None:
         """Count time here only, because between two ticks the loop has read from its sockets."""

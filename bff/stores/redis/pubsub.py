@@ -73,7 +73,7 @@ class PubSubConnection:
     """Subscriptions on one connection. The owner starts and cancels `run()`.
 
     open_client       returns a client with a dedicated connection
-    generation        returns another number when the connection leads to the wrong server
+    generation        returns another value when the connection leads to the wrong server, or its login expires soon
     listeners         by channel; read at each message, changed by the owner
     sharded           whether a channel belongs to a slot of this server (SSUBSCRIBE)
     beat, dead_after  seconds; a lost connection is opened again after 0.025–1 s, growing with each failure
@@ -90,7 +90,7 @@ class PubSubConnection:
         sharded: Callable[[str], bool],
         beat: float,
         dead_after: float,
-        generation: Callable[[], int] = lambda: 0,
+        generation: Callable[[], object] = lambda: 0,
     ) -> None:
         self.wanted: dict[str, None] = {}
         self.away = False
@@ -181,7 +181,7 @@ class PubSubConnection:
             await client.aclose()
 
     async def _supervise(
-        self, protocol: _PubSubProtocol, transport: asyncio.WriteTransport, generation: int
+        self, protocol: _PubSubProtocol, transport: asyncio.WriteTransport, generation: object
     ) -> None:
         while True:
             done, _ = await asyncio.wait([protocol.lost], timeout=self._beat)
@@ -189,7 +189,7 @@ class PubSubConnection:
                 protocol.lost.result()
             if self._generation() != generation:
                 transport.abort()
-                raise ConnectionAbortedError("another server is the master")
+                raise ConnectionAbortedError("another server is the master, or the login expires soon")
             silent = asyncio.get_running_loop().time() - protocol.last_data_at
             if silent > self._dead_after:
                 transport.abort()

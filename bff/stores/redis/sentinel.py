@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -24,8 +24,10 @@ from redis.asyncio.sentinel import (
 from redis.exceptions import ConnectionError as NoMaster
 from redis.exceptions import RedisError
 
+from ...network import TlsTrust
 from .address import NodeAddress, ServerAddress, parse_address, split_nodes
 from .connection import ConnectionObserver, MultiplexedConnection, connect
+from .login import LoginSource
 
 PORT = 26379
 
@@ -33,17 +35,28 @@ PORT = 26379
 @dataclass(frozen=True, slots=True)
 class SentinelAddress:
     """sentinels: their addresses; master: its name; handshake: the commands to send to it first; url: for redis-py,
-    with a host that it does not use."""
+    with a host that it does not use; login, sentinel_login: authenticate before the handshake, at the master and at the
+    Sentinels; trust: for all of them."""
 
     sentinels: tuple[ServerAddress, ...]
     master: str
-    handshake: tuple[tuple[str | int, ...], ...]
-    url: str
-    sentinel_password: str | None
+    handshake: tuple[tuple[str | int, ...], ...] = field(repr=False)
+    url: str = field(repr=False)
+    sentinel_password: str | None = field(repr=False)
+    login: LoginSource | None = None
+    trust: TlsTrust | None = None
+    sentinel_login: LoginSource | None = None
 
 
-def parse_sentinel_address(url: str) -> SentinelAddress:
-    """The Sentinels and the master in a URL. Raises ValueError for a URL that cannot be read."""
+def parse_sentinel_address(
+    url: str,
+    *,
+    login: LoginSource | None = None,
+    trust: TlsTrust | None = None,
+    sentinel_login: LoginSource | None = None,
+) -> SentinelAddress:
+    """The Sentinels and the master in a URL. sentinel_login: authenticates at the Sentinels, where the URL has no
+    password for them. Raises ValueError for a URL that cannot be read."""
     addresses, alone = split_nodes(url, PORT)
     master, _, db = alone.path.strip("/").partition("/")
     if not master or not addresses:
@@ -58,11 +71,17 @@ def parse_sentinel_address(url: str) -> SentinelAddress:
         ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", master),
     )
     return SentinelAddress(
-        tuple(replace(server, host=host, port=port, handshake=handshake) for host, port in addresses),
+        tuple(
+            replace(server, host=host, port=port, handshake=handshake, trust=trust, login=sentinel_login)
+            for host, port in addresses
+        ),
         master,
         (*server.handshake[:-1], ("ROLE",)),
         plain,
         secret,
+        login,
+        trust,
+        sentinel_login,
     )
 
 
@@ -94,7 +113,13 @@ class SentinelMaster:
             if address is None:
                 continue
             replies: list[Any] = []
-            server = replace(sentinel, host=address[0], port=address[1], handshake=self._address.handshake)
+            server = replace(
+                sentinel,
+                host=address[0],
+                port=address[1],
+                handshake=self._address.handshake,
+                login=self._address.login,
+            )
             connection = await connect(server, observer, replies)
             if replies[-1][0] == b"master":
                 self.generation += self._master_address not in (None, address)
@@ -134,8 +159,11 @@ class _Pool(SentinelConnectionPool):
             await sentinel.aclose()
 
 
-def master_pool(address: SentinelAddress, kind: Any, options: dict[str, Any]) -> ConnectionPool:
-    """redis-py's pool of connections to the master. kind: a mixin for the connections."""
+def master_pool(
+    address: SentinelAddress, kind: Any, options: dict[str, Any], sentinel_options: dict[str, Any]
+) -> ConnectionPool:
+    """redis-py's pool of connections to the master. kind: a mixin for the connections; sentinel_options: further ones
+    of the connections to the Sentinels."""
     known: dict[str, Any] = dict(parse_url(address.url))
     tls = issubclass(known.pop("connection_class", object), SSLConnection)
     known = {name: value for name, value in known.items() if name not in ("host", "port", *options)}
@@ -145,7 +173,8 @@ def master_pool(address: SentinelAddress, kind: Any, options: dict[str, Any]) ->
         sentinel_kwargs={"password": address.sentinel_password, "ssl": tls}
         | {name: options[name] for name in ("socket_connect_timeout", "retry", "protocol", "driver_info")}
         | {"socket_timeout": options["socket_connect_timeout"]}
-        | {name: value for name, value in known.items() if name.startswith("ssl_")},
+        | {name: value for name, value in known.items() if name.startswith("ssl_")}
+        | sentinel_options,
     )
     managed = SentinelManagedSSLConnection if tls else SentinelManagedConnection
     return _Pool(  # type: ignore[no-untyped-call]  # redis-py's is

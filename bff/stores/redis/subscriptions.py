@@ -226,7 +226,7 @@ class Subscriptions(Background):
                 sharded=self._sharded,
                 beat=self._beat,
                 dead_after=dead_after,
-                generation=lambda: client.master_generation,
+                generation=lambda: client.generation,
             )
             if self._group is not None:
                 self._tasks[connection] = self._group.create_task(connection.run())

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Awaitable
 
 import pytest
@@ -90,6 +91,20 @@ async def test_a_caller_waits_until_its_own_deadline_and_the_call_until_the_late
         released.set()
         assert (await task).name == "Grace"
         assert len(kit.calls) == 1
+
+
+async def test_a_part_on_a_late_loop_names_the_owner_of_the_batch_it_waits_for() -> None:
+    async def never(call: Call[list[Person]]) -> list[Person]:
+        await asyncio.Event().wait()
+        return []
+
+    with request_context({"People.person": never}):
+        patient = asyncio.create_task(together(people.person("grace"), people.person("alan")))
+        # The loop runs late, so that the limits of the caller and of the part are over at the same turn.
+        asyncio.get_running_loop().call_soon(time.sleep, 0.2)
+        late = await optional(people.person("ada"), within=0.05)
+        patient.cancel()
+    assert isinstance(late, Missing) and (late.reason, late.owner.team) == ("timeout", "People")
 
 
 async def test_the_call_is_cancelled_when_nobody_waits_any_more() -> None:

@@ -40,6 +40,19 @@ def test_each_argument_comes_from_the_path_query_or_body_as_in_the_signature() -
     }
 
 
+def test_a_cookie_that_is_sent_a_thousand_times_is_one_mistake() -> None:
+    async def view(a: Annotated[str, Cookie()], b: Annotated[str, Cookie()]) -> None:
+        pass
+
+    bound = binding(view, "/x", "test", body=False)
+    with pytest.raises(Problem) as raised:
+        bound.arguments(request_of(headers={"cookie": "a=1;b=2;" * 1000}), None, None)
+    assert [(error["in"], error["pointer"]) for error in raised.value.errors] == [
+        ("cookie", "/a"),
+        ("cookie", "/b"),
+    ]
+
+
 def test_each_mistake_has_a_pointer_and_no_value_is_repeated() -> None:
     bound = binding(everything, "/orders/{id}", "test", body=True)
     with pytest.raises(Problem) as raised:

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from bff import DeclarationError, Download, Redirect, Reply, Router, SetCookie
+from bff import DeclarationError, Download, Part, Redirect, Reply, Router, SetCookie, optional
 from bff.edge.reply import Renderer, returns_of
+from bff.testing import request_context
 
 
 class Note(BaseModel):
@@ -50,10 +51,11 @@ def test_a_cookie_that_is_not_one_or_is_the_gateways_own_is_refused(
         ("a", " x"),
         ("a", "x\x00"),
         ("a", "€"),
+        ("Location", "/\\b.example"),
     ],
 )
 def test_a_header_that_is_not_one_or_is_the_gateways_own_is_refused(name: str, value: str) -> None:
-    with pytest.raises(ValueError, match="header"):
+    with pytest.raises(ValueError, match=r"header|location"):
         Reply(Note(text="x"), headers={name: value})
 
 
@@ -83,6 +85,41 @@ def test_a_path_of_this_site_gets_the_prefix_of_the_public_address() -> None:
     renderer = Renderer(returns_of(Redirect, "x"), ("https://a.example",), "/shop", "view /x")
     assert renderer.render(Redirect("/basket")).headers == {"location": "/shop/basket"}
     assert renderer.render(Redirect("https://a.example/x", 307)).status == 307
+
+
+@pytest.mark.parametrize("kind", ["part", "list", "dict", "reply"])
+async def test_parts_outside_a_model_are_written_like_those_inside(kind: str) -> None:
+    hints: dict[str, Any] = {
+        "part": Part[Note],
+        "list": list[Part[Note]],
+        "dict": dict[str, Part[Note]],
+        "reply": Reply[list[Part[Note]]],
+    }
+    renderer = Renderer(returns_of(hints[kind], "x"), (), "", "view /x")
+
+    async def note() -> Note:
+        return Note(text="a")
+
+    with request_context({}):
+        part = await optional(note())
+    result: Any = {"part": part, "list": [part], "dict": {"a": part}, "reply": Reply([part])}[kind]
+    written = b'{"state":"ready","data":{"text":"a"}}'
+    framed = {"part": b"%s", "dict": b'{"a":%s}'}.get(kind, b"[%s]") % written
+    assert renderer.render(result).body == framed
+
+
+def test_the_location_of_a_new_thing_is_an_address_of_this_site_or_a_declared_one() -> None:
+    renderer = Renderer(returns_of(Reply[Note], "x"), ("https://a.example",), "/shop", "command /x")
+
+    def location(address: str) -> str:
+        reply = Reply(Note(text="x"), 201, headers={"Location": address})
+        return renderer.render(reply).headers["location"]
+
+    assert location("/notes/7") == "/shop/notes/7"
+    assert location("https://a.example/7") == "https://a.example/7"
+    for other in ("https://b.example/7", "//b.example/7", "javascript:alert(1)"):
+        with pytest.raises(ValueError, match="redirects"):
+            location(other)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bff.policies import tokens
-from bff.policies.tokens import MAX_TOKEN, Parsed, TokenRefused, parse
+from bff.policies.tokens import MAX_TOKEN, Parsed, Reason, TokenRefused, parse
 
 NOW = 1_800_000_000.0
 LEEWAY = 10.0
@@ -48,18 +49,79 @@ def why(judged: Any, *arguments: Any, **named: Any) -> str:
 
 
 NOT_ONE = "it is not a signed JWT"
-NOT_JSON = "it does not contain JSON"
+NOT_JSON = "its header or its claims are not a JSON object"
 ALGORITHM = "its algorithm is not accepted"
 EXTENSION = "it requires an extension that is not supported"
 KEY_ID = "its key id cannot be read"
 
 
-def test_a_token_that_is_bound_to_a_key_is_not_a_bearer_token() -> None:
-    for bound in ({"jkt": "x"}, None, {}):
-        assert (
-            why(tokens.check_bearer, claims(cnf=bound)) == "it is bound to a key, so it is not a bearer token"
-        )
-    tokens.check_bearer(claims(CNF={"jkt": "x"}))
+THUMBPRINT = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"
+
+
+def test_a_token_is_bound_to_the_key_with_its_thumbprint_or_to_none() -> None:
+    assert tokens.key_thumbprint_of(claims(cnf={"jkt": THUMBPRINT})) == THUMBPRINT
+    assert tokens.key_thumbprint_of(claims(CNF={"jkt": "x"})) is None
+
+
+@pytest.mark.parametrize(
+    "bound",
+    [None, {}, [], "x", {"jkt": "x"}, {"jkt": THUMBPRINT + "A"}, {"jkt": THUMBPRINT[:-1] + "="}]
+    + [{"jkt": None}, {"jkt": THUMBPRINT, "jwk": {}}, {"kid": "k1"}, [THUMBPRINT]],
+    ids=repr,
+)
+def test_a_token_that_is_bound_in_another_way_is_refused(bound: Any) -> None:
+    assert why(tokens.key_thumbprint_of, claims(cnf=bound)) == "it is bound in a way that is not supported"
+
+
+@pytest.mark.parametrize("more", [{}, {"jkt": THUMBPRINT}])
+def test_a_token_that_is_bound_to_a_certificate_is_refused_by_name(more: dict[str, str]) -> None:
+    refused = why(tokens.key_thumbprint_of, claims(cnf={"x5t#S256": THUMBPRINT, **more}))
+    assert refused == "it is bound to a client certificate, and TLS does not end here"
+
+
+def test_a_refusal_has_its_reason_and_what_was_seen_and_its_text_has_neither() -> None:
+    with pytest.raises(TokenRefused) as refused:
+        judge(aud=["bank"])
+    found = refused.value
+    assert (found.reason, found.seen, found.expected) == (Reason.AUDIENCE, ["bank"], ["shop"])
+    assert "bank" not in str(found) and str(found) == Reason.AUDIENCE.text
+    again = found.again()
+    assert (again.reason, again.seen, again.expected) == (found.reason, found.seen, found.expected)
+    other = TokenRefused("there is no bearer token in it", seen=1)
+    assert (other.reason, str(other), str(other.again()), other.again().seen) == (
+        None,
+        str(other),
+        str(other),
+        1,
+    )
+
+
+def test_each_reason_has_a_code_of_its_own_and_a_text_for_an_error_description() -> None:
+    assert len({one.code for one in Reason}) == len({one.text for one in Reason}) == len(Reason)
+    for one in Reason:
+        assert re.fullmatch(r"[a-z]+(-[a-z0-9]+)*", one.code), one
+        # RFC 6750 section 3: printable ASCII without quotes and backslashes.
+        assert re.fullmatch(r"[\x20-\x21\x23-\x5b\x5d-\x7e]{10,100}", one.text), one
+
+
+@pytest.mark.parametrize(
+    ("text", "opaque"),
+    [
+        ("a1b2c3", True),
+        ("ory_at_x.y", True),
+        ("a.b.c", True),
+        ("a.b.c.d.e", True),
+        ("", True),
+        (token(), False),
+        (token(header={}), False),
+        (token(claims=b"\xff"), False),
+        (token(header=b'{"alg":"ES256","alg":"none"}'), False),
+        (token(header=b"[]"), True),
+        (token(header=b"{"), True),
+    ],
+)
+def test_a_token_is_opaque_unless_it_begins_with_the_header_of_a_jwt(text: str, opaque: bool) -> None:
+    assert tokens.is_opaque(text) is opaque
 
 
 def test_a_token_is_parsed_into_its_parts() -> None:
@@ -106,12 +168,12 @@ HEAD, BODY, SIGNATURE = GOOD.split(".")
         (token(claims=b"\xff{}"), NOT_JSON),
         (token(claims=b"[" * 5000), NOT_JSON),
         (token(claims=b'{"exp": ' + b"9" * 5000 + b"}"), NOT_JSON),
-        (token(header=[]), "it does not contain a JSON object"),
-        (token(claims="text"), "it does not contain a JSON object"),
+        (token(header=[]), NOT_JSON),
+        (token(claims="text"), NOT_JSON),
         (token(claims=b'{"a": 1, "a": 1}'), "it has a member twice"),
         (token(claims=b'{"a": {"b": 1, "b": 2}}'), "it has a member twice"),
-        (token(claims=b'{"exp": NaN}'), "it contains NaN, which is not JSON"),
-        (token(claims=b'{"exp": -Infinity}'), "it contains -Infinity, which is not JSON"),
+        (token(claims=b'{"exp": NaN}'), NOT_JSON),
+        (token(claims=b'{"exp": -Infinity}'), NOT_JSON),
         (token(header={}), ALGORITHM),
         (token(header={"alg": ["ES256"]}), ALGORITHM),
         (token(header={"alg": "none"}), ALGORITHM),
@@ -138,6 +200,14 @@ def test_a_token_of_exactly_eight_kilobytes_is_parsed_and_a_longer_one_is_not() 
     longest = f"{HEAD}.{body}.".ljust(MAX_TOKEN, "A")
     assert parse(longest)
     assert why(parse, longest + "A") == "it is longer than 8 KB"
+
+
+def test_a_caller_may_allow_longer_tokens() -> None:
+    longer = f"{HEAD}.{b64(json.dumps({'a': 'x' * MAX_TOKEN}).encode())}.AAAA"
+    assert why(parse, longer) == "it is longer than 8 KB"
+    assert parse(longer, most=len(longer)).claims["a"] == "x" * MAX_TOKEN
+    assert why(parse, longer, most=10 * 1024) == "it is longer than 10 KB"
+    assert why(parse, longer, most=len(longer) - 1) != "it is longer than 8 KB"
 
 
 def test_every_asymmetric_algorithm_is_accepted_and_no_other() -> None:
@@ -182,6 +252,11 @@ def test_the_audience_must_be_or_contain_the_expected_one() -> None:
     judge(aud=["bank", "shop"])
     for said in ("bank", "shopping", ["bank"]):
         assert why(judge, aud=said) == "it is for another audience"
+    several = {"shop", "api://shop"}
+    tokens.check_claims(claims(), audience=several, now=NOW, leeway=LEEWAY)
+    tokens.check_claims(claims(aud=["bank", "api://shop"]), audience=several, now=NOW, leeway=LEEWAY)
+    refused = why(tokens.check_claims, claims(aud="api"), audience=several, now=NOW, leeway=LEEWAY)
+    assert refused == "it is for another audience"
 
 
 def test_the_clocks_may_differ_by_the_leeway_and_no_more() -> None:
@@ -207,12 +282,13 @@ def test_exp_and_iat_are_required_and_nbf_is_optional() -> None:
     assert isinstance(tokens.expiry_of({"exp": 7}), float)
 
 
-def test_a_subject_has_at_most_255_printable_ascii_characters() -> None:
+def test_a_subject_has_at_most_255_printable_characters() -> None:
     judge(sub="a" * 255)
-    judge(sub="auth0|a b")
-    for said in (..., None, "", "  ", 7, "a" * 256):
+    for said in ("auth0|a b", " ada", "f:1:Ünal", "аda", "李四", "é" * 255, "a%b"):
+        judge(sub=said)
+    for said in (..., None, "", "  ", 7, "a" * 256, ["ada"]):
         assert why(judge, sub=said) == "it names no subject"
-    for said in ("ada\r\nX: y", "аda", "a\x7f", "a\x00"):
+    for said in ("ada\r\nX: y", "a\x7f", "a\x00", "a\x85", "\u202eada", "a\u2028b", "\ud83d", "a\u200b"):
         assert why(judge, sub=said) == "its subject contains characters that are not allowed"
 
 
@@ -234,10 +310,28 @@ def test_scopes_are_one_text_separated_by_spaces() -> None:
         assert why(tokens.scopes_of, {"scope": said}) == "its scope cannot be read"
 
 
+def test_scopes_may_be_in_several_claims_and_in_lists_where_that_is_allowed() -> None:
+    said = {"scope": "read", "scp": ["write", "a:b"], "realm": {"scope": "deep"}}
+    assert tokens.scopes_of(said, ("scope", "scp", "missing"), lists=True) == {"read", "write", "a:b"}
+    assert tokens.scopes_of(said, ("realm.scope",)) == {"deep"}
+    assert why(tokens.scopes_of, said, ("scope", "scp")) == "its scope cannot be read"
+    for wrong in (["read write"], [""], ["a", 1], [["a"]], {"read": True}, None, True):
+        assert why(tokens.scopes_of, {"scp": wrong}, ("scp",), lists=True) == "its scope cannot be read"
+    assert tokens.scopes_of({"scp": []}, ("scp",), lists=True) == frozenset()
+
+
 def test_a_page_sees_only_claims_about_the_person() -> None:
     protocol = "iss aud exp iat nbf jti nonce at_hash c_hash azp acr amr auth_time sid scope typ events cnf"
+    protocol += " active token_type"
     said = dict.fromkeys(protocol.split(), 1)
     assert tokens.person_claims({**said, "sub": "ada", "name": "Ada"}) == {"sub": "ada", "name": "Ada"}
+
+
+def test_half_a_surrogate_pair_in_a_name_becomes_a_replacement_character() -> None:
+    cut = {"name": "Ada \ud83d", "of": [{"\ude00x": "é\ude00"}, "😀", 1, None], "n\ud83d": 1}
+    shown = {"name": "Ada \ufffd", "of": [{"\ufffdx": "é\ufffd"}, "😀", 1, None], "n\ufffd": 1}
+    assert tokens.person_claims(cut) == shown
+    json.dumps(tokens.person_claims(cut), ensure_ascii=False).encode()
 
 
 def test_roles_are_found_by_a_path_or_by_a_name_with_dots() -> None:
@@ -257,3 +351,31 @@ def test_roles_are_found_by_a_path_or_by_a_name_with_dots() -> None:
     assert tokens.roles_of({"roles": []}, "roles") == frozenset()
     for wrong in ({"a": 1}, ["a", 1], 7, True):
         assert why(tokens.roles_of, {"roles": wrong}, "roles") == "its roles cannot be read"
+
+
+def test_roles_of_several_paths_are_taken_together() -> None:
+    said = {
+        "realm_access": {"roles": ["a"]},
+        "resource_access": {"desk.api": {"roles": ["b"]}, "x": {"roles": ["c"]}},
+    }
+    paths = ("realm_access.roles", "resource_access.{client}.roles")
+    assert tokens.roles_of(said, paths, clients=["desk.api"]) == {"a", "b"}
+    assert tokens.roles_of(said, paths, clients=["desk.api", "x", "y"]) == {"a", "b", "c"}
+    assert tokens.roles_of(said, paths) == {"a"}
+    assert tokens.roles_of(said, ()) == frozenset()
+    assert (
+        tokens.roles_of({"resource_access": {"{client}": {"roles": ["z"]}}}, paths, clients=["x"])
+        == frozenset()
+    )
+
+
+def test_the_names_of_an_object_are_roles_where_the_path_ends_with_a_star() -> None:
+    said = {
+        "urn:zitadel:roles": {"admin": {"1": "org"}, "staff": True, "gone": {}, "no": False, "none": None}
+    }
+    assert tokens.roles_of(said, "urn:zitadel:roles.*") == {"admin", "staff"}
+    assert tokens.roles_of({"a": {"b": {"c": [1]}}}, "a.b.*") == {"c"}
+    assert tokens.roles_of(said, "missing.*") == frozenset()
+    for wrong in ({"admin": "yes"}, {"admin": 1}, ["admin"], "admin"):
+        assert why(tokens.roles_of, {"r": wrong}, "r.*") == "its roles cannot be read"
+    assert why(tokens.roles_of, said, "urn:zitadel:roles") == "its roles cannot be read"

@@ -50,7 +50,7 @@ Person = Annotated[Caller, Depends(RequireScope())]
 
 
 async def _owner(request: Request, caller: Person) -> str:
-    if request.headers.get("bff-owner", caller.id) != caller.id:
+    if request.headers.get("bff-owner", caller.header_id) != caller.header_id:
         raise OWNER_MISMATCH.problem()
     return caller.id
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
+from urllib.parse import quote
 
 import httpx
 import jwt
@@ -23,6 +24,7 @@ _MAX_TOKEN_BYTES = 8192
 MAX_KEYS = 32
 _LEEWAY = 10
 _INTERNAL = "bff-internal+jwt"
+_PRINTABLE = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,13 @@ class Caller:
     @property
     def id(self) -> str:
         return f"{self.iss}|{self.sub}"
+
+    @property
+    def header_id(self) -> str:
+        """`id` as the header `BFF-Owner` has it: `%`, characters outside ASCII and spaces at the end are
+        percent-encoded in UTF-8."""
+        bare = self.id.rstrip(" ")
+        return quote(bare, safe=_PRINTABLE) + "%20" * (len(self.id) - len(bare))
 
     @property
     def is_person(self) -> bool:

@@ -736,6 +736,7 @@ export interface components {
              * @example body-too-large
              * @example circuit-open
              * @example csrf
+             * @example dpop-nonce
              * @example failed
              * @example forbidden
              * @example head-too-large
@@ -747,6 +748,8 @@ export interface components {
              * @example idempotency-unknown
              * @example internal
              * @example invalid
+             * @example invalid-frontend
+             * @example invalid-proof
              * @example invalid-request
              * @example invalid-signature
              * @example invalid-token

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from tracker import gateway, people, projects, tickets
+from tracker import exports, gateway, people, preferences, projects, tickets
 
-from bff import Call, Principal
+from bff import Answer, Call, Principal, Redirect
 from bff.testing import fails, request_context
 
 Answers = dict[str | Call[Any], Any]
@@ -64,7 +64,7 @@ async def test_a_search_shows_the_kinds_that_answer() -> None:
     with request_context(
         {
             "Search.hits": lambda call: (
-                [hit] if ("kind", "ticket") in call.query else fails("overloaded", retry_after=1)
+                [hit] if b'"ticket"' in (call.body or b"") else fails("overloaded", retry_after=1)
             )
         },
         principal=ADA,
@@ -76,9 +76,11 @@ async def test_a_search_shows_the_kinds_that_answer() -> None:
 
 
 async def test_taking_a_ticket_assigns_it_to_the_person_who_asks() -> None:
-    with request_context({"Tickets.assign": TICKET}, principal=ADA, mutation="m") as kit:
-        await tickets.take_ticket("1", ADA)
-    assert kit.calls[0].body == b'{"name":"ada"}'
+    answers: Answers = {"Tickets.assign": TICKET, "People.person": PERSON}
+    with request_context(answers, principal=ADA, mutation="m") as kit:
+        await tickets.take_ticket("1", await tickets.viewer(ADA))
+    assert [call.path for call in kit.calls] == ["/people/ada", "/tickets/1/assignee"]
+    assert kit.calls[1].body == b'{"name":"ada"}'
 
 
 async def test_me_is_the_person_who_asks() -> None:
@@ -87,3 +89,68 @@ async def test_me_is_the_person_who_asks() -> None:
         screen = await people.me_screen(ADA)
     assert screen.person.full_name == "Ada Lovelace"
     assert kit.calls[0].path == "/people/ada"
+
+
+async def test_the_people_of_a_whole_page_are_asked_for_in_one_call() -> None:
+    sixty = [TICKET | {"id": f"{n}", "assignee": ("ada", "bo", "cy", "di", "ed")[n % 5]} for n in range(60)]
+    answers: Answers = {
+        "Tickets.page": Answer({"tickets": sixty}, {"X-Total-Count": "61", "Link": '</x>; rel="next"'}),
+        "Tickets.state_names": {"open": "Offen"},
+        "People.assignee": lambda call: [PERSON | {"name": name} for _, name in call.query if name != "ed"],
+    }
+    wanted = tickets.TicketFilter.model_validate({"per-page": 60, "state": ["open"]})
+    with request_context(answers, principal=ADA) as kit:
+        reply = await tickets.tickets_screen(wanted, "de", ADA)
+    assert kit.waves == [["Tickets.page", "Tickets.state_names"], ["People.assignee"]]
+    rows = reply.value.rows
+    assert [row.assignee.state for row in rows if row.assignee][:5] == ["ready"] * 4 + ["missing"]
+    assert (reply.value.total, reply.headers["X-Total-Count"]) == (61, "61")
+    assert reply.headers["Link"] == '</api/tickets?state=open&page=2&per-page=60>; rel="next"'
+
+
+async def test_each_of_several_tickets_is_moved_or_says_why_not() -> None:
+    moves = [tickets.MoveOf(id=id, state="done") for id in ("1", "2")]
+    moved: Answers = {
+        "Tickets.move": lambda call: TICKET if "/1/" in call.path else fails("refused", status=404)
+    }
+    with request_context(moved, principal=ADA, mutation="m") as kit:
+        parts = await tickets.move_tickets(moves)
+    assert [part.state for part in parts] == ["ready", "missing"]
+    assert len(kit.waves) == 1
+
+
+async def test_an_imported_ticket_leads_to_the_old_tracker_and_to_nowhere_else() -> None:
+    for written, location in (
+        ("https://old.example.org/tickets/77", "https://old.example.org/tickets/77"),
+        ("https://old.example.org.evil.test/", "/#ticket-1"),
+        ("javascript:alert(1)", "/#ticket-1"),
+        (None, "/#ticket-1"),
+    ):
+        ticket: dict[str, str | None] = {**TICKET, "origin": written}
+        with request_context({"Tickets.ticket": ticket}, principal=ADA):
+            assert await tickets.origin("1") == Redirect(location)
+
+
+async def test_an_export_reads_page_after_page_and_no_cell_is_a_formula() -> None:
+    def page(call: Call[Any]) -> Answer[Any]:
+        first = ("page", "1") in call.query
+        title = "=HYPERLINK(1)" if first else 'a "b", c'
+        headers = {"Link": '</x>; rel="next"'} if first else {}
+        return Answer({"tickets": [TICKET | {"title": title}]}, headers)
+
+    with request_context({"Tickets.page": page}, principal=ADA) as kit:
+        download = await exports.tickets_file(exports.Exports(1), "apollo")
+        assert not isinstance(download.source, Call)
+        lines = [piece.decode() async for piece in download.source]
+    assert (download.filename, len(kit.calls)) == ("apollo.csv", 2)
+    assert lines == [
+        "id,project,title,state,assignee\r\n",
+        "1,apollo,'=HYPERLINK(1),open,ada\r\n",
+        '1,apollo,"a ""b"", c",open,ada\r\n',
+    ]
+
+
+async def test_preferences_are_kept_in_a_cookie() -> None:
+    reply = await preferences.set_preferences(preferences.Preferences(theme="dark"))
+    (cookie,) = reply.cookies
+    assert cookie.header.startswith("tracker-theme=dark; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=")

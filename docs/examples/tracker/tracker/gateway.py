@@ -1,19 +1,38 @@
-"""The gateway: the services it calls, the routers it serves, and the search across all of them."""
+"""The gateway: the services it calls, the routers it serves, its page, and the search across all of them."""
+
+from pathlib import Path
 
 from pydantic import BaseModel
 
 from bff import Gateway, Part, optional, together
 
-from . import people, projects, tickets, upstreams
+from . import exports, files, people, preferences, projects, tickets, upstreams
 from .upstreams import Hit
+
+PAGE = Path(__file__).parents[1] / "page"
 
 app = Gateway(
     "tracker",
     deadline=1.5,
     scopes=("tracker",),
-    upstreams=(upstreams.projects, upstreams.tickets, upstreams.people, upstreams.search),
-    routers=(projects.router, tickets.router, people.router),
+    upstreams=(
+        upstreams.projects,
+        upstreams.tickets,
+        upstreams.people,
+        upstreams.search,
+        upstreams.files,
+    ),
+    routers=(
+        projects.router,
+        tickets.router,
+        files.router,
+        people.router,
+        exports.router,
+        preferences.router,
+    ),
+    lifespan=exports.opened,
 )
+app.site(PAGE / "index.html", folders={"/page": PAGE})
 
 
 class SearchScreen(BaseModel):

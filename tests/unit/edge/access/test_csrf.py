@@ -7,6 +7,7 @@ import pytest
 from bff.calls import Principal
 from bff.edge.access import csrf
 from bff.edge.problem import Problem
+from bff.edge.state import state_of
 
 SITE = "https://shop.test"
 COOKIE_USER = Principal("i", "ada", "t", 0, session="h")
@@ -96,6 +97,32 @@ def test_a_write_with_a_repeated_header_is_refused() -> None:
     for extra in (("origin", "https://evil.test"), ("x-bff", "0"), ("sec-fetch-site", "cross-site")):
         with pytest.raises(Problem):
             check("POST", COOKIE_USER, *OWN.items(), extra)
+
+
+@pytest.mark.parametrize(
+    ("headers", "fine"),
+    [
+        ({"x-bff": "1"}, False),
+        ({"x-bff": "1", "origin": "https://shop.test"}, True),
+        ({"x-bff": "1", "sec-fetch-site": "same-origin"}, True),
+        ({"x-bff": "1", "sec-fetch-site": "same-site"}, False),
+        ({"x-bff": "1", "sec-fetch-site": "none"}, False),
+        ({"x-bff": "1", "origin": "https://evil.shop.test"}, False),
+        ({"origin": "https://shop.test", "sec-fetch-site": "same-origin"}, False),
+    ],
+)
+def test_a_frontend_server_passes_on_what_the_browser_says_about_a_write(
+    headers: dict[str, str], fine: bool
+) -> None:
+    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+    scope = {"method": "POST", "headers": raw}
+    state_of(scope).frontend = "web"
+    if fine:
+        csrf.check(scope, COOKIE_USER, SITE)
+        return
+    with pytest.raises(Problem) as caught:
+        csrf.check(scope, COOKIE_USER, SITE)
+    assert (caught.value.status, caught.value.code) == (403, "csrf")
 
 
 def test_reads_bearer_tokens_and_anonymous_requests_are_exempt() -> None:

@@ -12,6 +12,7 @@ from bff.edge.access.jwt import TokenVerifier
 from bff.edge.access.provider import Provider
 from bff.edge.problem import Problem
 from bff.edge.settings import IssuerSettings, OidcSettings
+from bff.policies.tokens import Reason
 
 from .hostile import EDWARDS, KEY, KEY_SET, OTHER, RSA, battery
 from .issuing import ISSUER, NOW, Clocks, Served, claims, jwk, sign
@@ -69,7 +70,11 @@ HOSTILE = battery(NOW)
 async def test_a_hostile_token_is_refused_with_401(name: str) -> None:
     problem = await refused(HOSTILE[name])
     assert (problem.status, problem.code) == (401, "invalid-token")
-    assert problem.headers["www-authenticate"] == 'Bearer error="invalid_token"'
+    reason = next(one for one in Reason if one.code == problem.extra["reason"])
+    scheme, _, parameters = problem.headers["www-authenticate"].partition(" ")
+    assert scheme == ("DPoP" if reason is Reason.BOUND else "Bearer")
+    described = f'realm="bff", error="invalid_token", error_description="{reason.text}"'
+    assert parameters.partition(", algs=")[0] == described
     assert not any(part and len(part) > 8 and part in problem.detail for part in HOSTILE[name].split("."))
 
 

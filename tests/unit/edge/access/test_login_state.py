@@ -33,6 +33,17 @@ def test_a_cookie_can_be_neither_read_nor_made_without_the_secret() -> None:
         assert STATES.open(junk, login.state, 1000.0) is None
 
 
+def test_a_sign_in_under_way_survives_one_change_of_the_secret() -> None:
+    secrets = ["first"]
+    states, login = LoginStates(lambda: secrets[0]), LoginState.new("/orders", 1000.0)
+    sealed = LoginStates("first").seal(login)
+    secrets[0] = "second"
+    assert states.open(sealed, login.state, 1000.0) == login
+    assert LoginStates("second").open(states.seal(login), login.state, 1000.0) == login
+    secrets[0] = "third"
+    assert states.open(sealed, login.state, 1000.0) is None
+
+
 def test_the_verifier_is_long_enough_for_pkce() -> None:
     login = LoginState.new("/", 0.0)
     assert 43 <= len(login.verifier) <= 128

@@ -22,11 +22,13 @@ async def answered(
     status: int = 200,
     method: str = "GET",
     session: str | None = None,
+    frontend: str | None = None,
     length: bool = True,
     seen: list[Any] | None = None,
 ) -> tuple[dict[bytes, bytes], bytes]:
-    """The headers and the body of the answer. pieces: of the body; session: of a person with a cookie; length: the
-    answer has a Content-Length; seen: gets the headers of the request as the application sees them."""
+    """The headers and the body of the answer. pieces: of the body; session: of a person with a cookie; frontend: the
+    server that asks; length: the answer has a Content-Length; seen: gets the headers of the request as the application
+    sees them."""
     body = pieces or (TEXT,)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -52,6 +54,7 @@ async def answered(
 
     asked = [(b"accept-encoding", b"gzip")] if request is None else request
     scope = {"type": "http", "method": method, "headers": asked}
+    state_of(scope).frontend = frontend
     await Compression(app, 1024)(scope, receive, send)
     return dict(sent[0]["headers"]), b"".join(message.get("body", b"") for message in sent[1:])
 
@@ -107,6 +110,30 @@ async def test_an_answer_to_a_cookie_is_compressed_only_for_this_sites_own_page(
     headers, body = await answered(request=request, session="s1")
     assert (b"content-encoding" in headers, body == TEXT) == (compressed, not compressed)
     assert headers[b"vary"] == b"Accept-Encoding"
+
+
+@pytest.mark.parametrize(
+    ("given", "seen"),
+    [
+        (b'"abc-gzip"', b'"abc-gzip", "abc"'),
+        (b'"x", "abc-gzip"', b'"x", "abc-gzip", "abc"'),
+        (b'"abc"', b'"abc"'),
+        (b"*", b"*"),
+        (b"", b""),
+    ],
+)
+async def test_an_if_match_with_the_tag_of_a_coding_names_the_plain_one_too(
+    given: bytes, seen: bytes
+) -> None:
+    found: list[Any] = []
+    # A client need not accept the coding again when it writes.
+    await answered(method="PUT", request=[(b"if-match", given), (b"x", b'"abc-gzip"')], seen=found)
+    assert found == [(b"if-match", seen), (b"x", b'"abc-gzip"')]
+
+
+async def test_an_answer_to_a_cookie_is_compressed_for_a_frontend_server() -> None:
+    headers, body = await answered(session="s1", frontend="web")
+    assert headers[b"content-encoding"] == b"gzip" and gzip.decompress(body) == TEXT
 
 
 async def test_the_etag_of_a_coding_is_known_again() -> None:

@@ -35,7 +35,7 @@ function serviceRow({ name, up, pid, faults = {} }, press) {
     h(
       'div',
       { class: 'actions' },
-      // Identity has no faults; it can only be killed.
+      // The sign-in has faults of its own, on its own page.
       name !== 'identity' && FAULTS.map(faultSwitch),
       h(
         'button',

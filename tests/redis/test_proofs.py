@@ -1,0 +1,324 @@
+"""Proofs of possession on a real server: a good one works once, and every other one is refused for its own reason."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
+
+from bff.edge.access.dpop import PERIOD, WINDOW, Nonces, ProofVerifier, thumbprint
+from bff.edge.problem import Problem
+from bff.edge.settings import DpopSettings
+from bff.policies.tokens import Reason, TokenRefused
+from bff.stores.keys import hashed, redis_key
+from bff.stores.proofs import ProofStore
+from bff.stores.redis.client import RedisClient, StoreUnavailable
+from tests.conftest import Valkey, closed_port
+from tests.unit.edge.access.hostile import OTHER, RSA, WEAK, hs256
+from tests.unit.edge.access.issuing import NOW, Clocks, b64, ec_key, jwk, seal
+from tests.unit.edge.access.proving import Prover, ath, p384
+
+TOKEN = "the-access.token-_~+/=="
+SITE = "https://desk.example/shop"
+URL = f"{SITE}/api/me"
+ADA = Prover()
+CHEAP = rsa.generate_private_key(public_exponent=3, key_size=2048)
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[RedisClient]:
+    async with RedisClient(redis_url, timeout=10) as redis:
+        await redis.call("FLUSHALL")
+        yield redis
+
+
+class Requests:
+    """What `ProofVerifier` sees of requests to one gateway; without nonces unless `nonce` is set."""
+
+    def __init__(
+        self, redis: RedisClient, *, site: str = SITE, clock: Clocks | None = None, nonce: bool = False
+    ) -> None:
+        self.clock = clock or Clocks()
+        self.refused: list[TokenRefused] = []
+        settings = DpopSettings(nonce=nonce)
+        self._verifier = ProofVerifier(ProofStore(redis), site, settings, self.clock)
+
+    async def send(
+        self, *proofs: str, method: str = "GET", path: bytes = b"/shop/api/me", key: str = ADA.thumbprint
+    ) -> None:
+        headers = [(b"dpop", proof.encode("latin-1")) for proof in proofs]
+        scope = {"method": method, "path": path.decode(), "raw_path": path, "headers": headers}
+        await self._verifier.verify(scope, TOKEN, key, self.refused.append)
+
+    async def problem(self, *proofs: str, **request: Any) -> Problem:
+        with pytest.raises(Problem) as caught:
+            await self.send(*proofs, **request)
+        return caught.value
+
+
+def proof(prover: Prover = ADA, method: str = "GET", url: str = URL, **changes: Any) -> str:
+    return prover.proof(TOKEN, method, url, NOW, **changes)
+
+
+async def test_a_proof_works_once(redis: RedisClient) -> None:
+    requests, again = Requests(redis), proof()
+    await requests.send(again)
+    assert (await requests.problem(again)).extra["reason"] == "proof-replayed"
+    await requests.send(proof())
+
+
+async def test_a_proof_that_is_sent_to_many_gateways_at_once_works_at_one_of_them(redis: RedisClient) -> None:
+    gateways, once = [Requests(redis) for _ in range(8)], proof()
+    results = await asyncio.gather(*(one.send(once) for one in gateways), return_exceptions=True)
+    assert sum(one is None for one in results) == 1
+    assert {one.extra["reason"] for one in results if isinstance(one, Problem)} == {"proof-replayed"}
+
+
+async def test_a_used_proof_is_stored_for_as_long_as_it_could_be_accepted(redis: RedisClient) -> None:
+    await Requests(redis).send(proof(jti="the id"))
+    left = await redis.call("PTTL", redis_key(f"proof:{hashed(ADA.thumbprint, 'the id')}", "used"))
+    # From ten seconds before its time until a minute after it, and the clocks of two gateways differ.
+    assert 75_000 < left <= 80_000
+
+
+async def test_the_same_id_of_another_key_is_another_proof(redis: RedisClient) -> None:
+    other = Prover()
+    await Requests(redis).send(proof(jti="same"))
+    await Requests(redis).send(proof(other, jti="same"), key=other.thumbprint)
+
+
+@pytest.mark.parametrize(
+    "prover",
+    [
+        Prover(RSA, "RS256"),
+        Prover(RSA, "PS256"),
+        Prover(p384(), "ES384"),
+        Prover(ed25519.Ed25519PrivateKey.generate(), "EdDSA"),
+    ],
+    ids=lambda one: one.alg,
+)
+async def test_each_kind_of_key_proves(redis: RedisClient, prover: Prover) -> None:
+    assert thumbprint(prover.jwk) == prover.thumbprint
+    await Requests(redis).send(proof(prover), key=prover.thumbprint)
+
+
+def test_a_thumbprint_is_that_of_the_example_of_rfc_7638() -> None:
+    n = (
+        "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3okn"
+        "jhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qM"
+        "QvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJz"
+        "KnqDKgw"
+    )
+    key = {"kty": "RSA", "n": n, "e": "AQAB", "alg": "RS256", "kid": "2011-04-29"}
+    assert thumbprint(key) == "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        (URL, b"/shop/api/me"),
+        ("HTTPS://DESK.example:443/shop/api/me?a=b#c", b"/shop/api/me"),
+        (f"{SITE}/%61pi/%7Eme", b"/shop/api/~me"),
+        (f"{SITE}/caf%c3%a9", b"/shop/caf%C3%A9"),
+    ],
+)
+async def test_the_address_is_compared_with_the_public_url_in_its_normal_form(
+    redis: RedisClient, url: str, path: bytes
+) -> None:
+    await Requests(redis).send(proof(url=url), path=path)
+
+
+async def test_an_address_without_a_path_is_the_root(redis: RedisClient) -> None:
+    await Requests(redis, site="https://desk.example").send(proof(url="https://desk.example"), path=b"/")
+
+
+def raw(head: bytes, claims: dict[str, Any] | None = None) -> str:
+    good = {"jti": "x", "htm": "GET", "htu": URL, "iat": int(NOW), "ath": ath(TOKEN)}
+    return seal(ADA.key, head, json.dumps(claims or good).encode())
+
+
+_JWK = json.dumps(ADA.jwk).encode()
+_GOOD = proof(jti="good")
+_HEAD, _CLAIMS, _SIGNATURE = _GOOD.split(".")
+_PRIVATE = {**ADA.jwk, "d": b64(b"0" * 32)}
+_HMAC_HEADER = {"typ": "dpop+jwt", "jwk": {"kty": "oct", "k": b64(b"0" * 32)}}
+_CLAIMS_OF_HMAC = {"jti": "h", "htm": "GET", "htu": URL, "iat": int(NOW), "ath": ath(TOKEN)}
+
+HOSTILE: dict[str, tuple[tuple[str, ...], Reason]] = {
+    "no proof": ((), Reason.PROOF_MISSING),
+    "two proofs": ((_GOOD, _GOOD), Reason.PROOF_MISSING),
+    "an empty proof": (("",), Reason.PROOF_MALFORMED),
+    "no JWT": (("abc",), Reason.PROOF_MALFORMED),
+    "two proofs in one header": ((f"{_GOOD}, {_GOOD}",), Reason.PROOF_MALFORMED),
+    "a proof without a signature": ((f"{_HEAD}.{_CLAIMS}.",), Reason.PROOF_MALFORMED),
+    "a proof of 9 KB": ((proof(padding="x" * 9000),), Reason.PROOF_MALFORMED),
+    "not ascii": ((f"{_GOOD}é",), Reason.PROOF_MALFORMED),
+    "no type": ((proof(header={"typ": ...}),), Reason.PROOF_MALFORMED),
+    "the type of a token": ((proof(header={"typ": "at+jwt"}),), Reason.PROOF_MALFORMED),
+    "the type JWT": ((proof(header={"typ": "JWT"}),), Reason.PROOF_MALFORMED),
+    "alg none": ((raw(b'{"typ":"dpop+jwt","alg":"none","jwk":' + _JWK + b"}"),), Reason.PROOF_MALFORMED),
+    "a critical extension": ((proof(header={"crit": ["exp"]}),), Reason.PROOF_MALFORMED),
+    "a member twice": (
+        (raw(b'{"typ":"dpop+jwt","alg":"ES256","alg":"ES256","jwk":' + _JWK + b"}"),),
+        Reason.PROOF_MALFORMED,
+    ),
+    "HS256": ((hs256(_CLAIMS_OF_HMAC, b"0" * 32, **_HMAC_HEADER),), Reason.PROOF_MALFORMED),
+    "no key": ((proof(header={"jwk": ...}),), Reason.PROOF_KEY),
+    "a key that is a text": ((proof(header={"jwk": "x"}),), Reason.PROOF_KEY),
+    "a key that is a list": ((proof(header={"jwk": [ADA.jwk]}),), Reason.PROOF_KEY),
+    "an empty key": ((proof(header={"jwk": {}}),), Reason.PROOF_KEY),
+    "a private key": ((proof(header={"jwk": _PRIVATE}),), Reason.PROOF_KEY),
+    "a symmetric key": ((proof(header={"jwk": {"kty": "oct", "k": "AAAA"}}),), Reason.PROOF_KEY),
+    "a key for encryption": ((proof(header={"jwk": {**ADA.jwk, "use": "enc"}}),), Reason.PROOF_KEY),
+    "a key of another algorithm": ((proof(header={"jwk": {**ADA.jwk, "alg": "ES384"}}),), Reason.PROOF_KEY),
+    "a key of another type": ((proof(header={"jwk": jwk(RSA, None)}),), Reason.PROOF_KEY),
+    "a key off its curve": ((proof(header={"jwk": {**ADA.jwk, "x": "AA", "y": "AA"}}),), Reason.PROOF_KEY),
+    "a weak key": ((proof(Prover(WEAK, "RS256")),), Reason.PROOF_KEY),
+    "a key with a small exponent": ((proof(Prover(CHEAP, "RS256")),), Reason.PROOF_KEY),
+    "a key by its address": ((proof(header={"jwk": ..., "jku": "https://evil.test"}),), Reason.PROOF_KEY),
+    "another key's signature": ((proof(Prover(OTHER), header={"jwk": ADA.jwk}),), Reason.PROOF_SIGNATURE),
+    "a signature of zeros": ((f"{_HEAD}.{_CLAIMS}.{b64(bytes(64))}",), Reason.PROOF_SIGNATURE),
+    "another person's key": ((proof(Prover(OTHER)),), Reason.PROOF_BINDING),
+    "another method": ((proof(method="POST"),), Reason.PROOF_METHOD),
+    "a method in small letters": ((proof(method="get"),), Reason.PROOF_METHOD),
+    "no method": ((proof(htm=...),), Reason.PROOF_METHOD),
+    "a list of methods": ((proof(htm=["GET"]),), Reason.PROOF_METHOD),
+    "another path": ((proof(url=f"{SITE}/api/you"),), Reason.PROOF_ADDRESS),
+    "a path in other letters": ((proof(url=f"{SITE}/api/ME"),), Reason.PROOF_ADDRESS),
+    "a slash more": ((proof(url=f"{URL}/"),), Reason.PROOF_ADDRESS),
+    "a slash that is encoded": ((proof(url=f"{SITE}/api%2Fme"),), Reason.PROOF_ADDRESS),
+    "a path without the prefix": ((proof(url="https://desk.example/api/me"),), Reason.PROOF_ADDRESS),
+    "another host": ((proof(url="https://evil.example/shop/api/me"),), Reason.PROOF_ADDRESS),
+    "another port": ((proof(url="https://desk.example:444/shop/api/me"),), Reason.PROOF_ADDRESS),
+    "a port that is none": ((proof(url="https://desk.example:x/shop/api/me"),), Reason.PROOF_ADDRESS),
+    "plain http": ((proof(url="http://desk.example/shop/api/me"),), Reason.PROOF_ADDRESS),
+    "a user in the address": ((proof(url="https://a@desk.example/shop/api/me"),), Reason.PROOF_ADDRESS),
+    "a path alone": ((proof(url="/shop/api/me"),), Reason.PROOF_ADDRESS),
+    "no address": ((proof(htu=...),), Reason.PROOF_ADDRESS),
+    "a list of addresses": ((proof(htu=[URL]),), Reason.PROOF_ADDRESS),
+    "an address with a line end": ((proof(url=f"{URL}\n"),), Reason.PROOF_ADDRESS),
+    "made too long ago": ((proof(iat=int(NOW) - 61),), Reason.PROOF_TIME),
+    "made in the future": ((proof(iat=int(NOW) + 11),), Reason.PROOF_TIME),
+    "no time": ((proof(iat=...),), Reason.PROOF_TIME),
+    "a time in text": ((proof(iat=str(int(NOW))),), Reason.PROOF_TIME),
+    "a time of true": ((proof(iat=True),), Reason.PROOF_TIME),
+    "another token": ((proof(ath=ath("other")),), Reason.PROOF_TOKEN),
+    "no token": ((proof(ath=...),), Reason.PROOF_TOKEN),
+    "a token in a list": ((proof(ath=[ath(TOKEN)]),), Reason.PROOF_TOKEN),
+    "the token itself": ((proof(ath=TOKEN),), Reason.PROOF_TOKEN),
+    "a hash beyond ascii": ((proof(ath="é" * 43),), Reason.PROOF_TOKEN),
+    "half a surrogate pair as the hash": ((proof(ath="\ud83d"),), Reason.PROOF_TOKEN),
+    "no id": ((proof(jti=...),), Reason.PROOF_ID),
+    "an empty id": ((proof(jti=""),), Reason.PROOF_ID),
+    "an id that is a number": ((proof(jti=1),), Reason.PROOF_ID),
+    "an id of 257 letters": ((proof(jti="x" * 257),), Reason.PROOF_ID),
+    "an id with a line end": ((proof(jti="a\nb"),), Reason.PROOF_ID),
+    "an id with half a surrogate pair": ((proof(jti="\ud83d"),), Reason.PROOF_ID),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+async def test_a_hostile_proof_is_refused_for_its_own_reason(redis: RedisClient, name: str) -> None:
+    proofs, reason = HOSTILE[name]
+    requests = Requests(redis)
+    problem = await requests.problem(*proofs)
+    assert (problem.status, problem.code, problem.extra["reason"]) == (401, "invalid-proof", reason.code)
+    challenge = problem.headers["www-authenticate"]
+    assert challenge.startswith(
+        f'DPoP realm="bff", error="invalid_dpop_proof", error_description="{reason.text}", algs="'
+    )
+    assert "HS" not in challenge and "none" not in challenge
+    assert [one.reason for one in requests.refused] == [reason]
+    assert (
+        TOKEN not in f"{requests.refused[0].seen}{requests.refused[0].expected}" or name == "the token itself"
+    )
+    await requests.send(proof())
+
+
+# ---- nonces ------------------------------------------------------------------------------------------------
+
+
+async def test_a_proof_needs_the_nonce_that_the_refusal_gives(redis: RedisClient) -> None:
+    requests = Requests(redis, nonce=True)
+    problem = await requests.problem(proof())
+    assert (problem.status, problem.code) == (401, "dpop-nonce")
+    assert 'error="use_dpop_nonce"' in problem.headers["www-authenticate"]
+    nonce = problem.headers["dpop-nonce"]
+    await requests.send(proof(nonce=nonce))
+    other = Requests(redis, nonce=True)
+    await other.send(proof(nonce=nonce))
+    assert (await other.problem(proof(method="POST"))).headers["dpop-nonce"] == nonce
+
+
+async def test_a_nonce_is_accepted_for_a_window_more_and_then_no_longer(redis: RedisClient) -> None:
+    clock = Clocks()
+    nonces = Nonces(ProofStore(redis), clock)
+    first = await nonces.current()
+    clock.now += WINDOW
+    assert await nonces.accepts(first)
+    assert await nonces.current() != first
+    clock.now += WINDOW
+    assert not await nonces.accepts(first)
+
+
+@pytest.mark.parametrize(
+    "made", [None, "", "x", 7, ["x"], "é", "{window}.", "{window}.AAAA", "{next}.{mac}", "{mac}"]
+)
+async def test_a_nonce_that_somebody_made_up_is_not_accepted(redis: RedisClient, made: Any) -> None:
+    nonces = Nonces(ProofStore(redis), Clocks())
+    window, _, mac = (await nonces.current()).partition(".")
+    text = made.format(window=window, next=int(window) + 1, mac=mac) if isinstance(made, str) else made
+    assert not await nonces.accepts(text)
+
+
+async def test_nonces_have_another_secret_each_hour_and_all_gateways_the_same(redis: RedisClient) -> None:
+    clock = Clocks(NOW - NOW % PERIOD + PERIOD - 1)
+    here, there = Nonces(ProofStore(redis), clock), Nonces(ProofStore(redis), clock)
+    last = await here.current()
+    clock.now += 1
+    assert await there.accepts(last), "the last window belongs to the period before"
+    assert await there.current() == await here.current() != last
+    secrets = [
+        await redis.call("GET", redis_key("nonces", str(int(clock.now // PERIOD) - ago))) for ago in (0, 1)
+    ]
+    assert len(set(secrets)) == 2 and all(len(one) == 32 for one in secrets)
+    ttl = await redis.call("PTTL", redis_key("nonces", str(int(clock.now // PERIOD))))
+    assert PERIOD * 1000 < ttl <= PERIOD * 1500
+
+
+async def test_secrets_of_past_periods_are_forgotten(redis: RedisClient) -> None:
+    clock = Clocks()
+    nonces = Nonces(ProofStore(redis), clock)
+    for _ in range(5):
+        await nonces.current()
+        clock.now += PERIOD
+    assert len(nonces._secrets) <= 2
+
+
+# ---- without Redis -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("nonce", [True, False])
+async def test_without_redis_a_proof_is_503_and_never_accepted(nonce: bool) -> None:
+    async with RedisClient(f"redis://127.0.0.1:{closed_port()}", timeout=0.5) as redis:
+        requests = Requests(redis, nonce=nonce)
+        window = int(NOW // WINDOW)
+        problem = await requests.problem(proof(nonce=f"{window}.AAAA"))
+        assert (problem.status, problem.code) == (503, "unavailable")
+        assert problem.retry_after is not None
+
+
+async def test_a_redis_that_refuses_the_command_is_503(own_valkey: Valkey) -> None:
+    async with RedisClient(own_valkey.url, timeout=10) as redis:
+        await redis.call("CONFIG", "SET", "maxmemory", "1")
+        assert (await Requests(redis).problem(proof())).status == 503
+        with pytest.raises(StoreUnavailable):
+            await ProofStore(redis).use("k", "p", keep=1)
+
+
+def test_two_clients_have_two_thumbprints() -> None:
+    assert thumbprint(jwk(ec_key(), None)) != ADA.thumbprint

@@ -1,0 +1,1 @@
+"""The example docs/examples/tracker over real sockets: its HTTP, its page in Chromium, and its attachments."""
