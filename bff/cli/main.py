@@ -213,9 +213,11 @@ def _check(target: str, *, ask_redis: bool = False) -> int:
     mistakes = list(dict.fromkeys(mistakes))
     for mistake in mistakes:
         print(mistake, file=sys.stderr)
-    if gateway is None or mistakes:
+    if gateway is None or settings is None or mistakes:
         print(f"\n{len(mistakes)} to correct.", file=sys.stderr)
         return 1
+    for note in check.notes(gateway, settings):
+        print(f"note: {note}")
     print(
         f"{gateway.name}: {len(gateway.views)} views, {len(gateway.commands)} commands, "
         f"{len(gateway.upstreams())} upstreams, nothing to correct."
