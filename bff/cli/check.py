@@ -71,7 +71,7 @@ def mistakes(gateway: Gateway, settings: Settings) -> list[str]:
             f"{next(iter(gateway.sagas))!r}: set BFF_LIVE__STREAM_KEYS, for example "
             '["events:orders:{p}"]'
         )
-    return list(dict.fromkeys(found))
+    return found
 
 
 def warnings(settings: Settings, environ: Mapping[str, str]) -> list[str]:
