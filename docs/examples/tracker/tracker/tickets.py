@@ -62,16 +62,18 @@ async def tickets_screen(filter: TicketFilter, language: Preferred, who: Princip
     )
     tickets = page.value.tickets
     # One call to the service of people, however many tickets are on the page.
-    people = await together(
-        [optional(upstreams.people.assignee(ticket.assignee)) for ticket in tickets if ticket.assignee]
-    )
-    parts = iter(people)
-    rows = [TicketRow(ticket=ticket, assignee=next(parts) if ticket.assignee else None) for ticket in tickets]
+    rows = await together([_row(ticket) for ticket in tickets])
     total = page.headers.get("x-total-count", str(len(tickets)))
     headers = {"X-Total-Count": total}
     if 'rel="next"' in page.headers.get("link", ""):
         headers["Link"] = f'</api/tickets?{filter.at(filter.page + 1)}>; rel="next"'
     return Reply(TicketsScreen(rows=rows, total=int(total), states=states), headers=headers)
+
+
+async def _row(ticket: Ticket) -> TicketRow:
+    if ticket.assignee is None:
+        return TicketRow(ticket=ticket, assignee=None)
+    return TicketRow(ticket=ticket, assignee=await optional(upstreams.people.assignee(ticket.assignee)))
 
 
 class TicketScreen(BaseModel):
