@@ -17,6 +17,7 @@ from ..edge.internal_tokens import credentials_for, open_tokens
 from ..edge.rate_limits import quotas_of
 from ..edge.settings import Settings
 from ..edge.settings.upstream import UpstreamSettings
+from ..transport.request import MAX_TOKEN
 from .public_address import no_sign_in_at
 from .static_analysis import Step, steps
 from .target import did_you_mean
@@ -58,7 +59,9 @@ def mistakes(gateway: Gateway, settings: Settings) -> list[str]:
     found += _quotas(settings)
     found += no_sign_in(gateway, settings)
     found += issuer_mistakes(settings.issuers)
+    found += _bound_tokens(settings)
     if settings.sign_ins:
+        found += _unserved_hosts(settings)
         requested = {scope for oidc in settings.sign_ins.values() for scope in oidc.scopes}
         if never := required_scopes(gateway) - requested:
             found.append(
@@ -103,6 +106,47 @@ def no_sign_in(gateway: Gateway, settings: Settings) -> list[str]:
     return [
         f"nobody can sign in for {private[0]}: set BFF_ISSUERS for bearer tokens or BFF_OIDC__… for browsers"
     ]
+
+
+def _bound_tokens(settings: Settings) -> Iterator[str]:
+    """Upstreams that get people's own tokens though an issuer binds them to the client's key."""
+    bound = next((one.issuer for one in settings.issuers if one.bound_only), None)
+    for service, upstream in settings.upstreams.items():
+        if bound is not None and upstream.identity in ("user", "both"):
+            yield (
+                f"BFF_UPSTREAMS__{service.upper()}__IDENTITY: {upstream.identity} sends tokens of {bound}, which are "
+                "bound to the client's key and of no use to a service; set internal"
+            )
+
+
+def notes(gateway: Gateway, settings: Settings) -> list[str]:
+    """What is no mistake and worth knowing, one line each."""
+    if not settings.sign_ins:
+        return []
+    told = sorted(
+        service
+        for service in {upstream.owner.service for upstream in gateway.upstreams()}
+        if service in settings.upstreams and settings.upstreams[service].identity in ("user", "both")
+    )
+    return [
+        f"{', '.join(told)}: these services get each person's own access token, in a header, if it has at most "
+        f"{MAX_TOKEN} characters (IDENTITY=user; with internal it stays here)"
+    ] * bool(told)
+
+
+def _unserved_hosts(settings: Settings) -> Iterator[str]:
+    """Hosts of a provider that BFF_HTTP__HOSTS does not list, so that they are answered 421."""
+    if not settings.http.hosts:
+        return
+    for name, oidc in settings.sign_ins.items():
+        for host in oidc.hosts:
+            bare = host.partition(":")[0]
+            if not any(
+                bare.endswith(listed[1:]) if listed.startswith("*") else bare == listed
+                for listed in settings.http.hosts
+            ):
+                variable = f"BFF_PROVIDERS__{name.upper()}__HOSTS" if name else "BFF_OIDC__HOSTS"
+                yield f"{variable}: nobody reaches {host}, because BFF_HTTP__HOSTS does not list it"
 
 
 def _quotas(settings: Settings) -> Iterator[str]:

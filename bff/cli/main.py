@@ -21,6 +21,7 @@ from . import (
     connect,
     connection_report,
     events,
+    forget,
     from_openapi,
     keys,
     new,
@@ -101,6 +102,17 @@ def _parser() -> argparse.ArgumentParser:
         default=86_400.0,
         help="longest time in seconds until the revoked tokens expire (86400)",
     )
+    forgotten = commands.add_parser(
+        "forget", help="erase a person: sessions, stored answers, journal, and private cached answers"
+    )
+    forgotten.add_argument("--issuer", required=True, help="the issuer (`iss`) of the person")
+    forgotten.add_argument("--subject", required=True, help="the person's `sub`")
+    forgotten.add_argument(
+        "--keep",
+        type=float,
+        default=86_400.0,
+        help="longest time in seconds until the person's tokens expire (86400)",
+    )
     return parser
 
 
@@ -157,6 +169,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return revoke.revoke(
                 settings, given.issuer, subject=given.subject, token=given.token, keep=given.keep
             )
+        if given.command == "forget":
+            return forget.forget(settings_file.load(), given.issuer, given.subject, keep=given.keep)
         if given.command == "check":
             return _check(given.target, given.timeout if given.connect else None, as_json=given.json)
         gateway = load(given.target)
@@ -228,9 +242,11 @@ def _check(target: str, seconds: float | None = None, *, as_json: bool = False) 
         print(f"warning: {warning}", file=sys.stderr)
     for mistake in mistakes:
         print(mistake, file=sys.stderr)
-    if gateway is None or mistakes:
+    if gateway is None or settings is None or mistakes:
         print(f"\n{len(mistakes)} to correct.", file=sys.stderr)
         return 1
+    for note in check.notes(gateway, settings):
+        print(f"note: {note}")
     print(
         f"{gateway.name}: {len(gateway.views)} views, {len(gateway.commands)} commands, "
         f"{len(gateway.upstreams())} upstreams, nothing to correct."

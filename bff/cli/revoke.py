@@ -17,15 +17,24 @@ from ..stores.sessions import SessionStore
 def revoke(settings: Settings, issuer: str, *, subject: str | None, token: str | None, keep: float) -> int:
     """Revoke a token or a subject of this issuer. keep: seconds until the revoked tokens expire, above 0 and at most
     ten years. Returns the exit code. Raises DeclarationError."""
-    trusted = {one.issuer for one in settings.issuers}
-    trusted |= {oidc.issuer for oidc in settings.sign_ins.values()}
+    check_keep(keep)
+    check_issuer(settings, issuer)
+    return asyncio.run(_revoke(settings, issuer, subject, token, keep))
+
+
+def check_keep(keep: float) -> None:
+    """Raises DeclarationError for seconds out of range."""
     if not 0 < keep <= 10 * 365 * 86_400:
         raise DeclarationError(f"--keep: seconds above 0 and up to ten years, not {keep:g}")
+
+
+def check_issuer(settings: Settings, issuer: str) -> None:
+    """Raises DeclarationError for an issuer whose tokens nobody accepts, which is a mistyped one."""
+    trusted = {one.issuer for one in settings.issuers} | {one.issuer for one in settings.sign_ins.values()}
     if issuer not in trusted:
         raise DeclarationError(
             f"issuer {issuer} is not in the settings, which have {', '.join(sorted(trusted)) or 'none'}"
         )
-    return asyncio.run(_revoke(settings, issuer, subject, token, keep))
 
 
 async def _revoke(

@@ -133,6 +133,7 @@ class Route:
     starts       the saga that a command starts or advances
     safe         the upstreams of a command honour idempotency keys: an unknown outcome may be tried again under the key
     invalidates  tags of what a command changes, for its caller
+    keep         seconds for which a command's outcome is stored; None: as the settings say
     """
 
     method: str
@@ -145,6 +146,7 @@ class Route:
     starts: SagaType | None = None
     safe: bool = True
     invalidates: tuple[str, ...] = ()
+    keep: float | None = None
 
     @property
     def name(self) -> str:

@@ -143,6 +143,7 @@ class Router:
         limit: str | Limit | None = None,
         safe: bool = True,
         invalidates: tuple[str, ...] = (),
+        keep: float | None = None,
         scopes: tuple[str, ...] | None = None,
         roles: tuple[str, ...] | None = None,
         network: str | None = None,
@@ -160,6 +161,8 @@ class Router:
                 reported and not tried again
         invalidates  tags (`Call.tagged`) of what it changes, such as ``orders`` or ``order/{id}`` with a parameter of
                 the path: cached answers with these tags are not served to its caller any more, on any gateway
+        keep    seconds for which its outcome is stored for repeats, and with it what it answered; default: the setting
+                `idempotency.keep`. 60 to 604,800: a repeat after that time runs the command again
         scopes, roles, network, redirects, fresh, acr  as a view has them
 
         Raises DeclarationError as `view` does.
@@ -173,8 +176,17 @@ class Router:
                     )
                 options = Options(scopes, roles, deadline, limit, network, redirects, fresh=fresh, acr=acr)
                 route = self._route(
-                    method, path, function, options, starts=starts, safe=safe, invalidates=invalidates
+                    method,
+                    path,
+                    function,
+                    options,
+                    starts=starts,
+                    safe=safe,
+                    invalidates=invalidates,
+                    keep=keep,
                 )
+                if keep is not None and not 60 <= keep <= 604_800:
+                    raise DeclarationError(f"{route.what}: keep is seconds from 60 to 604,800, not {keep}")
                 check_tags(invalidates, route.path, route.what)
                 if route.binding.returns.download:
                     raise DeclarationError(f"{route.what}: only a view may return a Download")

@@ -2,14 +2,15 @@
 
 Keys (after the prefix of keys.py):
 
-    {part:<digest>}         string, one cached answer (see `pack`); TTL: as long as it can be used, at most a day
+    {part:<digest>}         string, one cached answer (see `pack`); TTL: as long as it can be used, at most a day.
+                            An answer for one user: {part:<digest>.<owner>}
     {tag:<sha256>}          hash `*` → stamp of the tag's last invalidation for everybody; TTL 2 days
     {<owner>}:changed       hash tag → stamp of its last invalidation by this principal's commands; TTL 2 days
 
 A stamp is a time of Redis' clock in microseconds. Each invalidation is published to the channel `cache` as
-`<stamp> <JSON>`, where the JSON is `["tag", <tag>]` or `["owner", <owner tag>]`. A stamp is stored longer than any
-answer that it invalidates. Ages are measured by the clocks of the gateways: a difference between these makes an answer
-that another gateway stored seem younger or older.
+`<stamp> <JSON>`, where the JSON is `["tag", <tag>]`, `["owner", <owner tag>]` or `["forgotten", <owner tag>]`. A stamp
+is stored longer than any answer that it invalidates. Ages are measured by the clocks of the gateways: a difference
+between these makes an answer that another gateway stored seem younger or older.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ CHANNEL = plain_name("cache")
 _TTL = int(2 * MAX_LIFETIME)
 _WHOLE = "*"
 _VERSION = 1
+# Ends the principal's id in a key of `policies.cache`.
+_LINE = "\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +48,21 @@ class CacheRead:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A published invalidation: of a tag for everybody, or of tags for one owner (its `owner_tag`)."""
+    """A published invalidation: of a tag for everybody, or of tags for one owner (its `owner_tag`). forgotten: an owner
+    of whom nothing may be cached any more."""
 
     stamp: int
     tag: str | None = None
     owner: str | None = None
+    forgotten: str | None = None
 
 
 def digest(key: Key) -> str:
-    """The name of a cached answer in the store (64 hex digits); it does not reveal the user."""
-    return hashlib.sha256(json.dumps(key).encode()).hexdigest()
+    """The name of a cached answer in the store: 64 hex digits, and a dot and the `owner_tag` of an answer for one user.
+    It does not reveal the user."""
+    name = hashlib.sha256(json.dumps(key).encode()).hexdigest()
+    whose = key[-1]
+    return name if whose is None else f"{name}.{owner_tag(whose.partition(_LINE)[0])}"
 
 
 def pack(entry: CacheEntry) -> bytes:

@@ -71,6 +71,9 @@ class Invalidations:
                 on_change(change.tag)
         elif change.owner is not None:
             self._changed_now(change.owner)
+        elif change.forgotten is not None:
+            # It happens rarely, and the cache has no index of owners.
+            self._on_missed()
 
     def last_change_by(self, principal: str) -> float:
         """The time at which this principal (its id) last changed something, as far as this process knows: Unix seconds

@@ -247,6 +247,7 @@ async def test_a_proof_needs_the_nonce_that_the_refusal_gives(redis: RedisClient
     problem = await requests.problem(proof())
     assert (problem.status, problem.code) == (401, "dpop-nonce")
     assert 'error="use_dpop_nonce"' in problem.headers["www-authenticate"]
+    assert requests.refused == [], "every client needs one, so it is not worth a line in the log"
     nonce = problem.headers["dpop-nonce"]
     await requests.send(proof(nonce=nonce))
     other = Requests(redis, nonce=True)

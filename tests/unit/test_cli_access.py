@@ -120,6 +120,64 @@ def test_check_names_a_public_url_at_which_no_browser_can_sign_in(
     assert (f"nobody can sign in at {url}" in capsys.readouterr().err) is not good
 
 
+def test_check_names_an_issuer_whose_other_tokens_would_be_accepted(
+    module: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    issuer = f'{{"issuer": "{ISSUER}", "audience": "desk", "profile": "jwt"}}'
+    monkeypatch.setenv("BFF_ISSUERS", f"[{issuer}]")
+    assert main(["check", f"{module}:desk"]) == 1
+    said = capsys.readouterr()
+    assert f"BFF_ISSUERS: issuer {ISSUER}: the profile jwt needs a mark" in said.out + said.err
+
+
+def test_check_names_an_upstream_that_would_get_tokens_of_no_use_to_it(
+    module: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("BFF_ISSUERS", f'[{{"issuer": "{ISSUER}", "audience": "desk", "bound_only": true}}]')
+    monkeypatch.setenv("BFF_UPSTREAMS__A__URL", "http://a.test")
+    monkeypatch.setenv("BFF_UPSTREAMS__B__URL", "http://b.test")
+    monkeypatch.setenv("BFF_UPSTREAMS__B__IDENTITY", "none")
+    assert main(["check", f"{module}:desk"]) == 1
+    said = capsys.readouterr()
+    text = said.out + said.err
+    assert f"BFF_UPSTREAMS__A__IDENTITY: user sends tokens of {ISSUER}" in text
+    assert "BFF_UPSTREAMS__B__IDENTITY" not in text
+
+
+def test_check_names_a_host_of_a_provider_that_nobody_reaches(
+    module: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in {"ISSUER": ISSUER, "CLIENT_ID": "bff", "CLIENT_SECRET": "s"}.items():
+        monkeypatch.setenv(f"BFF_PROVIDERS__STAFF__{name}", value)
+    monkeypatch.setenv("BFF_PROVIDERS__STAFF__SCOPES", '["openid", "desk", "audit"]')
+    monkeypatch.setenv("BFF_PROVIDERS__STAFF__HOSTS", '["staff.example.org:8443"]')
+    for served, good in (('["desk.example.org"]', False), ('["*.example.org"]', True), ("[]", True)):
+        monkeypatch.setenv("BFF_HTTP__HOSTS", served)
+        assert main(["check", f"{module}:desk"]) == (0 if good else 1)
+        said = capsys.readouterr().err
+        assert ("BFF_PROVIDERS__STAFF__HOSTS: nobody reaches staff.example.org:8443" in said) is not good
+
+
+def test_check_says_which_services_get_peoples_own_tokens(
+    module: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    upstream = (
+        "\nfrom bff import Upstream\n\nclass Shelf(Upstream, team='S', contact='#s'):\n    pass\n\n"
+        "other = Gateway('other', upstreams=(Shelf(),))\n"
+    )
+    (tmp_path / f"{module}_more.py").write_text(MODULE + upstream)
+    monkeypatch.setenv("BFF_UPSTREAMS__SHELF__URL", "http://127.0.0.1:1")
+    assert main(["check", f"{module}_more:other"]) == 0
+    assert "note:" not in capsys.readouterr().out, "nobody signs in here with a browser"
+    for name, value in {"ISSUER": ISSUER, "CLIENT_ID": "bff", "CLIENT_SECRET": "s"}.items():
+        monkeypatch.setenv(f"BFF_OIDC__{name}", value)
+    assert main(["check", f"{module}_more:other"]) == 0
+    assert "note: shelf: these services get each person's own access token" in capsys.readouterr().out
+    monkeypatch.setenv("BFF_UPSTREAMS__SHELF__IDENTITY", "none")
+    assert main(["check", f"{module}_more:other"]) == 0
+    assert "note:" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("name", ["DEFAULT", "LOGIN", "FAILURES"])
 @pytest.mark.parametrize("text", ["often", "", "0/minute", "10", "10/fortnight", "-1/minute"])
 def test_check_names_a_limit_that_cannot_be_read(

@@ -51,8 +51,8 @@ class Person:
     here: Browser
     there: httpx.AsyncClient
 
-    async def sign_in(self) -> httpx.Response:
-        to_provider = await self.here.get("/bff/login?return=/orders")
+    async def sign_in(self, path: str = "/bff/login?return=/orders") -> httpx.Response:
+        to_provider = await self.here.get(path)
         assert to_provider.status_code == 303, to_provider.text
         answer = await self.there.get(to_provider.headers["location"])
         for _ in range(12):

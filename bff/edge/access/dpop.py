@@ -116,11 +116,12 @@ class ProofVerifier:
         self, scope: MutableMapping[str, Any], token: str, key: str, refused: Callable[[TokenRefused], object]
     ) -> None:
         """token: the access token as it was sent; key: the thumbprint to which it is bound; refused: is told of every
-        refusal, for the log."""
+        refusal, for the log, except that a nonce is needed, which happens to every client."""
         try:
             await self._verify(scope, token, key)
         except TokenRefused as refusal:
-            refused(refusal)
+            if refusal.reason is not Reason.PROOF_NONCE:
+                refused(refusal)
             raise await self._problem(refusal.reason or Reason.PROOF_MALFORMED) from None
         except StoreUnavailable:
             raise _unavailable() from None

@@ -67,8 +67,9 @@ class TokenEndpoint:
         if "revocation_endpoint" not in await self._discovery.document():
             return
         form = {"token": token, "token_type_hint": hint}
-        _, (status, _, _) = await self._send(form, "revocation_endpoint", fetch or self._fetch)
-        if status != 200:
+        _, (status, _, body) = await self._send(form, "revocation_endpoint", fetch or self._fetch)
+        # Section 2.2.1: some providers revoke refresh tokens alone.
+        if status != 200 and b"unsupported_token_type" not in body:
             raise FetchFailed(f"{self._issuer} answered a revocation with {status}")
 
     async def _send(

@@ -75,7 +75,7 @@ class CommandEndpoint:
                 invalid.headers |= await services.guard.spend(scope, principal, self._repeat_access)
             raise
         # Without the client's key nobody can repeat the command: its outcome is not kept for longer than its lease.
-        keep = services.settings.keep if key is not None else services.settings.lease
+        keep = (command.keep or services.settings.keep) if key is not None else services.settings.lease
         key = key or str(uuid.uuid4())
         ticket = self._ticket(scope, principal, key, body, keep)
         claimed, spent = await self._claim(scope, principal, ticket)

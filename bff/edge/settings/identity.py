@@ -111,7 +111,7 @@ class OidcSettings(Section):
     client_key_id: str | None = Field(None, min_length=1, max_length=256)
     """The `kid` under which the provider knows that key; unset: the key's own, or none."""
     assertion_audience: Literal["issuer", "token_endpoint"] = "issuer"
-    """The `aud` of what that key signs. Entra and Okta want the address of the token endpoint."""
+    """The `aud` of what that key signs. Okta wants the address of the token endpoint."""
     pushed: Literal["when-offered", "never"] = "when-offered"
     """Whether authorization requests are pushed (PAR, RFC 9126) where the provider has an endpoint for it. One that
     demands it always gets them so."""

@@ -569,6 +569,8 @@ async def test_both_tokens_of_a_session_are_revoked_where_the_provider_can(idp: 
     await provider(idp).revoke(tokens)
     sent = [(form["token"], form["token_type_hint"]) for path, form, _ in idp.asked if path == "/revoke"]
     assert sent == [("refresh", "refresh_token"), ("access", "access_token")]
+    idp.answers["/revoke"] = _json({"error": "unsupported_token_type"}, 400)
+    await provider(idp).revoke(tokens)
     idp.answers["/revoke"] = (503, {}, b"")
     with pytest.raises(FetchFailed, match="revocation"):
         await provider(idp).revoke(tokens)
