@@ -12,6 +12,8 @@ router = Router(prefix="/api/tickets")
 
 LARGEST = 250_000_000
 """Bytes of an upload."""
+STORING = 20.0
+"""Seconds that the service may take to store a file, from its last byte until the answer."""
 
 # A browser sends a form or the file itself, fetches all of it or a range, and resumes after a cut.
 router.forward(
@@ -20,9 +22,15 @@ router.forward(
     "/v1/tickets/{id}/files/{name}",
     methods=("GET", "PUT", "DELETE"),
     upload=LARGEST,
+    deadline=STORING,
 )
 router.forward(
-    "/{id}/files", upstreams.files, "/v1/tickets/{id}/files", methods=("GET", "POST"), upload=LARGEST
+    "/{id}/files",
+    upstreams.files,
+    "/v1/tickets/{id}/files",
+    methods=("GET", "POST"),
+    upload=LARGEST,
+    deadline=STORING,
 )
 # The service's own event stream, for pages that show new attachments at once.
 router.forward("/{id}/events", upstreams.files, "/v1/tickets/{id}/events")
