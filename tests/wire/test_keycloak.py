@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shlex
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -34,9 +35,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
 def documented(site: str, keycloak: str) -> dict[str, str]:
     """The settings of the page, with these addresses in place of its examples."""
-    [block] = re.findall(r"```sh\n(BFF_.*?)```", PAGE.read_text(encoding="utf-8"), re.S)
+    [block] = re.findall(r"```sh\n(BFF_PUBLIC_URL.*?)```", PAGE.read_text(encoding="utf-8"), re.S)
     text = block.replace("https://desk.example.org", site).replace("https://login.example.org", keycloak)
-    return dict(line.split("=", 1) for line in text.splitlines())
+    return dict(shlex.split(line)[0].split("=", 1) for line in text.splitlines())
 
 
 @dataclass

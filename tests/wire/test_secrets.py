@@ -31,6 +31,9 @@ from .served import listening, served
 
 FULL = {
     "oidc.client_secret": "secret-of-the-client",
+    "providers.<name>.client_secret": "secret-of-the-staff-client",
+    "issuers[].introspection.client_secret": "secret-of-introspection",
+    "http.frontends.<name>.secrets": "secret-of-a-frontend-server-0123456789",
     "upstreams.<name>.headers": "secret-of-a-header",
     "upstreams.<name>.basic": "me:secret-of-basic",
     "webhooks.<name>.secret": "secret-of-a-webhook-source",
@@ -51,7 +54,7 @@ def leaked(text: str) -> list[str]:
 
 
 def test_the_full_configuration_has_every_secret_that_there_is() -> None:
-    kinds = ("secret", "table of secret")
+    kinds = ("secret", "table of secret", "list of secret")
     assert {one.path for one in all_settings() if one.type in kinds} == FULL.keys()
 
 
@@ -78,7 +81,9 @@ def environ(
 ) -> dict[str, str]:
     rotate(folder / "keys.pem")
     hooks = {"secret": FULL["webhooks.<name>.secret"]}
-    trusted = {"issuer": issuer, "audience": "shop"}
+    asked = {"client_id": "bff", "client_secret": FULL["issuers[].introspection.client_secret"]}
+    trusted = {"issuer": issuer, "audience": "shop", "introspection": asked}
+    frontend = {"secrets": [FULL["http.frontends.<name>.secrets"]], "networks": ["127.0.0.1/32"]}
     return {
         "BFF_REDIS__URL": valkey.url,
         "BFF_REDIS__TIMEOUT": "10",
@@ -92,6 +97,10 @@ def environ(
         "BFF_OIDC__ISSUER": issuer,
         "BFF_OIDC__CLIENT_ID": "bff",
         "BFF_OIDC__CLIENT_SECRET": FULL["oidc.client_secret"],
+        "BFF_PROVIDERS__STAFF__ISSUER": "https://staff.test",
+        "BFF_PROVIDERS__STAFF__CLIENT_ID": "bff",
+        "BFF_PROVIDERS__STAFF__CLIENT_SECRET": FULL["providers.<name>.client_secret"],
+        "BFF_HTTP__FRONTENDS": json.dumps({"web": frontend}),
         "BFF_ISSUERS": json.dumps([trusted]),
         "BFF_WEBHOOKS": json.dumps({"cms": hooks}),
         "BFF_EVENTS": json.dumps({"orders": {"secret": FULL["events.<name>.secret"]}}),
