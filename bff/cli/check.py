@@ -78,7 +78,7 @@ def mistakes(gateway: Gateway, settings: Settings) -> list[str]:
         )
     if settings.sign_ins:
         found += no_sign_in_at(settings.public_url)
-    return list(dict.fromkeys(found))
+    return found
 
 
 def warnings(settings: Settings, environ: Mapping[str, str]) -> list[str]:

@@ -262,7 +262,7 @@ def _serve(gateway: Gateway, host: str | None, port: str | None) -> int:
     if port:
         os.environ["BFF_PORT"] = port
     settings = settings_file.load()
-    found = check.mistakes(gateway, settings)
+    found = list(dict.fromkeys(check.mistakes(gateway, settings)))
     if found:
         raise DeclarationError("\n".join(found))
     serve(gateway, settings)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import aio_pika
@@ -95,6 +96,8 @@ async def test_nats_is_read_over_tls_of_a_private_authority_through_the_proxy(
             ((event,),) = (await broker.read()).values()
             assert event.body == b"one"
         assert proxy.asked == ["CONNECT broker.test:4222 HTTP/1.1"]
+        until = await broker.check()
+        assert until is not None and until > datetime.now(UTC), "the end of the certificate"
         for refused in (network(proxy), network(proxy, TlsTrust("nats", ca=inside.file))):
             untrusting = NatsJetStream(Positions(redis), address, STREAM, network=refused, timeout=2)
             with pytest.raises(BrokerUnavailable) as raised:
@@ -152,6 +155,8 @@ async def test_rabbitmq_is_read_over_tls_of_a_private_authority_through_the_prox
                 ((event,),) = (await broker.read()).values()
                 assert event.body == b"one"
             assert proxy.asked == ["CONNECT broker.test:5671 HTTP/1.1"]
+            until = await broker.check()
+            assert until is not None and until > datetime.now(UTC), "the end of the certificate"
             for refused in (network(proxy), network(proxy, TlsTrust("rabbitmq", ca=inside.file))):
                 with pytest.raises(BrokerUnavailable):
                     async with opened(RabbitMq(address, ["events"], network=refused, timeout=5)):

@@ -9,16 +9,19 @@ from pathlib import Path
 from .target import Target, main
 
 _UNIT = "tests/unit/edge/access"
+_TESTS = {
+    "authorization": ("authorization", "authorization_refusals", "step_up"),
+    "csrf": ("csrf", "csrf_refusals"),
+    "jwks": ("jwks", "jwks_edges"),
+    "login_state": ("login_state", "login_cookie"),
+    "session_record": ("login_state", "session_record"),
+    "step_up": ("step_up",),
+}
+"""The modules whose own unit tests try all that they do. The others need sockets and Redis, and their tests are in
+tests/wire and tests/redis."""
 ACCESS = Target(
     "bff/edge/access",
-    {
-        "authorization": [f"{_UNIT}/test_authorization.py", f"{_UNIT}/test_authorization_refusals.py"],
-        "csrf": [f"{_UNIT}/test_csrf.py", f"{_UNIT}/test_csrf_refusals.py"],
-        "jwks": [f"{_UNIT}/test_jwks.py", f"{_UNIT}/test_jwt.py"],
-        "jwt": [f"{_UNIT}/test_jwt.py"],
-        "login_state": [f"{_UNIT}/test_login_state.py"],
-        "session_record": [f"{_UNIT}/test_login_state.py"],
-    },
+    {module: [f"{_UNIT}/test_{name}.py" for name in names] for module, names in _TESTS.items()},
     Path(__file__).with_name("access_survivors.toml"),
     [f"{_UNIT}/*.py", "tests/*.py"],
 )

@@ -1,4 +1,4 @@
-"""Tests of the tests: unit tests notice a change to a policy, or a written reason says why it does no harm."""
+"""Tests of the tests: unit tests notice a change to the code, or a written reason says why it does no harm."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from . import policies, trial
+from ..conftest import ROOT
+from . import access, policies, trial
 from .trial import Mutant, Outcome
 
 ONE = Mutant("clock", "Clock.tick", "self.now += 1", "self.now -= 1")
@@ -14,22 +15,28 @@ OTHER = Mutant("clock", "Clock.tick", "self.now += 1", "self.now = 1")
 LOST = Mutant("clock", "Clock.gone", "return 1", "return None")
 
 
+TARGETS = {"policies": policies.POLICIES, "access": access.ACCESS}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("module", policies.MODULES)
-def test_every_mutant_of_a_policy_is_killed_or_explained(
-    module: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("name", "module"), [(name, module) for name, target in TARGETS.items() for module in target.modules]
+)
+def test_every_mutant_is_killed_or_explained(
+    name: str, module: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    reasons = [one for one in trial.explained(policies.SURVIVORS) if one.module == module]
-    outcomes = policies.run(module, tmp_path)
+    target = TARGETS[name]
+    reasons = target.explained(module)
+    outcomes = target.run(module, tmp_path)
     head, *rows = trial.table(outcomes, reasons).splitlines()
     with capsys.disabled():
-        print("", *([head] if module == policies.MODULES[0] else []), *rows[:-1], sep="\n")
+        print("", *([head] if module == next(iter(target.modules)) else []), *rows[:-1], sep="\n")
     verdict = trial.judge(outcomes, reasons)
     told = [f"survives without a reason: {one}" for one in verdict.unexplained]
     told += [f"is killed, so its explanation is no longer true: {one}" for one in verdict.untrue]
     told += [f"is explained and no longer made: {one}" for one in verdict.gone]
     assert not told, "\n".join(
-        [f"`python -m tests.mutants.policies {module}` prints entries for the list", *told]
+        [f"`python -m tests.mutants.{name} {module}` prints entries for the list", *told]
     )
 
 
@@ -138,5 +145,10 @@ def test_a_reason_is_a_sentence(tmp_path: Path, why: str) -> None:
         trial.explained(place)
 
 
-def test_the_list_of_the_policies_can_be_read() -> None:
-    assert {mutant.module for mutant in trial.explained(policies.SURVIVORS)} <= set(policies.MODULES)
+@pytest.mark.parametrize("name", TARGETS)
+def test_the_list_of_a_target_can_be_read_and_names_its_modules_and_tests(name: str) -> None:
+    target = TARGETS[name]
+    assert {mutant.module for mutant in trial.explained(target.survivors)} <= set(target.modules)
+    for module, tests in target.modules.items():
+        assert (ROOT / target.package / f"{module}.py").is_file()
+        assert all((ROOT / test).is_file() for test in tests), module

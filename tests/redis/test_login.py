@@ -8,6 +8,7 @@ import json
 import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,17 @@ from bff.edge.app.redis import redis_client
 from bff.edge.settings import Settings, SettingsError, load
 from bff.stores.journal import Entry, Journal
 from bff.stores.redis.client import RedisClient, StoreUnavailable
+from bff.stores.redis.connection import pack
 from bff.stores.redis.health import RedisHealth
 from bff.stores.redis.login import FetchedLogin, RedisLogin, StoredLogin
+from bff.stores.redis.node import Node
 from bff.stores.redis.subscriptions import Subscriptions
 
 from ..conftest import Valkey, free_port
 from ..waiting import GUARD
 from ..wire.authority import Authority
+from .conftest import cluster_client
+from .test_sentinel import Sentinel
 from .tls import Encrypted, certificate
 
 ODD = 'p@ss:w/rd?#%2F [1] é {"a"}\''
@@ -344,3 +349,69 @@ async def test_the_authority_for_all_is_trusted_for_redis_too(tmp_path: Path) ->
 def test_settings_of_redis_that_contradict_each_other_are_refused(redis: dict[str, str], said: str) -> None:
     with pytest.raises(SettingsError, match=said):
         load({f"BFF_REDIS__{name}": value for name, value in redis.items()})
+
+
+# ---- Sentinels and clusters --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tls", [False, True])
+async def test_the_sentinels_and_the_master_have_passwords_and_certificates_of_their_own(
+    tmp_path: Path, tls: bool
+) -> None:
+    for name in ("master", "guard"):
+        (tmp_path / name).mkdir()
+    secured = ("--requirepass", ODD)
+    if tls:
+        chain = certificate(tmp_path, "127.0.0.1")
+        master: Valkey = Encrypted(tmp_path / "master", args=secured, chain=chain).start()
+    else:
+        master = Valkey(tmp_path / "master", args=secured).start()
+    guard = Sentinel(tmp_path / "guard", program=master.program).over(master)
+    config = tmp_path / "guard" / "sentinel.conf"
+    # The Sentinel itself asks the master, too.
+    own = f"sentinel auth-pass shop {json.dumps(ODD, ensure_ascii=False)}"
+    config.write_text(f'{config.read_text()}{own}\nrequirepass "sentinel secret"\n')
+    if isinstance(master, Encrypted):
+        guard.extra = replace(master, port=guard.port).tls
+    redis: dict[str, Any] = {
+        "url": f"{'rediss' if tls else 'redis'}+sentinel://127.0.0.1:{guard.port}/shop",
+        "password": ODD,
+        "sentinel_password": "sentinel secret",
+        "timeout": 10,
+    }
+    if tls:
+        redis["tls"] = {"ca": str(chain[0]), "cert": str(chain[0]), "key": str(chain[1])}
+    settings = Settings.model_validate({"redis": redis})
+    try:
+        guard.start()
+        async with everything(redis_client(settings, Connections(settings.network))):
+            pass
+        wrong = settings.model_copy(
+            update={"redis": settings.redis.model_copy(update={"sentinel_password": None})}
+        )
+        async with redis_client(wrong, Connections(settings.network)) as refused:
+            with pytest.raises(StoreUnavailable, match=r"NOAUTH|Authentication"):
+                await refused.ping()
+    finally:
+        guard.stop()
+        master.stop()
+
+
+async def test_every_node_of_a_cluster_gets_the_login(nodes: list[Valkey]) -> None:
+    async with cluster_client(nodes):
+        for node in nodes:
+            await allow(node, "app", ODD)
+            async with Redis.from_url(node.url) as admin:
+                more = ("+cluster|slots", "+ssubscribe", "+spublish")
+                await admin.execute_command("ACL", "SETUSER", "app", *more)  # type: ignore[no-untyped-call]
+        login = StoredLogin(lambda: RedisLogin(ODD, "app"))
+        url = f"redis+cluster://127.0.0.1:{nodes[0].port}"
+        async with RedisClient(url, timeout=10, login=login) as redis:
+            for number in range(20):
+                assert await redis.call("SET", f"bff:1:{number}", number) == b"OK"
+            assert {await one for one in map(_whoami, await redis._nodes.all_nodes())} == {b"app"}  # type: ignore[union-attr]
+
+
+async def _whoami(node: Node) -> bytes:
+    answer: bytes = await node.submit(pack(("ACL", "WHOAMI")), None)
+    return answer

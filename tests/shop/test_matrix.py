@@ -20,7 +20,7 @@ from bff.edge.app.build import build
 from bff.edge.app.extensions import Extensions
 from tests.sign_in_flow import CLIENT_SECRET
 from tests.unit.edge.access.issuing import sign
-from tests.wire.matrix import CALLERS, Example, routes, wrongs
+from tests.wire.matrix import CALLERS, SIGN_IN, Example, routes, wrongs
 from web.shop.gateway import shop as declared
 
 from .system import BrowserSession, Shop, basket, key
@@ -82,6 +82,8 @@ async def test_every_route_of_the_shop_answers_each_caller_as_declared(shop: Sho
         "/api/orders/{id}/cancel": Example(f"/api/orders/{order}/cancel", good=(202, 409, 422), other=404),
         "/bff/sagas/{type}/{id}": Example(f"/bff/sagas/order/{order}", other=404),
         "/bff/login": Example("/bff/login", good=(303,)),
+        **{f"{path}/{{provider}}": Example(f"{path}/oidc") for path in SIGN_IN},
+        "/bff/sessions/{id}": Example("/bff/sessions/none"),
         "/products/{sku}": Example("/products/mug-01"),
         "/orders/{id}": Example(f"/orders/{order}"),
         "/assets": Example("/assets/index.html"),

@@ -30,6 +30,8 @@ CALLERS = (
     "ended session",
 )
 UNSAFE = ("POST", "PUT", "PATCH", "DELETE")
+ENDS = (("POST", "/bff/logout"), ("DELETE", "/bff/sessions"))
+SIGN_IN = ("/bff/login", "/bff/callback", "/bff/backchannel-logout")
 REFUSED = {"nobody": 401, "expired": 401, "wrong audience": 401, "ended session": 401}
 """The answer of the first four callers wherever sign-in is required."""
 
@@ -105,6 +107,10 @@ def expected(gateway: Declarations, method: str, path: str, example: Example) ->
         return signed_in(
             *example.good, scope=bool(requirements.scopes), role=bool(requirements.roles), other=example.other
         )
+    if path in ("/bff/sessions", "/bff/sessions/{id}"):
+        # A token has no sessions.
+        found = dict(signed_in(403, scope=False, role=False))
+        return found | {"right user's session": frozenset({404 if "{" in path else 200})}
     if path == "/bff/user":
         return signed_in(200, scope=False, role=False)
     # Public, or protected by a signature or code instead of a sign-in.
@@ -117,6 +123,7 @@ def expected(gateway: Declarations, method: str, path: str, example: Example) ->
         "/docs/problems": 200,
     }
     own |= {"/docs/style.css": 200, "/bff/login": 303, "/bff/callback": 400, "/bff/backchannel-logout": 400}
+    own |= {f"{path}/{{provider}}": own[path] for path in SIGN_IN}
     if path in ("/bff/changes/{source}", "/bff/events/{source}"):
         # Only a signature authorizes; OPTIONS asks whether the source may send.
         return everyone(204 if method == "OPTIONS" else 401)
@@ -150,7 +157,7 @@ async def wrongs(
             wrong.append(f"{method} {path} needs an example")
             continue
         for caller in CALLERS:
-            if (method, path) == ("POST", "/bff/logout") and caller == "right user's session":
+            if (method, path) in ENDS and caller == "right user's session":
                 continue  # It would end the session that the other callers need; the sign-in tests cover it.
             headers = dict(callers[caller])
             if method in UNSAFE and isinstance(declared(gateway, method, path), DeclaredRoute):

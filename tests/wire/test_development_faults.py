@@ -6,10 +6,7 @@ import asyncio
 import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -23,10 +20,6 @@ from .test_signin import Browser
 
 LIFE = 3
 """Seconds for which an access token is valid. It is refreshed when a third of that is left."""
-
-# A crowd of browsers: as many connections as they need, none of which a server could close between two requests.
-LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=0)
-CLIENT: dict[str, Any] = {"trust_env": False, "timeout": GUARD, "limits": LIMITS}
 
 # One provider and one gateway for all tests.
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -43,22 +36,17 @@ class Desk:
         answer = await self.client.put(f"{self.provider}/faults", json={"faults": names, **more})
         answer.raise_for_status()
 
-    async def picked(self) -> tuple[Browser, str]:
-        """A new browser after a person was picked, and the address of its callback, which is not requested yet."""
+    async def sign_in(self) -> tuple[Browser, httpx.Response]:
+        """A new browser, and the answer to its callback."""
         here = Browser(self.client, self.site)
         to_provider = await here.get("/bff/login")
         assert to_provider.status_code == 303, to_provider.text
         # The provider's cookies are its own.
-        async with httpx.AsyncClient(**CLIENT) as there:
+        async with httpx.AsyncClient(trust_env=False, timeout=GUARD) as there:
             page = await there.get(to_provider.headers["location"])
             action, csrf = form_of(page.text)
             back = await there.post(f"{self.provider}{action}", data={"csrf": csrf, "person": "ada"})
-        return here, back.headers["location"]
-
-    async def sign_in(self) -> tuple[Browser, httpx.Response]:
-        """A new browser, and the answer to its callback."""
-        here, callback = await self.picked()
-        return here, await here.ask("GET", callback, cross_site=True)
+        return here, await here.ask("GET", back.headers["location"], cross_site=True)
 
     async def token(self, browser: Browser) -> str:
         """The access token that a service receives now; empty when there is no answer for this person."""
@@ -66,15 +54,16 @@ class Desk:
         return self.upstream.last.headers["authorization"] if answer.status_code == 200 else ""
 
 
-@asynccontextmanager
-async def started(redis_url: str, folder: Path, **options: str) -> AsyncIterator[Desk]:
-    """A gateway and its provider. options: of the provider's command line."""
-    port, provider_port = free_port(), free_port()
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def running(valkey_session: Valkey, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Desk]:
+    folder, port, provider_port = tmp_path_factory.mktemp("faults"), free_port(), free_port()
     site, issuer = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{provider_port}"
-    provider = start_sign_in(provider_port, folder, log=folder / "provider.log", public_url=site, **options)
+    provider = start_sign_in(
+        provider_port, folder, log=folder / "provider.log", public_url=site, access_seconds=str(LIFE)
+    )
     try:
         wait_for_port(provider_port, process=provider.process)
-        async with upstream() as scripted, httpx.AsyncClient(**CLIENT) as client:
+        async with upstream() as scripted, httpx.AsyncClient(trust_env=False, timeout=GUARD) as client:
             gateway = start_program(
                 [sys.executable, "-m", "bff", "serve", "tests.wire.gateway:served"],
                 log=folder / "gateway.log",
@@ -82,11 +71,10 @@ async def started(redis_url: str, folder: Path, **options: str) -> AsyncIterator
                     "BFF_PORT": str(port),
                     "BFF_ADMIN_PORT": str(free_port()),
                     "BFF_PUBLIC_URL": site,
-                    "BFF_REDIS__URL": redis_url,
+                    "BFF_REDIS__URL": valkey_session.url,
                     "BFF_OIDC__ISSUER": issuer,
                     "BFF_OIDC__CLIENT_ID": CLIENT_ID,
                     "BFF_OIDC__CLIENT_SECRET": CLIENT_SECRET,
-                    "BFF_LIMITS__LOGIN": "100000/minute",
                     "BFF_ADMISSION__LAG": "10",
                     "BFF_REDIS__TIMEOUT": "10",
                     "BFF_UPSTREAMS__SHELF__URL": f"http://127.0.0.1:{scripted.port}",
@@ -100,13 +88,6 @@ async def started(redis_url: str, folder: Path, **options: str) -> AsyncIterator
                 gateway.kill()
     finally:
         provider.kill()
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def running(valkey_session: Valkey, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Desk]:
-    folder = tmp_path_factory.mktemp("faults")
-    async with started(valkey_session.url, folder, access_seconds=str(LIFE)) as desk:
-        yield desk
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -155,47 +136,3 @@ async def test_a_sign_in_with_wrong_tokens_or_none_is_refused(desk: Desk, fault:
     browser, answer = await desk.sign_in()
     assert answer.status_code in (502, 503)
     assert (await browser.get("/bff/user")).status_code == 401
-
-
-@pytest.mark.slow
-async def test_a_thousand_people_who_sign_in_while_the_provider_stalls_get_in_when_it_answers_again(
-    valkey_session: Valkey, tmp_path: Path
-) -> None:
-    people, at_once = 1_000, asyncio.Semaphore(50)
-
-    async with started(valkey_session.url, tmp_path, code_seconds="600") as desk:
-        settled, _ = await desk.sign_in()
-
-        async def pick() -> tuple[Browser, str]:
-            async with at_once:
-                return await desk.picked()
-
-        waiting = await asyncio.gather(*(pick() for _ in range(people)))
-        await desk.faults("stalled")
-
-        async def answered(browser: Browser, callback: str) -> int:
-            return (await browser.ask("GET", callback, cross_site=True)).status_code
-
-        async with asyncio.timeout(2 * GUARD), asyncio.TaskGroup() as group:
-            tasks = [group.create_task(answered(*one)) for one in waiting]
-            # Meanwhile everybody else is served.
-            served = []
-            while not all(task.done() for task in tasks):
-                began = time.monotonic()
-                assert (await settled.get("/bff/user")).status_code == 200
-                served.append(time.monotonic() - began)
-                await asyncio.sleep(0.05)
-        assert {task.result() for task in tasks} == {503}, "told to come back, and not refused"
-
-        await desk.faults()
-
-        async def again(browser: Browser, callback: str) -> int:
-            async with at_once:
-                # The same address: a person reloads the page.
-                return (await browser.ask("GET", callback, cross_site=True)).status_code
-
-        assert set(await asyncio.gather(*(again(*one) for one in waiting))) == {200}
-        for browser, _ in waiting[::50]:
-            assert (await browser.get("/bff/user")).status_code == 200
-    served.sort()
-    print(f"\nmeanwhile {len(served)} answers: median {served[len(served) // 2] * 1000:.0f} ms")

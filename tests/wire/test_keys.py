@@ -14,6 +14,7 @@ from bff.stores.events import BrokerEvent
 from bff.stores.journal import Journal, channel_of
 from bff.stores.processes import Processes
 from bff.stores.progress import Deliveries, Leases, Positions
+from bff.stores.proofs import ProofStore
 from bff.stores.redis.client import RedisClient
 from bff.stores.revocations import RevocationStore
 from bff.stores.sessions import SessionStore
@@ -102,6 +103,7 @@ async def use_every_store(redis: RedisClient) -> None:
     await letters.add(BrokerEvent("events:jobs:0", "2-0", b"{}", "redis"), "unreadable")
     cache = CacheStore(redis, wait=10)
     await cache.put("0" * 64, b"x", 60)
+    await cache.put(f"{'0' * 64}.{keys.owner_tag('ada')}", b"x", 60)
     await cache.invalidate(["a"])
     await cache.invalidate_for_owner("ada", ["a"])
     revocations = RevocationStore(redis)
@@ -115,6 +117,9 @@ async def use_every_store(redis: RedisClient) -> None:
     await sessions.claim_login(ISSUER, "state", "me", keep=60)
     await sessions.use_logout_token(ISSUER, "jti", keep=60)
     await sessions.put_logout_redirect("r", b"x", keep=60)
+    proofs = ProofStore(redis)
+    assert await proofs.use("thumbprint", "jti", keep=60)
+    await proofs.nonce_secret(1, b"0" * 32, keep=60)
 
 
 async def test_every_key_of_a_busy_gateway_has_the_prefix_a_documented_name_and_a_ttl(redis_url: str) -> None:

@@ -21,7 +21,7 @@ from bff.edge.settings import Settings
 
 from ..unit.edge.access.issuing import ISSUER, claims, sign
 from .gateway import Cart, Job, Thing, Who, serving, shelf
-from .matrix import CALLERS, UNSAFE, Example, asked, declared, expected, routes, wrongs
+from .matrix import CALLERS, SIGN_IN, UNSAFE, Example, asked, declared, expected, routes, wrongs
 from .oidc_provider import CLIENT, SECRET, OidcProvider
 from .scripted import KEY, Asked, upstream
 from .served import listening, served
@@ -200,6 +200,8 @@ EXAMPLES = {
     "/page/{id}": Example("/page/7"),
     "/assets": Example("/assets/upstream.py"),
     "/bff/login": Example("/bff/login", good=(303,)),
+    **{f"{path}/{{provider}}": Example(f"{path}/oidc") for path in SIGN_IN},
+    "/bff/sessions/{id}": Example("/bff/sessions/none"),
 }
 
 

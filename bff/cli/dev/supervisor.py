@@ -83,7 +83,7 @@ def _sign_in(
     """The development sign-in, if it is wanted. None: where the settings name no provider for browsers, and people
     reach the gateway on this machine."""
     if wanted is None:
-        wanted = settings.oidc is None
+        wanted = not settings.sign_ins
         if wanted and not is_loopback_url(settings.public_url):
             print(
                 f"No development sign-in: {PREFIX}PUBLIC_URL is {settings.public_url}, which is not on this machine.",

@@ -57,6 +57,11 @@ class Providers:
     def __iter__(self) -> Iterator[ProviderEntry]:
         return iter(self._entries.values())
 
+    @property
+    def have_names(self) -> bool:
+        """Whether one of them has a name, so that addresses name providers."""
+        return any(entry.name for entry in self)
+
     def at(self, scope: MutableMapping[str, Any]) -> list[ProviderEntry]:
         """The providers that are used at the host of this request."""
         return [entry for name, entry in self._entries.items() if self.cookies.accepts(name, scope)]

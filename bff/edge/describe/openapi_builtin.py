@@ -19,6 +19,7 @@ _OBJECT: Schema = {"type": "object"}
 # What `safe_return` accepts: a path that every browser reads as one of this site.
 _RETURN = r"^/(?!/)(?!(?:[^/?#]*[/?#])*(?:\.|%2[eE]){1,2}(?:[/?#]|$))[^\\\x00-\x20\x7f-\x9f]{0,1023}$"
 
+_CLASSES: Schema = {"type": "string", "pattern": "^[!-~]{1,255}( [!-~]{1,255}){0,9}$", "maxLength": 512}
 # What a sign-in may be asked for, by name: schema and meaning (OpenID Connect Core section 3.1.2.1).
 _ASKED: tuple[tuple[str, Schema, str], ...] = (
     (
@@ -26,7 +27,7 @@ _ASKED: tuple[tuple[str, Schema, str], ...] = (
         {"type": "integer", "minimum": 0, "maximum": 2_592_000},
         "Seconds since the person proved who they are",
     ),
-    ("acr_values", TEXT | {"maxLength": 512}, "Classes of authentication, of which one is needed"),
+    ("acr_values", _CLASSES, "Classes of authentication, of which one is needed"),
     (
         "prompt",
         {"type": "string", "enum": ["login", "select_account", "consent", "create"]},

@@ -97,7 +97,7 @@ class Account:
 
     async def end(self, request: Request) -> Response:
         """204: this session of the person has ended, and its streams end. 404 where they have no such session."""
-        person = await self._person(request)
+        person = await self._person(request, "/bff/sessions/{id}")
         handle = request.path_params["id"]
         try:
             found = await self._store.of_subject(person.issuer, person.subject, most=None)
@@ -119,8 +119,8 @@ class Account:
             raise sessions_unavailable() from error
         return self._ended(request, current=True)
 
-    async def _person(self, request: Request) -> Principal:
-        access = Access("/bff/sessions", counted_as=f"{request.method} /bff/sessions", same_origin=True)
+    async def _person(self, request: Request, path: str = "/bff/sessions") -> Principal:
+        access = Access(path, counted_as=f"{request.method} {path}", same_origin=True)
         person = await self._guard.admit_authenticated(request.scope, access)
         await self._guard.spend(request.scope, person, access)
         if person.session is None:

@@ -117,8 +117,7 @@ class ForwardEndpoint:
         try:
             async with services.forwarding.exchange(call, request, make, timer) as response:
                 headers = self._answer(call, response, path, scope)
-                # As aiohttp has decoded them: the bytes that the service sent.
-                start = [(name.encode(), value.encode("utf-8", "surrogateescape")) for name, value in headers]
+                start = [(name.encode(), value.encode("latin-1")) for name, value in headers]
                 start += [(name.encode(), value.encode()) for name, value in limits.items()]
                 await send({"type": "http.response.start", "status": response.status, "headers": start})
                 # While the request still arrives, `upload` notices that the client leaves.

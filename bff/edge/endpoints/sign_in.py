@@ -102,13 +102,9 @@ class SignIn:
     def routes(self) -> list[Route]:
         # Login and callback are requests of one person, so they have a limit of their own.
         return [
-            browser_route(self._guard, path, handle, limit=self._login_limit)
-            for path, handle in (
-                ("/bff/login", self.login),
-                ("/bff/login/{provider}", self.login),
-                ("/bff/callback", self.callback),
-                ("/bff/callback/{provider}", self.callback),
-            )
+            browser_route(self._guard, path + end, handle, limit=self._login_limit)
+            for path, handle in (("/bff/login", self.login), ("/bff/callback", self.callback))
+            for end in (("", "/{provider}") if self._providers.have_names else ("",))
         ]
 
     async def login(self, request: Request) -> Response:

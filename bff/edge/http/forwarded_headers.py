@@ -241,7 +241,7 @@ class Addresses:
         was asked for."""
         if not address.isascii():
             # A service wrote it without escapes.
-            address = quote(address.encode("utf-8", "surrogateescape"), safe=_VISIBLE)
+            address = quote(address.encode("latin-1"), safe=_VISIBLE)
         try:
             parts = urlsplit(urljoin(f"//service{asked}", address))
         except ValueError:
