@@ -60,7 +60,7 @@ def test_a_304_saves_nearly_all_bytes_and_the_time_to_compress() -> None:
     saved = {row[0]: dict(zip(head, row, strict=True)) for row in rows}
     for size, least in (("2 KB", 50), ("20 KB", 95), ("200 KB", 99)):
         assert float(saved[size]["saved: bytes, CPU"].partition("%")[0]) >= least
-    assert float(saved["200 KB"]["saved of gzip"].rpartition(", ")[2].rstrip("% ")) > 20
+    assert float(saved["200 KB"]["saved of gzip"].rpartition(", ")[2].rstrip("% ")) > 10
 
 
 @pytest.mark.slow
