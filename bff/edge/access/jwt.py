@@ -240,10 +240,14 @@ class TokenVerifier:
         )
 
     def _is_current(self, entry: _CachedToken) -> bool:
-        entry.keys.refresh_when_old()
-        rotated = entry.generation != entry.keys.generation
-        expired = self._monotonic() >= entry.until or self._clock() >= entry.expires
-        return not (rotated or expired or self._is_revoked(entry.principal))
+        # Every request with a token passes here.
+        keys, revocations = entry.keys, self._revocations
+        keys.refresh_when_old()
+        if entry.generation != keys.generation:
+            return False
+        if self._monotonic() >= entry.until or self._clock() >= entry.expires:
+            return False
+        return revocations is None or not revocations.is_revoked(entry.principal.revocation_keys)
 
     async def _verified(self, token: str, reads: bool, address: str, scheme: str = "Bearer") -> VerifiedToken:
         try:
