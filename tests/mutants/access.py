@@ -15,7 +15,7 @@ _TESTS = {
     "jwks": ("jwks", "jwks_edges"),
     "login_state": ("login_state", "login_cookie"),
     "session_record": ("login_state", "session_record"),
-    "step_up": ("step_up",),
+    "step_up": ("step_up", "step_up_challenge"),
 }
 """The modules whose own unit tests try all that they do. The others need sockets and Redis, and their tests are in
 tests/wire and tests/redis."""

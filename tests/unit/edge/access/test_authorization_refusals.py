@@ -24,6 +24,8 @@ def needs(scopes: str = "", roles: str = "") -> Requirements:
         (needs(roles="y x"), "the role x or y"),
         (needs("a", "x"), "the scope a and the role x"),
         (needs("b a", "y x"), "the scopes a, b and the role x or y"),
+        (Requirements(fresh=300.0), "a sign-in of the last 300 seconds"),
+        (Requirements(acr=("gold", "silver")), "a sign-in of the class gold or silver"),
     ],
 )
 def test_requirements_are_told_in_words_and_in_their_order(required: Requirements, text: str) -> None:
