@@ -219,8 +219,10 @@ class ErrorPages:
         # No return to an address below /bff/, because the provider's answer is accepted only once.
         wanted = asked if asked is not None and not asked.startswith(f"{self._path.prefix}/bff/") else None
         back = problem.return_to or wanted or self._path.home
-        # A step-up has an address with parameters of its own.
-        login = problem.extra.get("login") or f"{self._path.prefix}/bff/login"
+        login = f"{self._path.prefix}/bff/login"
+        if problem.code == "step-up-required":
+            # It has an address with parameters of its own. A problem of a team may have any `login`.
+            login = problem.extra.get("login", login)
         joint = "&" if "?" in login else "?"
         return escaped(f"{login}{joint}{urlencode({'return': back}, quote_via=quote, safe='/')}")
 
