@@ -249,7 +249,7 @@ def test_an_unsolicited_response_never_reaches_the_next_caller(loop: Loop) -> No
 
 def test_a_response_before_the_request_was_read_counts_and_closes_the_connection(loop: Loop) -> None:
     async def main() -> None:
-        gone = asyncio.Event()
+        gone, ended = asyncio.Event(), asyncio.Event()
 
         async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await reader.readuntil(b"\r\n\r\n")
@@ -259,6 +259,9 @@ def test_a_response_before_the_request_was_read_counts_and_closes_the_connection
                 while await reader.read(1_000_000):
                     await gone.wait()
             writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+            ended.set()
 
         listening = await asyncio.start_server(refuse, "127.0.0.1", 0, limit=1024)
         port = listening.sockets[0].getsockname()[1]
@@ -268,6 +271,7 @@ def test_a_response_before_the_request_was_read_counts_and_closes_the_connection
         await until(lambda: wire._slots == 0)
         gone.set()
         await wire.close()
+        await ended.wait()
         listening.close()
         await listening.wait_closed()
         await asyncio.sleep(0.05)
