@@ -52,5 +52,8 @@ async def served(
             connection.transport.abort()
         while server.server_state.connections:
             await asyncio.sleep(0)
+        # A handshake that a client gave up is in progress without a connection.
+        while any(getattr(listener, "_active_count", 0) for listener in server.servers):
+            await asyncio.sleep(0.005)
         await end_tasks(server)
         sock.close()
