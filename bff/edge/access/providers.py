@@ -54,6 +54,12 @@ class Providers:
         self.cookies = cookies
         self.site = cookies.site
 
+    def paths(self, path: str) -> list[str]:
+        """The routes below which each provider has an address of its own: `path` for `oidc`, and with a parameter for
+        the others."""
+        plain = [path] if "" in self._entries else []
+        return plain + ([f"{path}/{{provider}}"] if set(self._entries) - {""} else [])
+
     def __iter__(self) -> Iterator[ProviderEntry]:
         return iter(self._entries.values())
 

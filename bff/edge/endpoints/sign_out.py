@@ -63,8 +63,10 @@ class SignOut:
         return [
             browser_route(self._guard, "/bff/logout", self.logout, "POST"),
             browser_route(self._guard, "/bff/logout", self.provider_logout),
-            browser_route(self._guard, "/bff/backchannel-logout", self.backchannel_logout, "POST"),
-            browser_route(self._guard, "/bff/backchannel-logout/{provider}", self.backchannel_logout, "POST"),
+            *(
+                browser_route(self._guard, path, self.backchannel_logout, "POST")
+                for path in self._providers.paths("/bff/backchannel-logout")
+            ),
         ]
 
     async def logout(self, request: Request) -> Response:
