@@ -36,7 +36,9 @@ async def test_the_document_lists_exactly_the_served_routes(redis_url: str) -> N
         "oidc": {"issuer": "https://issuer.test", "client_id": "bff", "client_secret": "secret"},
         "webhooks": {"cms": {"secret": "a secret of at least 24 letters"}},
     }
-    for changes in (everything, {}):
+    oidc = everything["oidc"]
+    several = [{"providers": {"staff": oidc}}, {"oidc": oidc, "providers": {"staff": oidc}}]
+    for changes in (everything, {}, *several):
         async with running(redis_url, **changes) as world:
             runtime = await world.gateway.start()
             served = set()

@@ -54,13 +54,14 @@ class Providers:
         self.cookies = cookies
         self.site = cookies.site
 
+    def paths(self, path: str) -> list[str]:
+        """The routes below which each provider has an address of its own: `path` for `oidc`, and with a parameter for
+        the others."""
+        plain = [path] if "" in self._entries else []
+        return plain + ([f"{path}/{{provider}}"] if set(self._entries) - {""} else [])
+
     def __iter__(self) -> Iterator[ProviderEntry]:
         return iter(self._entries.values())
-
-    @property
-    def have_names(self) -> bool:
-        """Whether one of them has a name, so that addresses name providers."""
-        return any(entry.name for entry in self)
 
     def at(self, scope: MutableMapping[str, Any]) -> list[ProviderEntry]:
         """The providers that are used at the host of this request."""

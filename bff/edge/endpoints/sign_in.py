@@ -101,10 +101,11 @@ class SignIn:
 
     def routes(self) -> list[Route]:
         # Login and callback are requests of one person, so they have a limit of their own.
+        logins = dict.fromkeys(("/bff/login", *self._providers.paths("/bff/login")))
+        handlers = [(path, self.login) for path in logins]
+        handlers += [(path, self.callback) for path in self._providers.paths("/bff/callback")]
         return [
-            browser_route(self._guard, path + end, handle, limit=self._login_limit)
-            for path, handle in (("/bff/login", self.login), ("/bff/callback", self.callback))
-            for end in (("", "/{provider}") if self._providers.have_names else ("",))
+            browser_route(self._guard, path, handle, limit=self._login_limit) for path, handle in handlers
         ]
 
     async def login(self, request: Request) -> Response:

@@ -64,8 +64,8 @@ class SignOut:
             browser_route(self._guard, "/bff/logout", self.logout, "POST"),
             browser_route(self._guard, "/bff/logout", self.provider_logout),
             *(
-                browser_route(self._guard, f"/bff/backchannel-logout{end}", self.backchannel_logout, "POST")
-                for end in (("", "/{provider}") if self._providers.have_names else ("",))
+                browser_route(self._guard, path, self.backchannel_logout, "POST")
+                for path in self._providers.paths("/bff/backchannel-logout")
             ),
         ]
 
