@@ -167,7 +167,7 @@ async def test_no_secret_of_a_full_configuration_is_shown_anywhere(
             answers += [await client.get("/api/required/broken", headers=bearer())]
             answers += [await client.post("/api/things/broken", json={"name": "x"}, headers=keyed())]
             # The provider refuses this client, and the callback fails.
-            login = await client.get("/bff/login")
+            login = await client.get("/bff/login/oidc")
             there = await client.get(login.headers["location"])
             cookie = {"cookie": login.headers["set-cookie"].partition(";")[0]}
             answers += [login, there, await client.get(there.headers["location"], headers=cookie)]

@@ -20,6 +20,7 @@ _OBJECT: Schema = {"type": "object"}
 _RETURN = r"^/(?!/)(?!(?:[^/?#]*[/?#])*(?:\.|%2[eE]){1,2}(?:[/?#]|$))[^\\\x00-\x20\x7f-\x9f]{0,1023}$"
 
 _CLASSES: Schema = {"type": "string", "pattern": "^[!-~]{1,255}( [!-~]{1,255}){0,9}$", "maxLength": 512}
+_HINT: Schema = {"type": "string", "pattern": r"^[^\x00-\x1f\x7f-\x9f]{1,255}$"}
 # What a sign-in may be asked for, by name: schema and meaning (OpenID Connect Core section 3.1.2.1).
 _ASKED: tuple[tuple[str, Schema, str], ...] = (
     (
@@ -33,7 +34,7 @@ _ASKED: tuple[tuple[str, Schema, str], ...] = (
         {"type": "string", "enum": ["login", "select_account", "consent", "create"]},
         "What to ask for",
     ),
-    ("login_hint", TEXT | {"maxLength": 255}, "Who is expected to sign in"),
+    ("login_hint", _HINT, "Who is expected to sign in"),
 )
 _SESSION: Schema = {
     "type": "object",
