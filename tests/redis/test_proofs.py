@@ -11,6 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
 from bff.edge.access.dpop import PERIOD, WINDOW, Nonces, ProofVerifier, thumbprint
+from bff.edge.access.session_cookies import Site
 from bff.edge.problem import Problem
 from bff.edge.settings import DpopSettings
 from bff.policies.tokens import Reason, TokenRefused
@@ -40,17 +41,28 @@ class Requests:
     """What `ProofVerifier` sees of requests to one gateway; without nonces unless `nonce` is set."""
 
     def __init__(
-        self, redis: RedisClient, *, site: str = SITE, clock: Clocks | None = None, nonce: bool = False
+        self,
+        redis: RedisClient,
+        *,
+        site: str = SITE,
+        hosts: frozenset[str] = frozenset(),
+        clock: Clocks | None = None,
+        nonce: bool = False,
     ) -> None:
         self.clock = clock or Clocks()
         self.refused: list[TokenRefused] = []
         settings = DpopSettings(nonce=nonce)
-        self._verifier = ProofVerifier(ProofStore(redis), site, settings, self.clock)
+        self._verifier = ProofVerifier(ProofStore(redis), Site(site, hosts), settings, self.clock)
 
     async def send(
-        self, *proofs: str, method: str = "GET", path: bytes = b"/shop/api/me", key: str = ADA.thumbprint
+        self,
+        *proofs: str,
+        method: str = "GET",
+        path: bytes = b"/shop/api/me",
+        key: str = ADA.thumbprint,
+        host: str = "desk.example",
     ) -> None:
-        headers = [(b"dpop", proof.encode("latin-1")) for proof in proofs]
+        headers = [(b"host", host.encode()), *((b"dpop", proof.encode("latin-1")) for proof in proofs)]
         scope = {"method": method, "path": path.decode(), "raw_path": path, "headers": headers}
         await self._verifier.verify(scope, TOKEN, key, self.refused.append)
 
@@ -83,6 +95,20 @@ async def test_a_used_proof_is_stored_for_as_long_as_it_could_be_accepted(redis:
     left = await redis.call("PTTL", redis_key(f"proof:{hashed(ADA.thumbprint, 'the id')}", "used"))
     # From ten seconds before its time until a minute after it, and the clocks of two gateways differ.
     assert 75_000 < left <= 80_000
+
+
+async def test_a_proof_is_for_the_host_at_which_the_gateway_was_reached(redis: RedisClient) -> None:
+    requests = Requests(redis, hosts=frozenset({"staff.example"}))
+    await requests.send(proof(url="https://staff.example/shop/api/me"), host="staff.example")
+    here = await requests.problem(proof(), host="staff.example")
+    assert here.extra["reason"] == "proof-address"
+    # A host that no setting names does not count, whatever the request says.
+    for url, works in (("https://evil.example/shop/api/me", False), (URL, True)):
+        if works:
+            await requests.send(proof(url=url), host="evil.example")
+        else:
+            refused = await requests.problem(proof(url=url), host="evil.example")
+            assert refused.extra["reason"] == "proof-address"
 
 
 async def test_the_same_id_of_another_key_is_another_proof(redis: RedisClient) -> None:

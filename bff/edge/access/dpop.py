@@ -4,8 +4,8 @@ An access token that is bound to a key (`cnf.jkt`) is accepted with the scheme `
 key signed for this method, this address, this token, and this moment. Guarantees that a proof works once, over all
 gateways (one step in Redis), that only asymmetric algorithms and sound public keys count, and that a proof made ahead
 is of no use: it needs a nonce of this server, which is derived from a secret that all gateways share and that changes
-every hour. Addresses are compared with the public URL, its path prefix included, whatever proxies did to the request.
-While Redis is away no proof can be accepted: 503.
+every hour. Addresses are compared with the public URL, its path prefix included, or with one of the hosts that settings
+list in its place, whatever proxies did to the request. While Redis is away no proof can be accepted: 503.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from ..problem import Problem
 from ..settings import DpopSettings
 from .jwks import PublicKey, is_signed_by, public_key
 from .jwt import challenge
+from .session_cookies import Site
 
 TYPE = "dpop+jwt"
 LEEWAY = 10.0
@@ -98,19 +99,18 @@ class ProofVerifier:
     """`await verifier.verify(scope, token, key)`: returns when the request has a good proof; raises Problem 401
     `invalid-proof` or `dpop-nonce`, or 503 while Redis is away.
 
-    public_url  where clients reach this gateway
+    site        where clients reach this gateway
     clock       Unix seconds
     """
 
     def __init__(
-        self, store: ProofStore, public_url: str, settings: DpopSettings, clock: Clock = time.time
+        self, store: ProofStore, site: Site, settings: DpopSettings, clock: Clock = time.time
     ) -> None:
         self._store = store
         self._settings = settings
         self._clock = clock
         self._nonces = Nonces(store, clock)
-        parts = urlsplit(public_url)
-        self._origin = f"{parts.scheme}://{parts.netloc}"
+        self._site = site
 
     async def verify(
         self, scope: MutableMapping[str, Any], token: str, key: str, refused: Callable[[TokenRefused], object]
@@ -136,7 +136,8 @@ class ProofVerifier:
         claims = parsed.claims
         if claims.get("htm") != scope["method"]:
             raise TokenRefused(Reason.PROOF_METHOD, seen=claims.get("htm"), expected=scope["method"])
-        expected = self._origin + _raw_path(scope)
+        parts = urlsplit(self._site.url(scope))
+        expected = f"{parts.scheme}://{parts.netloc}{_raw_path(scope)}"
         if _normalized(claims.get("htu")) != _normalized(expected):
             raise TokenRefused(Reason.PROOF_ADDRESS, seen=claims.get("htu"), expected=expected)
         now, issued = self._clock(), tokens.timestamp(claims, "iat", Reason.PROOF_TIME)

@@ -88,7 +88,7 @@ class Identity:
             self.sessions,
             FailureLimit(settings.limits.failures),
             cookies=cookies,
-            proofs=ProofVerifier(ProofStore(redis), settings.public_url, settings.dpop),
+            proofs=ProofVerifier(ProofStore(redis), cookies.site, settings.dpop),
         )
 
     def _entry(self, name: str, oidc: OidcSettings, cookies: SessionCookies) -> ProviderEntry:
