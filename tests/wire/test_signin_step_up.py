@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from bff import Gateway, Principal, Router
+from bff import Gateway, Principal, Router, Upstream
 from tests.unit.edge.access.issuing import ec_key, jwk, sign
 
 from .signing_in import Place, signing_in
@@ -21,6 +21,11 @@ from .test_signin import Browser, problem_of
 from .upstream import http, raw_server
 
 KEY = ec_key()
+
+
+class Shelf(Upstream, team="Shelf team", contact="#shelf"):
+    """The service of the forward."""
+
 
 
 def declare() -> Gateway:
@@ -45,6 +50,7 @@ def declare() -> Gateway:
         done.append(who.subject)
         return len(done)
 
+    vault.forward("/files/{name}", Shelf(), "/v1/{name}", methods=("GET", "PUT"))
     gateway.include(vault)
     return gateway
 
@@ -60,7 +66,8 @@ async def place(redis_url: str) -> AsyncIterator[Place]:
             "audience": "shop",
             "jwks_uri": f"http://127.0.0.1:{keys.port}/keys",
         }
-        async with signing_in(redis_url, declare(), {"": {}}, issuers=[issuer]) as place:
+        shelf = {"shelf": {"url": f"http://127.0.0.1:{keys.port}"}}
+        async with signing_in(redis_url, declare(), {"": {}}, issuers=[issuer], upstreams=shelf) as place:
             yield place
 
 
@@ -124,6 +131,31 @@ async def test_a_command_that_was_challenged_was_not_carried_out_and_can_be_take
     first = await pay(browser, "one")
     assert (first.status_code, first.json()) == (200, 1) and "idempotency-replayed" not in first.headers
     assert (await pay(browser, "one")).headers["idempotency-replayed"] == "true"
+
+
+async def test_a_forward_needs_it_for_every_method(place: Place) -> None:
+    browser = place.browser()
+    authenticated(place, ago=1000)
+    await browser.sign_in()
+    url = f"{place.site}/api/vault/files/a"
+    for method in ("GET", "PUT"):
+        login = challenged(await browser.ask(method, url, headers={"x-bff": "1"}))["login"]
+    authenticated(place, ago=1)
+    await browser.sign_in(login)
+    for method in ("GET", "PUT"):
+        assert (await browser.ask(method, url, headers={"x-bff": "1"})).status_code == 200
+
+
+async def test_the_stream_and_its_snapshot_need_what_the_gateway_declares(redis_url: str) -> None:
+    async with signing_in(redis_url, Gateway("strict", fresh=300), {"": {}}) as place:
+        browser = place.browser()
+        authenticated(place, ago=1000)
+        await browser.sign_in()
+        challenged(await browser.get("/bff/live"))
+        login = challenged(await browser.get("/bff/live/snapshot"))["login"]
+        authenticated(place, ago=1)
+        await browser.sign_in(login)
+        assert (await browser.get("/bff/live/snapshot")).status_code == 200
 
 
 async def test_a_sign_in_of_which_nothing_is_known_is_neither_recent_nor_strong(place: Place) -> None:
