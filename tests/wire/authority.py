@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import NameOID
 
+from .served import no_connections
 from .upstream import http
 
 
@@ -107,9 +108,11 @@ class TlsServer:
     port: int = 0
     connections: int = 0
     callers: list[str | None] = field(default_factory=list)
+    writers: list[asyncio.StreamWriter] = field(default_factory=list, repr=False)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        self.writers.append(writer)
         try:
             shown = writer.get_extra_info("peercert")
             while True:
@@ -142,3 +145,6 @@ async def tls_server(own: Pair, callers: Authority | None) -> AsyncIterator[TlsS
         yield server
     finally:
         listening.close()
+        for writer in server.writers:
+            writer.transport.abort()
+        await no_connections(listening)

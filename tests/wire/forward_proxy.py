@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from .served import no_connections
+
 
 @dataclass
 class ForwardProxy:
@@ -20,6 +22,7 @@ class ForwardProxy:
     login: tuple[str, str] | None = None
     port: int = 0
     asked: list[str] = field(default_factory=list)
+    writers: list[asyncio.StreamWriter] = field(default_factory=list, repr=False)
 
     @property
     def url(self) -> str:
@@ -52,6 +55,7 @@ class ForwardProxy:
             writer.write(b"HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n")
             return
         behind, to_target = await asyncio.open_connection("127.0.0.1", port)
+        self.writers.append(to_target)
         if method == "CONNECT":
             writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
         else:
@@ -97,6 +101,9 @@ async def forward_proxy(
         for task in list(tasks):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for writer in proxy.writers:
+            writer.transport.abort()
+        await no_connections(listening)
         # The loop closes transports on its next turns.
         for _ in range(3):
             await asyncio.sleep(0)

@@ -11,6 +11,8 @@ from typing import Any
 
 import uvicorn
 
+from ..waiting import GUARD
+
 
 def listening() -> socket.socket:
     """A bound socket: its port is known before the application is created."""
@@ -18,6 +20,13 @@ def listening() -> socket.socket:
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     sock.bind(("127.0.0.1", 0))
     return sock
+
+
+async def no_connections(listener: asyncio.Server) -> None:
+    """Wait until the connections of a closed listener have ended, also those whose handshake a client gave up."""
+    async with asyncio.timeout(GUARD):
+        while getattr(listener, "_active_count", 0):
+            await asyncio.sleep(0.005)
 
 
 async def end_tasks(server: uvicorn.Server) -> None:
@@ -52,8 +61,7 @@ async def served(
             connection.transport.abort()
         while server.server_state.connections:
             await asyncio.sleep(0)
-        # A handshake that a client gave up is in progress without a connection.
-        while any(getattr(listener, "_active_count", 0) for listener in server.servers):
-            await asyncio.sleep(0.005)
+        for listener in server.servers:
+            await no_connections(listener)
         await end_tasks(server)
         sock.close()

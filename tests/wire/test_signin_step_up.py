@@ -27,7 +27,6 @@ class Shelf(Upstream, team="Shelf team", contact="#shelf"):
     """The service of the forward."""
 
 
-
 def declare() -> Gateway:
     gateway = Gateway("strict")
     vault = Router("/api/vault", fresh=300)
