@@ -290,6 +290,7 @@ async def test_a_server_that_has_no_info_and_no_config_at_all_is_used(tmp_path: 
 # ---- TLS ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_the_settings_certificates_are_used_and_followed_by_every_connection(tmp_path: Path) -> None:
     """The server asks for a certificate of the client; both are replaced while the client is connected."""
     (tmp_path / "server").mkdir()
@@ -323,6 +324,7 @@ async def test_the_settings_certificates_are_used_and_followed_by_every_connecti
         one.stop()
 
 
+@pytest.mark.slow
 async def test_the_authority_for_all_is_trusted_for_redis_too(tmp_path: Path) -> None:
     (tmp_path / "server").mkdir()
     chain = certificate(tmp_path, "127.0.0.1")
@@ -361,6 +363,7 @@ def test_settings_of_redis_that_contradict_each_other_are_refused(redis: dict[st
 
 
 @pytest.mark.parametrize("tls", [False, True])
+@pytest.mark.slow
 async def test_the_sentinels_and_the_master_have_passwords_and_certificates_of_their_own(
     tmp_path: Path, tls: bool
 ) -> None:

@@ -146,5 +146,6 @@ async def tls_server(own: Pair, callers: Authority | None) -> AsyncIterator[TlsS
     finally:
         listening.close()
         for writer in server.writers:
-            writer.transport.abort()
+            if not writer.is_closing():
+                writer.transport.abort()
         await no_connections(listening)
