@@ -7,7 +7,7 @@ import asyncio
 from typing import Any, Literal
 
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Page, Route, expect
 
 from tests.conftest import ROOT
 from tests.shop.system import Shop
@@ -42,12 +42,13 @@ PLACE = """
     outline: outlineStyle !== 'none' && parseFloat(outlineWidth) >= 2 };
 }
 """
-# Layout shifts that no key or click caused, including the buffered ones.
+# Layout shifts that no key or click caused, including the buffered ones; with `window.since`, only those after it.
 SHIFTS = """
 new Promise((resolve) => {
   let sum = 0;
   new PerformanceObserver((list) => {
-    for (const entry of list.getEntries()) if (!entry.hadRecentInput) sum += entry.value;
+    for (const entry of list.getEntries())
+      if (!entry.hadRecentInput && entry.startTime > (window.since ?? 0)) sum += entry.value;
   }).observe({ type: 'layout-shift', buffered: true });
   setTimeout(() => resolve(sum), 300);
 })
@@ -180,6 +181,8 @@ async def test_each_step_of_an_order_is_announced_to_screen_readers_once(person:
     placed = await person.place_order()
     await person.row(placed.id, status="COMPLETED")
     assert await person.page.get_attribute("#announce", "aria-live") == "polite"
+    # What is shown is announced a moment later.
+    await person.page.wait_for_function("window.said.at(-1) === 'Order: On its way'")
     said = await person.page.evaluate("window.said")
     assert said[-3:] == ["Order: Charging your card", "Order: Booking the parcel", "Order: On its way"]
     assert len(said) == len(set(said))
@@ -200,6 +203,11 @@ async def test_nothing_moves_with_reduced_motion(person: Person) -> None:
     person.shop.world.calm("payments")
 
 
+async def late(route: Route) -> None:
+    await asyncio.sleep(1)
+    await route.continue_()
+
+
 async def test_the_layout_does_not_shift_while_a_page_loads_and_an_order_runs(
     shop: Shop, browser: Browser
 ) -> None:
@@ -213,12 +221,20 @@ async def test_the_layout_does_not_shift_while_a_page_loads_and_an_order_runs(
         await person.sign_in("ada")
         await person.put_in_basket("mug-01")
         placed = await person.place_order()
+        await person.row_of(placed.id).wait_for()
+        # What a click changes is no shift, also where the machine needs more than the half second that counts for it.
+        await person.page.evaluate("window.since = performance.now()")
         await person.row(placed.id, status="COMPLETED")
         jumped[f"order under way {width}"] = await person.page.evaluate(SHIFTS)
-        await person.open(f"/orders/{placed.id}")
-        await person.page.get_by_test_id("payment").wait_for()
-        await asyncio.sleep(0.3)
-        jumped[f"order {width}"] = await person.page.evaluate(SHIFTS)
+        for slow in (False, True):
+            if slow:
+                # The steps of the order come by the stream at once, its other parts a second later.
+                await person.page.route("**/api/**", late)
+            await person.open(f"/orders/{placed.id}")
+            await person.page.get_by_test_id("payment").wait_for()
+            await asyncio.sleep(0.3)
+            jumped[f"order {width}, {slow=}"] = await person.page.evaluate(SHIFTS)
+        await person.page.unroute_all(behavior="wait")
         await context.close()
     # The threshold that web.dev calls good.
     assert {what: by for what, by in jumped.items() if by > 0.1} == {}
