@@ -38,6 +38,9 @@ _PROTOCOL = frozenset(
     | {"sid", "scope", "typ", "events", "cnf", "active", "token_type"}
 )
 
+# Other keys by which a token can be bound, RFC 7800 section 3.
+_OTHER_BINDINGS = frozenset({"jwk", "jwe", "kid", "jku"})
+
 _SEGMENT = re.compile(r"[A-Za-z0-9_-]+\Z", re.ASCII)
 # Unix seconds in the year 5138. A later time is a mistake or an attack, and larger floats are too imprecise.
 _LATEST = 1e11
@@ -253,15 +256,16 @@ def check_subject(claims: Mapping[str, Any]) -> None:
 def key_thumbprint_of(claims: Mapping[str, Any]) -> str | None:
     """The thumbprint of the key to which the token is bound (`cnf.jkt`, RFC 9449 section 6.1); None for a bearer token.
 
-    Raises TokenRefused for a token that is bound in another way: its sender must prove to have a key or a certificate,
-    and no such proof is read here.
+    Raises TokenRefused for a token that is bound in another way, also in addition to a key: its sender must prove to
+    have that key or certificate, and no such proof is read here. Members that are not known are ignored (RFC 7800
+    section 3.1): Keycloak has `kc-jkt-type` there.
     """
     if "cnf" not in claims:
         return None
     bound = claims["cnf"]
     if isinstance(bound, dict) and "x5t#S256" in bound:
         raise TokenRefused(Reason.CERTIFICATE, seen=sorted(bound), expected=["jkt"])
-    if not isinstance(bound, dict) or set(bound) != {"jkt"}:
+    if not isinstance(bound, dict) or "jkt" not in bound or not _OTHER_BINDINGS.isdisjoint(bound):
         raise TokenRefused(Reason.BINDING, seen=bound, expected=["jkt"])
     thumbprint = bound["jkt"]
     if not isinstance(thumbprint, str) or len(thumbprint) != 43 or not _SEGMENT.match(thumbprint):

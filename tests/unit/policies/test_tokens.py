@@ -63,10 +63,16 @@ def test_a_token_is_bound_to_the_key_with_its_thumbprint_or_to_none() -> None:
     assert tokens.key_thumbprint_of(claims(CNF={"jkt": "x"})) is None
 
 
+def test_a_member_of_a_binding_that_is_not_known_is_ignored() -> None:
+    bound = {"jkt": THUMBPRINT, "kc-jkt-type": "DPoP"}
+    assert tokens.key_thumbprint_of(claims(cnf=bound)) == THUMBPRINT
+
+
 @pytest.mark.parametrize(
     "bound",
     [None, {}, [], "x", {"jkt": "x"}, {"jkt": THUMBPRINT + "A"}, {"jkt": THUMBPRINT[:-1] + "="}]
-    + [{"jkt": None}, {"jkt": THUMBPRINT, "jwk": {}}, {"kid": "k1"}, [THUMBPRINT]],
+    + [{"jkt": None}, {"kid": "k1"}, {"kc-jkt-type": "DPoP"}, [THUMBPRINT]]
+    + [{"jkt": THUMBPRINT, other: {}} for other in ("jwk", "jwe", "kid", "jku")],
     ids=repr,
 )
 def test_a_token_that_is_bound_in_another_way_is_refused(bound: Any) -> None:
