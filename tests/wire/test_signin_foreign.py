@@ -1,4 +1,5 @@
-"""Sign-in at a certified OpenID provider that we did not write (npm `oidc-provider`), through `bff serve`."""
+"""Sign-in at a certified OpenID provider that we did not write (npm `oidc-provider`), through `bff serve`, by the
+settings of docs/how-to/providers/oidc-provider.md alone."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ import pytest_asyncio
 
 from ..conftest import ROOT, Valkey, free_port, start_program, wait_for_port
 from ..waiting import GUARD
-from .oidc_provider import CLIENT, SECRET
+from .documented import documented
 from .scripted import Scripted, upstream
 from .test_signin import Browser
 
@@ -87,7 +88,7 @@ class Person:
         return await self._press(asking.text, logout="yes")
 
 
-# One provider and one gateway for both tests, because each takes seconds to start.
+# One provider and one gateway for all tests, because each takes seconds to start.
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
@@ -99,10 +100,16 @@ async def house(valkey_session: Valkey, tmp_path_factory: pytest.TempPathFactory
         )
     port, folder = free_port(), tmp_path_factory.mktemp("foreign")
     site = f"http://127.0.0.1:{port}"
+    settings = documented("oidc-provider", "Browser sign-in")
     node = start_program(
         ["node", str(PACKAGE / "provider.mjs")],
         log=folder / "provider.log",
-        env={"SITE": site, "CLIENT": CLIENT, "SECRET": SECRET, "LIFE": str(LIFE)},
+        env={
+            "SITE": site,
+            "CLIENT": settings["BFF_OIDC__CLIENT_ID"],
+            "SECRET": settings["BFF_OIDC__CLIENT_SECRET"],
+            "LIFE": str(LIFE),
+        },
     )
     try:
         async with asyncio.timeout(GUARD):
@@ -111,7 +118,7 @@ async def house(valkey_session: Valkey, tmp_path_factory: pytest.TempPathFactory
         issuer = said[1]
         async with upstream() as scripted, httpx.AsyncClient(trust_env=False, timeout=GUARD) as client:
             program = start_program(
-                [sys.executable, "-m", "bff", "serve", "tests.wire.gateway:served"],
+                [sys.executable, "-m", "bff", "serve", "tests.wire.guarded:served_roles"],
                 log=folder / "log",
                 env={
                     "BFF_PORT": str(port),
@@ -119,12 +126,7 @@ async def house(valkey_session: Valkey, tmp_path_factory: pytest.TempPathFactory
                     "BFF_PUBLIC_URL": site,
                     "BFF_REDIS__URL": valkey_session.url,
                     "BFF_ISSUERS": json.dumps([{"issuer": issuer, "audience": "shop"}]),
-                    "BFF_OIDC__ISSUER": issuer,
-                    "BFF_OIDC__CLIENT_ID": CLIENT,
-                    "BFF_OIDC__CLIENT_SECRET": SECRET,
-                    "BFF_OIDC__SCOPES": '["openid", "profile", "offline_access", "shop"]',
-                    # OpenID Connect Core section 11: no refresh token without the person's consent.
-                    "BFF_OIDC__AUTHORIZE": '{"prompt": "consent"}',
+                    **documented("oidc-provider", "Browser sign-in", id=issuer),
                     "BFF_ADMISSION__LAG": "10",
                     "BFF_REDIS__TIMEOUT": "10",
                     "BFF_UPSTREAMS__SHELF__URL": f"http://127.0.0.1:{scripted.port}",
@@ -170,6 +172,16 @@ async def test_a_person_signs_in_and_out_at_a_foreign_provider(house: House) -> 
         assert (await ada.here.get("/bff/user")).status_code == 401
         back = await ada.leave_provider(redirect)
         assert back.headers["location"] == f"{house.site}/"
+
+
+async def test_roles_decide_for_a_browser_session(house: House) -> None:
+    async with house.person("grace") as grace, house.person("ada") as ada:
+        await grace.sign_in()
+        await ada.sign_in()
+        assert (await grace.here.get("/api/clerks")).json()["roles"] == ["clerk"]
+        refused = await ada.here.get("/api/clerks")
+        assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+        assert "clerk" in refused.json()["detail"]
 
 
 async def test_a_logout_at_the_provider_ends_the_stream_here(house: House) -> None:

@@ -11,6 +11,8 @@ import { Provider } from "oidc-provider";
 
 const { SITE, CLIENT, SECRET, LIFE, KEY } = process.env;
 const strict = KEY !== undefined;
+// Roles by person; all others are customers.
+const ROLES = { grace: ["clerk"] };
 
 function key(kind, options, members) {
   const { privateKey } = generateKeyPairSync(kind, options);
@@ -47,7 +49,7 @@ server.listen(0, "127.0.0.1", () => {
         key("rsa", { modulusLength: 2048 }, { kid: "rsa", alg: strict ? "PS256" : "RS256" }),
       ],
     },
-    findAccount: (_, sub) => ({ accountId: sub, claims: () => ({ sub, name: `Person ${sub}`, roles: ["customer"] }) }),
+    findAccount: (_, sub) => ({ accountId: sub, claims: () => ({ sub, name: `Person ${sub}`, roles: ROLES[sub] ?? ["customer"] }) }),
     claims: { openid: ["sub", "sid"], profile: ["name", "roles"] },
     conformIdTokenClaims: strict,
     enabledJWA: { idTokenSigningAlgValues: ["RS256", "PS256", "ES256"] },
