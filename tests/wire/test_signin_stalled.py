@@ -16,7 +16,7 @@ from bff.edge.settings.gateway import AdmissionSettings
 from bff.edge.settings.network import NetworkSettings
 from bff.edge.settings.redis import RedisSettings
 
-from ..waiting import until
+from ..waiting import GUARD, until
 from .signing_in import signing_in
 from .test_signin import Browser
 
@@ -75,7 +75,7 @@ async def test_many_people_sign_in_at_a_provider_that_stalls(redis_url: str, peo
         async def only_some_wait() -> bool:
             return sum(not one.done() for one in waiting.values()) <= SIGNING_IN
 
-        await until(only_some_wait, seconds=LONG)
+        await until(only_some_wait, seconds=10 * GUARD)
         done = {number: one.result() for number, one in waiting.items() if one.done()}
         assert Counter(one.status_code for one in done.values()) == {503: people_at_once - SIGNING_IN}
         assert all(float(one.headers["retry-after"]) >= 1 for one in done.values())
