@@ -83,6 +83,22 @@ class Keycloak:
         headers = {"authorization": f"Bearer {token}"}
         return httpx.Client(base_url=self.url, headers=headers, trust_env=False, timeout=120)
 
+    def make_scopes(self, realm: str, file: Path) -> None:
+        """Make the client scopes of this file, and add them to the clients that it lists. They are not in the file of
+        the realm, because Keycloak then leaves out its own scopes."""
+        with self.admin() as admin:
+            path = f"/admin/realms/{realm}"
+            clients = {
+                one["clientId"]: one["id"] for one in admin.get(f"{path}/clients").raise_for_status().json()
+            }
+            for entry in json.loads(file.read_text()):
+                made = admin.post(f"{path}/client-scopes", json=entry["scope"]).raise_for_status()
+                id = made.headers["location"].rpartition("/")[2]
+                for kind in ("default", "optional"):
+                    for client in entry.get(kind, ()):
+                        where = f"{path}/clients/{clients[client]}/{kind}-client-scopes/{id}"
+                        admin.put(where).raise_for_status()
+
 
 @contextlib.contextmanager
 def running(realm: Path, log: Path, env: Mapping[str, str]) -> Iterator[Keycloak]:
@@ -108,6 +124,8 @@ def running(realm: Path, log: Path, env: Mapping[str, str]) -> Iterator[Keycloak
             "KC_BOOTSTRAP_ADMIN_USERNAME": ADMIN,
             "KC_BOOTSTRAP_ADMIN_PASSWORD": PASSWORD,
             "JAVA": program("java"),
+            # A test is too short for the second compiler to pay.
+            "JAVA_OPTS_APPEND": "-XX:TieredStopAtLevel=1",
             **env,
         },
     )

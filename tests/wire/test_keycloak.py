@@ -1,10 +1,9 @@
-"""Sign-in with a real Keycloak and a real browser, by the settings of docs/how-to/providers/keycloak.md alone."""
+"""Sign-in with a real Keycloak and a real browser, and its tokens for API clients, by the settings of
+docs/how-to/providers/keycloak.md alone."""
 
 from __future__ import annotations
 
 import asyncio
-import re
-import shlex
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -19,25 +18,30 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
-from ..conftest import ROOT, Valkey, free_port, start_program, wait_for_port
+from bff.edge.settings import load
+from bff.policies.tokens import Reason
+
+from ..conftest import Valkey, free_port, start_program, wait_for_port
 from ..keycloak import PASSWORD, Keycloak, running
 from ..programs import program
-from ..waiting import GUARD
+from ..unit.edge.access.proving import Prover
+from ..waiting import GUARD, until
+from .altered_tokens import altered
+from .documented import documented
+from .gateway import running as gateway_running
+from .guarded import declare_guarded
+from .logout_receiver import receiver
 from .scripted import Scripted, upstream
+from .served import listening, served
 
-PAGE = ROOT / "docs" / "how-to" / "providers" / "keycloak.md"
 REALM = Path(__file__).parent / "keycloak" / "realm.json"
+SCOPES = REALM.with_name("scopes.json")
 SECRET = "secret-of-the-client"
+PATIENT = {"token_timeout": 60, "discovery_timeout": 30}
+"""Settings with which a busy machine does not make Keycloak late."""
 
 # One Keycloak for all tests, because it takes a minute to start.
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
-
-
-def documented(site: str, keycloak: str) -> dict[str, str]:
-    """The settings of the page, with these addresses in place of its examples."""
-    [block] = re.findall(r"```sh\n(BFF_PUBLIC_URL.*?)```", PAGE.read_text(encoding="utf-8"), re.S)
-    text = block.replace("https://desk.example.org", site).replace("https://login.example.org", keycloak)
-    return dict(shlex.split(line)[0].split("=", 1) for line in text.splitlines())
 
 
 @dataclass
@@ -48,6 +52,8 @@ class Desk:
     keycloak: Keycloak
     upstream: Scripted
     browser: Browser
+    client: httpx.AsyncClient
+    logout_tokens: list[str]
 
     @property
     def issuer(self) -> str:
@@ -61,6 +67,43 @@ class Desk:
             yield Person(self, context, await context.new_page())
         finally:
             await context.close()
+
+    async def tokens(
+        self,
+        client: str = "desk-cli",
+        *,
+        person: str | None = None,
+        scope: str = "",
+        prover: Prover | None = None,
+    ) -> dict[str, Any]:
+        """What the token endpoint answers to an API client: for itself, or for a person with their password."""
+        url = f"{self.issuer}/protocol/openid-connect/token"
+        form = {"grant_type": "client_credentials"}
+        if person is not None:
+            form = {"grant_type": "password", "username": person, "password": PASSWORD}
+        if scope:
+            form["scope"] = scope
+        headers = {} if prover is None else {"dpop": prover.proof("", "POST", url, time.time(), ath=...)}
+        answer = await self.client.post(url, data=form, auth=(client, SECRET), headers=headers)
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["token_type"] == ("Bearer" if prover is None else "DPoP")
+        return dict(answer.json())
+
+    async def access_token(self, client: str = "desk-cli", **options: Any) -> str:
+        return str((await self.tokens(client, **options))["access_token"])
+
+    async def ask(self, path: str, token: str, **headers: str) -> httpx.Response:
+        return await self.client.get(
+            self.site + path, headers={"authorization": f"Bearer {token}", **headers}
+        )
+
+    async def reason(self, token: str) -> str:
+        """Why a token is refused; the problem and the challenge agree."""
+        answer = await self.ask("/api/rights", token)
+        assert (answer.status_code, answer.json()["code"]) == (401, "invalid-token"), answer.text
+        [reason] = [one for one in Reason if one.code == answer.json()["reason"]]
+        assert f'error_description="{reason.text}"' in answer.headers["www-authenticate"]
+        return reason.code
 
     async def sign_out_at_keycloak(self, username: str) -> None:
         """As an administrator does it."""
@@ -112,15 +155,27 @@ async def desk(valkey_session: Valkey, tmp_path_factory: pytest.TempPathFactory)
     port, folder = free_port(), tmp_path_factory.mktemp("keycloak")
     # Two sites for a browser: localhost and 127.0.0.1.
     site = f"http://localhost:{port}"
-    starting = running(REALM, folder / "keycloak.log", {"SITE": site, "CLIENT_SECRET": SECRET})
+    logout_tokens: list[str] = []
+    sock = listening()
+    logouts = f"http://127.0.0.1:{sock.getsockname()[1]}/"
+    starting = running(
+        REALM, folder / "keycloak.log", {"SITE": site, "LOGOUTS": logouts, "CLIENT_SECRET": SECRET}
+    )
     keycloak = await asyncio.to_thread(starting.__enter__)
     try:
-        async with upstream() as scripted, async_playwright() as playwright:
+        await asyncio.to_thread(keycloak.make_scopes, "desk", SCOPES)
+        async with (
+            upstream() as scripted,
+            served(receiver(logout_tokens), sock),
+            async_playwright() as playwright,
+            httpx.AsyncClient(trust_env=False, timeout=GUARD) as client,
+        ):
             gateway = start_program(
-                [sys.executable, "-m", "bff", "serve", "tests.wire.gateway:served"],
+                [sys.executable, "-m", "bff", "serve", "tests.wire.guarded:served"],
                 log=folder / "gateway.log",
                 env={
-                    **documented(site, keycloak.url),
+                    **documented("keycloak", "Browser sign-in", desk=site, login=keycloak.url),
+                    **documented("keycloak", "API clients", login=keycloak.url),
                     "BFF_PORT": str(port),
                     "BFF_ADMIN_PORT": str(free_port()),
                     "BFF_REDIS__URL": valkey_session.url,
@@ -135,7 +190,7 @@ async def desk(valkey_session: Valkey, tmp_path_factory: pytest.TempPathFactory)
                 browser = await playwright.chromium.launch(
                     executable_path=program("chromium"), args=["--no-sandbox"]
                 )
-                yield Desk(site, keycloak, scripted, browser)
+                yield Desk(site, keycloak, scripted, browser, client, logout_tokens)
                 await browser.close()
             finally:
                 gateway.kill()
@@ -208,3 +263,145 @@ async def test_a_logout_by_an_administrator_ends_the_persons_streams_and_no_one_
         assert '"reason":"logout"' in left.replace(" ", "")
         assert (await grace.fetch("/bff/user"))[0] == 401
         assert (await ada.fetch("/bff/user"))[0] == 200
+
+
+async def test_roles_in_the_access_token_decide_for_a_browser_session(desk: Desk) -> None:
+    async with desk.person() as ada, desk.person() as grace:
+        await ada.sign_in("ada")
+        await grace.sign_in("grace")
+        # A role of the realm, and one of the client of the sign-in. The one of the API is that of another client.
+        assert (await ada.fetch("/api/clerks"))[1]["roles"] == ["clerk", "editor"]
+        assert (await ada.fetch("/api/editors"))[0] == 200
+        assert (await ada.fetch("/api/auditors"))[0] == 403
+        assert [(await grace.fetch(path))[0] for path in ("/api/clerks", "/api/editors")] == [403, 403]
+        # Both have the scope that the sign-in asked for.
+        assert [(await one.fetch("/api/notes"))[0] for one in (ada, grace)] == [200, 200]
+
+
+async def test_the_access_tokens_of_a_client_and_of_a_person_open_a_guarded_screen(desk: Desk) -> None:
+    for person in (None, "ada"):
+        answer = await desk.ask("/api/notes", await desk.access_token(person=person, scope="desk.read"))
+        assert answer.status_code == 200, answer.text
+        rights = answer.json()
+        assert rights["id"].startswith(f"{desk.issuer}|") and rights["client"] == "desk-cli"
+        assert "desk.read" in rights["scopes"] and "auditor" in rights["roles"]
+
+
+async def test_roles_of_the_realm_and_of_the_api_decide_for_a_token(desk: Desk) -> None:
+    paths = ("/api/clerks", "/api/auditors", "/api/editors")
+
+    async def statuses(person: str | None) -> list[int]:
+        token = await desk.access_token(person=person)
+        return [(await desk.ask(path, token)).status_code for path in paths]
+
+    # `editor` is a role of another client, which the token lists, too.
+    assert await statuses("ada") == [200, 200, 403]
+    assert await statuses("grace") == [403, 403, 403]
+    assert await statuses(None) == [403, 200, 403]
+
+
+async def test_scopes_of_a_token_decide(desk: Desk) -> None:
+    async def read_and_write(scope: str) -> tuple[int, int, str]:
+        token = await desk.access_token(person="ada", scope=scope)
+        headers = {"authorization": f"Bearer {token}", "idempotency-key": f'"{scope or "none"}"'}
+        reply = await desk.client.post(f"{desk.site}/api/notes", json={"text": "x"}, headers=headers)
+        return (
+            (await desk.ask("/api/notes", token)).status_code,
+            reply.status_code,
+            reply.headers.get("www-authenticate", ""),
+        )
+
+    needed = 'Bearer error="insufficient_scope", scope="desk.read desk.write"'
+    assert await read_and_write("") == (403, 403, needed)
+    assert await read_and_write("desk.read") == (200, 403, needed)
+    assert await read_and_write("desk.read desk.write") == (200, 200, "")
+
+
+async def test_the_other_tokens_of_keycloak_are_refused_with_their_reasons(desk: Desk) -> None:
+    ada = await desk.tokens(person="ada", scope="openid")
+    assert await desk.reason(ada["id_token"]) == "audience"
+    assert await desk.reason(ada["refresh_token"]) == "algorithm"
+    loose = await desk.tokens("loose-cli", person="ada", scope="openid")
+    assert await desk.reason(loose["id_token"]) == "no-mark", "its audience has the API"
+    assert (await desk.ask("/api/rights", loose["access_token"])).status_code == 200
+    for person in (None, "ada"):
+        assert await desk.reason(await desk.access_token("bank-cli", person=person)) == "audience"
+    await desk.sign_out_at_keycloak("ada")
+    await until(lambda: bool(desk.logout_tokens))
+    assert await desk.reason(desk.logout_tokens[-1]) == "type"
+
+
+async def test_a_client_with_full_scope_gets_tokens_for_every_api_at_which_the_person_has_a_role(
+    desk: Desk,
+) -> None:
+    async with desk.person() as ada, desk.person() as grace:
+        await ada.sign_in("ada")
+        await grace.sign_in("grace")
+        # The sign-in's client has no scope for the API, but Ada has a role there.
+        assert (await desk.ask("/api/auditors", await ada.upstream_token())).status_code == 200
+        assert await desk.reason(await grace.upstream_token()) == "audience-unreadable"
+
+
+async def test_a_token_of_another_realm_is_refused(desk: Desk) -> None:
+    def of_master() -> str:
+        with desk.keycloak.admin() as admin:
+            return admin.headers["authorization"].removeprefix("Bearer ")
+
+    assert await desk.reason(await asyncio.to_thread(of_master)) == "issuer"
+
+
+async def test_a_token_is_refused_once_it_has_expired(desk: Desk) -> None:
+    token = await desk.access_token("brief-cli")
+    assert (await desk.ask("/api/rights", token)).status_code == 200
+
+    async def is_refused() -> bool:
+        # More requests in a minute than the gateway allows would be refused, too.
+        await asyncio.sleep(0.25)
+        return (await desk.ask("/api/rights", token)).status_code != 200
+
+    await until(is_refused)
+    assert await desk.reason(token) == "expired"
+
+
+async def test_an_altered_token_is_refused(desk: Desk) -> None:
+    for what, token, reason in altered(await desk.access_token(person="ada", scope="desk.read")):
+        assert await desk.reason(token) == reason.code, what
+
+
+async def test_a_lightweight_token_is_accepted_where_keycloak_is_asked_about_it(
+    desk: Desk, redis_url: str
+) -> None:
+    token = await desk.access_token("light-cli", person="grace", scope="desk.read")
+    assert await desk.reason(token) == "audience-unreadable"
+    [settings] = load(documented("keycloak", "API clients", 1, login=desk.keycloak.url)).issuers
+    assert settings.introspection is not None
+    at_once = settings.introspection.model_copy(update={"believed": 0.0})
+    settings = settings.model_copy(update={"introspection": at_once})
+    headers = {"authorization": f"Bearer {token}"}
+    async with gateway_running(
+        redis_url, declared=declare_guarded, issuers=[settings], network=PATIENT
+    ) as asking:
+        rights = (await asking.client.get("/api/notes", headers=headers)).json()
+        assert (rights["client"], rights["roles"]) == ("light-cli", ["guest"])
+        assert (await asking.client.get("/api/clerks", headers=headers)).status_code == 403
+        refresh = (await desk.tokens("light-cli", person="grace"))["refresh_token"]
+        others = await asking.client.get("/api/rights", headers={"authorization": f"Bearer {refresh}"})
+        assert (others.status_code, others.json()["reason"]) == (401, "algorithm")
+        await desk.sign_out_at_keycloak("grace")
+        ended = await asking.client.get("/api/rights", headers=headers)
+        assert (ended.status_code, ended.json()["reason"]) == (401, "inactive")
+
+
+async def test_a_bound_token_is_accepted_with_a_proof_and_not_without(desk: Desk) -> None:
+    prover, url = Prover(), f"{desk.site}/api/notes"
+    token = await desk.access_token(person="ada", scope="desk.read", prover=prover)
+
+    async def proven(**claims: Any) -> httpx.Response:
+        proof = prover.proof(token, "GET", url, time.time(), **claims)
+        return await desk.client.get(url, headers={"authorization": f"DPoP {token}", "dpop": proof})
+
+    first = await proven()
+    assert (first.status_code, first.json()["code"]) == (401, "dpop-nonce")
+    answer = await proven(nonce=first.headers["dpop-nonce"])
+    assert answer.status_code == 200, answer.text
+    assert await desk.reason(token) == "bound"

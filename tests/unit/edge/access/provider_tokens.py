@@ -118,7 +118,7 @@ RFC9068 = Provider(
 
 # ---- Keycloak ----------------------------------------------------------------------------------------------
 
-_KC = "https://id.example.org/realms/desk"
+_KC = "https://login.example.org/realms/desk"
 _KC_CLAIMS: Claims = {
     "exp": AT + 300,
     "iat": AT - 5,
@@ -172,7 +172,7 @@ KEYCLOAK = Provider(
         ),
         "an action token": Kind(without(_KC_CLAIMS, typ="execute-actions"), Reason.NO_MARK),
         "another realm's token": Kind(
-            without(_KC_CLAIMS, iss="https://id.example.org/realms/other"), Reason.ISSUER
+            without(_KC_CLAIMS, iss="https://login.example.org/realms/other"), Reason.ISSUER
         ),
         "a DPoP token without a binding": Kind(without(_KC_CLAIMS, typ="DPoP"), Reason.NO_MARK),
         "client roles as a text": Kind(
