@@ -377,18 +377,23 @@ async def test_a_lightweight_token_is_accepted_where_keycloak_is_asked_about_it(
     assert settings.introspection is not None
     at_once = settings.introspection.model_copy(update={"believed": 0.0})
     settings = settings.model_copy(update={"introspection": at_once})
-    headers = {"authorization": f"Bearer {token}"}
+    loose = await desk.tokens("loose-cli", person="grace", scope="openid")
     async with gateway_running(
         redis_url, declared=declare_guarded, issuers=[settings], network=PATIENT
     ) as asking:
-        rights = (await asking.client.get("/api/notes", headers=headers)).json()
+
+        async def ask(path: str, token: str) -> httpx.Response:
+            return await asking.client.get(path, headers={"authorization": f"Bearer {token}"})
+
+        rights = (await ask("/api/notes", token)).json()
         assert (rights["client"], rights["roles"]) == ("light-cli", ["guest"])
-        assert (await asking.client.get("/api/clerks", headers=headers)).status_code == 403
-        refresh = (await desk.tokens("light-cli", person="grace"))["refresh_token"]
-        others = await asking.client.get("/api/rights", headers={"authorization": f"Bearer {refresh}"})
-        assert (others.status_code, others.json()["reason"]) == (401, "algorithm")
+        assert (await ask("/api/clerks", token)).status_code == 403
+        assert (await ask("/api/rights", loose["access_token"])).status_code == 200
+        for other, reason in (("id_token", "no-mark"), ("refresh_token", "algorithm")):
+            answer = await ask("/api/rights", loose[other])
+            assert (answer.status_code, answer.json()["reason"]) == (401, reason)
         await desk.sign_out_at_keycloak("grace")
-        ended = await asking.client.get("/api/rights", headers=headers)
+        ended = await ask("/api/rights", token)
         assert (ended.status_code, ended.json()["reason"]) == (401, "inactive")
 
 
