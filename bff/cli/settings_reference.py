@@ -146,7 +146,9 @@ def page() -> str:
         "a variable are JSON. `<NAME>` stands for a name that you choose, `[]` for each entry of a list.",
         "",
         "Every *secret* can be in a file: `BFF_…_FILE` names it in place of the secret, and `…_file` in TOML and JSON. "
-        "The secret is the content without one line end at its end. A changed file is followed within two seconds; "
+        "For a list of secrets it names one file, or a JSON list of files with one secret each; in a table of secrets "
+        "each name can end with `_file`. The secret is the content without one line end at its end. A changed file is "
+        "followed within two seconds; "
         "one that cannot be used is logged, and the last secret stays.",
     ]
     section = None

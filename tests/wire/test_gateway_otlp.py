@@ -5,9 +5,13 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+from pathlib import Path
 from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from bff.edge.observe.telemetry import provider
+from bff.edge.settings import load
 
 from ..waiting import GUARD
 from .gateway import running
@@ -23,6 +27,7 @@ class Collector:
     def __init__(self) -> None:
         self.spans: dict[str, Any] = {}
         self.services: set[str] = set()
+        self.keys: list[str] = []
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         body, more = b"", True
@@ -32,6 +37,7 @@ class Collector:
         if dict(scope["headers"]).get(b"content-encoding") == b"gzip":
             body = gzip.decompress(body)
         if scope["path"] == "/v1/traces":
+            self.keys.append(dict(scope["headers"]).get(b"x-key", b"").decode())
             for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
                 for attribute in resource.resource.attributes:
                     if attribute.key == "service.name":
@@ -65,3 +71,21 @@ async def test_without_a_collector_nothing_is_exported_and_ids_are_still_made(re
         assert int(problem["trace_id"], 16) != 0
         assert world.gateway.runtime is not None
         assert not world.gateway.runtime.traces._active_span_processor._span_processors
+
+
+async def test_the_key_of_the_collector_follows_its_file(tmp_path: Path) -> None:
+    key, collector = tmp_path / "key", Collector()
+    key.write_text("first-key")
+    async with served(collector) as otlp:
+        settings = load({"BFF_TELEMETRY__OTLP": otlp, "BFF_TELEMETRY__HEADERS__X-KEY_FILE": str(key)})
+        traces = provider("desk", settings.telemetry)
+        assert settings.secret_files is not None
+        try:
+            for value in ("first-key", "second-key"):
+                key.write_text(value)
+                await settings.secret_files.watch.check()
+                traces.get_tracer("desk").start_span(value).end()
+                assert await asyncio.to_thread(traces.force_flush)
+        finally:
+            await asyncio.to_thread(traces.shutdown)
+    assert collector.keys == ["first-key", "second-key"]

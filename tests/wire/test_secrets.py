@@ -229,8 +229,9 @@ def test_a_password_in_the_address_of_redis_is_not_shown() -> None:
 
 
 async def test_changed_secrets_are_used_by_a_running_gateway(tmp_path: Path, redis_url: str) -> None:
-    key, hook = tmp_path / "key", tmp_path / "hook"
+    key, hook, frontend = tmp_path / "key", tmp_path / "hook", tmp_path / "frontend"
     key.write_text("first-key")
+    frontend.write_text("first-" + "f" * 32)
     hook.write_text("the first secret of the hook")
     sock = listening()
     url = f"http://127.0.0.1:{sock.getsockname()[1]}"
@@ -246,6 +247,8 @@ async def test_changed_secrets_are_used_by_a_running_gateway(tmp_path: Path, red
                 "BFF_UPSTREAMS__SHELF__HEADERS__X-KEY_FILE": str(key),
                 "BFF_CACHE__MAX_BYTES": "0",
                 "BFF_WEBHOOKS__CMS__SECRET_FILE": str(hook),
+                "BFF_HTTP__FRONTENDS__WEB__SECRETS_FILE": str(frontend),
+                "BFF_HTTP__FRONTENDS__WEB__NETWORKS": '["127.0.0.0/8"]',
             }
         )
         gateway = declare(settings)
@@ -255,11 +258,18 @@ async def test_changed_secrets_are_used_by_a_running_gateway(tmp_path: Path, red
                 assert (await client.get("/api/open/ok")).status_code == 200
                 return shelf.last.headers["x-key"]
 
+            async def of_frontend(secret: str) -> int:
+                given = {"bff-frontend": secret + "f" * 32}
+                return (await client.get("/api/open/ok", headers=given)).status_code
+
             assert await sent() == "first-key"
+            assert [await of_frontend("first-"), await of_frontend("second-")] == [200, 403]
+            frontend.write_text("second-" + "f" * 32)
             key.write_text("second-key\n")
             hook.write_text("the second secret of the hook")
             async with asyncio.timeout(GUARD):
                 while await sent() != "second-key":
                     await asyncio.sleep(0.05)
             assert settings.webhooks["cms"].secret.get_secret_value() == "the second secret of the hook"
+            assert [await of_frontend("first-"), await of_frontend("second-")] == [403, 200]
             await gateway.stop()

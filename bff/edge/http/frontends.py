@@ -39,11 +39,8 @@ class Frontends:
     """The frontend servers of one gateway's settings, by name."""
 
     def __init__(self, settings: Mapping[str, FrontendSettings]) -> None:
-        self._secrets = [
-            (name, secret.get_secret_value().encode())
-            for name, frontend in settings.items()
-            for secret in frontend.secrets
-        ]
+        # Their values are read for each request, because a secret from a file may change.
+        self._secrets = [(name, secret) for name, frontend in settings.items() for secret in frontend.secrets]
         self._networks: dict[str, Networks] = {
             name: networks_of(frontend.networks) for name, frontend in settings.items()
         }
@@ -56,7 +53,11 @@ class Frontends:
             return False
         scope["headers"] = [pair for pair in scope["headers"] if pair[0] != HEADER]
         # All are compared, so a wrong one takes the same time whatever it is.
-        matches = [name for name, secret in self._secrets if hmac.compare_digest(secret, given[0])]
+        matches = [
+            name
+            for name, secret in self._secrets
+            if hmac.compare_digest(secret.get_secret_value().encode(), given[0])
+        ]
         server = address_of(scope["client"][0]) if scope.get("client") else None
         if len(given) != 1 or not matches or not is_inside(server, self._networks[matches[0]]):
             raise _refused(

@@ -82,7 +82,8 @@ class FrontendSettings(Section):
     secret in `BFF-Frontend`, from its own networks."""
 
     secrets: tuple[Annotated[SecretStr, AfterValidator(_secret)], ...] = Field(min_length=1, max_length=2)
-    """The secret, at least 32 visible ASCII characters; two while it is being changed."""
+    """The secret, at least 32 visible ASCII characters; two while it is being changed. In files: `secrets_file` is a
+    path, or a list of two, which may hold the same secret."""
     networks: tuple[Network, ...] = Field(min_length=1)
     """Networks of its servers, the only ones from which the secret is accepted; `["0.0.0.0/0", "::/0"]` where
     they are not known."""

@@ -1,10 +1,11 @@
 """Secrets that are read from files, and followed when the files change: a vault's agent, a CSI driver or Kubernetes
 writes them there.
 
-Every setting that is a secret has a twin with `_file` at the end of its name, which names the file instead. The secret
-is the content of the file, without one line end at its end; everything else belongs to it. A file is UTF-8, of at most
-65,536 bytes. New contents are in use all together, and only when the settings with them are as valid as at the start;
-until then the last ones stay.
+Every setting that is a secret has a twin with `_file` at the end of its name, which names the file instead. For a list
+of secrets the twin names one file or a list of files, each with one secret. The secret is the content of the file,
+without one line end at its end; everything else belongs to it. A file is UTF-8, of at most 65,536 bytes. New contents
+are in use all together, and only when the settings with them are as valid as at the start; until then the last ones
+stay.
 """
 
 from __future__ import annotations
@@ -68,10 +69,7 @@ class SecretFiles:
         contents = [content(secret.path) for _, secret in self._secrets]
         tree = copy.deepcopy(self._tree)
         for (place, secret), value in zip(self._secrets, contents, strict=True):
-            node: Any = tree
-            for part in place[:-1]:
-                node = node[part]
-            node[place[-1]] = FileSecret(value, secret.path)
+            _put(tree, place, FileSecret(value, secret.path))
         try:
             self._validate(tree)
         except DeclarationError as error:
@@ -115,37 +113,54 @@ def read_files(
     """Put the content of each file into the tree, in place of its name. name: the variable of a place. Returns the
     secrets with their places, the state of the files just before they were read, and the places whose file cannot be
     used: why is added to the mistakes."""
-    named: list[tuple[Place, dict[str, Any], str, Path]] = []
-    for place, node, key in list(_file_names(model, tree, ())):
-        path, leaf = node.pop(key), key.removesuffix(SUFFIX)
+    named: list[tuple[Place, Path]] = []
+    for place, node, key, many in list(_file_names(model, tree, ())):
+        given, leaf = node.pop(key), key.removesuffix(SUFFIX)
+        paths = given if many and isinstance(given, list) else [given]
         if leaf in node:
             mistakes.append(f"{name((*place, key))}: {name((*place, leaf))} is set, too; set one of the two")
-        elif not isinstance(path, str) or not path:
-            mistakes.append(f"{name((*place, key))}: must be the path of a file")
+        elif not paths or not all(isinstance(path, str) and path for path in paths):
+            or_list = ", or a JSON list of paths" if many else ""
+            mistakes.append(f"{name((*place, key))}: must be the path of a file{or_list}")
         else:
-            named.append(((*place, leaf), node, leaf, Path(path)))
-    state = fingerprint([path for *_, path in named])
+            node[leaf] = [None] * len(paths) if many else None
+            places = [(*place, leaf, number) for number in range(len(paths))] if many else [(*place, leaf)]
+            named += zip(places, map(Path, paths), strict=True)
+    state = fingerprint([path for _, path in named])
     found: list[tuple[Place, FileSecret]] = []
     broken: tuple[Place, ...] = ()
-    for where, node, leaf, path in named:
+    for where, path in named:
         try:
             value = content(path)
         except ValueError as error:
-            mistakes.append(f"{name((*where[:-1], leaf + SUFFIX))}: {error}")
+            setting = where[:-1] if isinstance(where[-1], int) else where
+            mistakes.append(f"{name((*setting[:-1], f'{setting[-1]}{SUFFIX}'))}: {error}")
             # It must not count as missing, too.
             value, broken = "", (*broken, where)
-        node[leaf] = secret = FileSecret(value, path)
+        secret = FileSecret(value, path)
+        _put(tree, where, secret)
         found.append((where, secret))
     return found, state, broken
 
 
-def _file_names(annotation: Any, node: Any, place: Place) -> Iterator[tuple[Place, dict[str, Any], str]]:
-    """The keys in the tree that name a file: the place of their table, the table, and the key."""
+def _put(tree: dict[str, Any], place: Place, secret: FileSecret) -> None:
+    node: Any = tree
+    for part in place[:-1]:
+        node = node[part]
+    node[place[-1]] = secret
+
+
+def _file_names(
+    annotation: Any, node: Any, place: Place
+) -> Iterator[tuple[Place, dict[str, Any], str, bool]]:
+    """The keys in the tree that name files: the place of their table, the table, the key, and whether it stands for a
+    list of secrets."""
     kind = plain(annotation)
     if isinstance(kind, type) and issubclass(kind, BaseModel) and isinstance(node, dict):
         for name, field in kind.model_fields.items():
-            if plain(field.annotation) is SecretStr and name + SUFFIX in node:
-                yield place, node, name + SUFFIX
+            many = _is_list_of_secrets(field.annotation)
+            if (many or plain(field.annotation) is SecretStr) and name + SUFFIX in node:
+                yield place, node, name + SUFFIX, many
             elif name in node:
                 yield from _file_names(field.annotation, node[name], (*place, name))
     elif get_origin(kind) is dict and isinstance(node, dict):
@@ -154,7 +169,7 @@ def _file_names(annotation: Any, node: Any, place: Place) -> Iterator[tuple[Plac
             if plain(inner) is not SecretStr:
                 yield from _file_names(inner, node[name], (*place, name))
             elif name.endswith(SUFFIX):
-                yield place, node, name
+                yield place, node, name, False
     elif get_origin(kind) is tuple and isinstance(node, list):
         for number, one in enumerate(node):
             yield from _file_names(get_args(kind)[0], one, (*place, number))
@@ -169,6 +184,11 @@ def is_secret(model: Any, path: Sequence[str]) -> bool:
         field = kind.model_fields.get(path[0])
         return field is not None and is_secret(field.annotation, path[1:])
     return get_origin(kind) is dict and is_secret(get_args(kind)[1], path[1:])
+
+
+def _is_list_of_secrets(annotation: Any) -> bool:
+    kind = plain(annotation)
+    return get_origin(kind) is tuple and plain(get_args(kind)[0]) is SecretStr
 
 
 def plain(annotation: Any) -> Any:

@@ -6,9 +6,12 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
+from bff.cli.settings_reference import all_settings
 from bff.edge.settings import Settings, SettingsError, load
 from bff.edge.settings.secrets import MAX_BYTES
 
@@ -134,6 +137,143 @@ def test_every_kind_of_secret_may_be_in_a_file_in_the_environment_in_toml_and_in
     assert settings.network.proxy_password is not None
     assert settings.network.proxy_password.get_secret_value() == "from-proxy"
     assert "from-" not in repr(settings) + repr(cms.constant_headers)
+
+
+FRONTEND = "BFF_HTTP__FRONTENDS__WEB__SECRETS"
+FIRST, SECOND = "first-" + "a" * 30, "second-" + "b" * 30
+
+
+def _everything(folder: Path) -> dict[str, tuple[Path, Callable[[Any], SecretStr], str]]:
+    """By its path in the reference, for each setting that is a secret: its file, how it is read, and what is before the
+    secret in it."""
+    # Any: every section is there, which the types of Settings do not say.
+    reads: dict[str, tuple[Callable[[Any], SecretStr], str]] = {
+        "oidc.client_secret": (lambda one: one.oidc.client_secret, ""),
+        "providers.<name>.client_secret": (lambda one: one.providers["staff"].client_secret, ""),
+        "issuers[].introspection.client_secret": (lambda one: one.issuers[0].introspection.client_secret, ""),
+        "http.frontends.<name>.secrets": (lambda one: one.http.frontends["web"].secrets[0], ""),
+        "upstreams.<name>.headers": (lambda one: one.upstreams["cms"].headers["x-key"], ""),
+        "upstreams.<name>.basic": (lambda one: one.upstreams["cms"].basic, "me:"),
+        "webhooks.<name>.secret": (lambda one: one.webhooks["cms"].secret, ""),
+        "events.<name>.secret": (lambda one: one.events["orders"].secret, ""),
+        "live.nats.url": (lambda one: one.live.nats.url, "nats://me:"),
+        "live.rabbitmq.url": (lambda one: one.live.rabbitmq.url, "amqp://me:"),
+        "redis.password": (lambda one: one.redis.password, ""),
+        "redis.sentinel_password": (lambda one: one.redis.sentinel_password, ""),
+        "network.proxy_password": (lambda one: one.network.proxy_password, ""),
+        "telemetry.headers": (lambda one: one.telemetry.headers["x-key"], ""),
+    }
+    return {
+        path: (folder / str(number), read, before)
+        for number, (path, (read, before)) in enumerate(reads.items())
+    }
+
+
+async def test_every_secret_of_the_reference_may_be_in_a_file_and_follows_it(tmp_path: Path) -> None:
+    every = _everything(tmp_path)
+    kinds = ("secret", "table of secret", "list of secret")
+    assert {one.path for one in all_settings() if one.type in kinds} == every.keys()
+
+    def write(secret: str) -> None:
+        for path, (file, _, before) in every.items():
+            host = "@broker.test" if path.endswith(".url") else ""
+            written(file, f"{before}{secret}{host}\n")
+
+    def file(path: str) -> str:
+        return str(every[path][0])
+
+    write(FIRST)
+    introspection = {
+        "client_id": "bff",
+        "client_secret_file": file("issuers[].introspection.client_secret"),
+    }
+    trusted = {"issuer": "https://id.test", "audience": "shop", "introspection": introspection}
+    settings = load(
+        {
+            **OIDC,
+            FILE: file("oidc.client_secret"),
+            "BFF_PROVIDERS__STAFF__ISSUER": "https://staff.test",
+            "BFF_PROVIDERS__STAFF__CLIENT_ID": "bff",
+            "BFF_PROVIDERS__STAFF__CLIENT_SECRET_FILE": file("providers.<name>.client_secret"),
+            "BFF_ISSUERS": json.dumps([trusted]),
+            f"{FRONTEND}_FILE": file("http.frontends.<name>.secrets"),
+            "BFF_HTTP__FRONTENDS__WEB__NETWORKS": '["10.0.0.0/8"]',
+            "BFF_UPSTREAMS__CMS__URL": "https://cms.test",
+            "BFF_UPSTREAMS__CMS__IDENTITY": "none",
+            "BFF_UPSTREAMS__CMS__BASIC_FILE": file("upstreams.<name>.basic"),
+            "BFF_UPSTREAMS__CMS__HEADERS": json.dumps({"x-key_file": file("upstreams.<name>.headers")}),
+            "BFF_WEBHOOKS__CMS__SECRET_FILE": file("webhooks.<name>.secret"),
+            "BFF_EVENTS__ORDERS__SECRET_FILE": file("events.<name>.secret"),
+            "BFF_LIVE__NATS__URL_FILE": file("live.nats.url"),
+            "BFF_LIVE__NATS__STREAM": "S",
+            "BFF_LIVE__RABBITMQ__URL_FILE": file("live.rabbitmq.url"),
+            "BFF_LIVE__RABBITMQ__QUEUES": '["q"]',
+            "BFF_REDIS__PASSWORD_FILE": file("redis.password"),
+            "BFF_REDIS__SENTINEL_PASSWORD_FILE": file("redis.sentinel_password"),
+            "BFF_NETWORK__PROXY": "http://proxy.test",
+            "BFF_NETWORK__PROXY_USERNAME": "me",
+            "BFF_NETWORK__PROXY_PASSWORD_FILE": file("network.proxy_password"),
+            "BFF_TELEMETRY__HEADERS__X-KEY_FILE": file("telemetry.headers"),
+        }
+    )
+
+    def without(secret: str) -> list[str]:
+        return [
+            path for path, (_, read, _) in every.items() if secret not in read(settings).get_secret_value()
+        ]
+
+    assert without(FIRST) == []
+    assert settings.secret_files is not None
+    write(SECOND)
+    await settings.secret_files.watch.check()
+    assert without(SECOND) == []
+    assert "second-" not in repr(settings) + settings.model_dump_json()
+
+
+@pytest.mark.parametrize("count", [1, 2])
+async def test_a_list_of_secrets_has_a_file_for_each(tmp_path: Path, count: int) -> None:
+    files = [tmp_path / name for name in "ab"[:count]]
+    for file in files:
+        written(file, FIRST)
+    settings = load(
+        {
+            f"{FRONTEND}_FILE": json.dumps([str(file) for file in files]),
+            "BFF_HTTP__FRONTENDS__WEB__NETWORKS": '["10.0.0.0/8"]',
+        }
+    )
+    assert settings.secret_files is not None
+
+    def secrets() -> list[str]:
+        return [one.get_secret_value() for one in settings.http.frontends["web"].secrets]
+
+    assert secrets() == [FIRST] * count
+    written(files[0], SECOND)
+    await settings.secret_files.watch.check()
+    assert secrets() == [SECOND, FIRST][:count]
+    written(files[0], "short")
+    await settings.secret_files.watch.check()
+    assert secrets() == [SECOND, FIRST][:count], "one that no frontend may have is not used"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("[]", f"{FRONTEND}_FILE: must be the path of a file, or a JSON list of paths"),
+        ("[1]", f"{FRONTEND}_FILE: must be the path of a file, or a JSON list of paths"),
+        ('["/no/such/file"]', f"{FRONTEND}_FILE: /no/such/file: No such file or directory"),
+        ("/no/such/file", f"{FRONTEND}_FILE: /no/such/file: No such file or directory"),
+    ],
+)
+def test_files_of_a_list_that_cannot_be_used_are_named_with_the_cure(given: str, said: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        load({f"{FRONTEND}_FILE": given, "BFF_HTTP__FRONTENDS__WEB__NETWORKS": '["10.0.0.0/8"]'})
+    assert said in raised.value.mistakes[0]
+
+
+def test_a_list_of_secrets_and_its_files_are_not_both_set(tmp_path: Path) -> None:
+    given = {f"{FRONTEND}_FILE": written(tmp_path / "s", FIRST), FRONTEND: json.dumps([SECOND])}
+    with pytest.raises(SettingsError, match=f"{FRONTEND}_FILE: {FRONTEND} is set, too; set one of the two"):
+        load({**given, "BFF_HTTP__FRONTENDS__WEB__NETWORKS": '["10.0.0.0/8"]'})
 
 
 @pytest.mark.parametrize("value", ['["a"]', "{}", '{"a": 1}', "[", "123"])
