@@ -36,6 +36,8 @@ class Principal:
     revocation_keys  what it can be revoked by; a session counts as issued when it began
     authenticated_at Unix seconds at which the person last proved who they are (`auth_time`); None where it is not known
     acr              the class of that authentication; None where it is not known
+    is_person        whether a person signed in or the token was issued for one; False for a client with a token for
+                     itself (client credentials), and where it is not known
     session_key      from which the session store gets an access token that is valid later; None for a bearer token
     """
 
@@ -51,6 +53,7 @@ class Principal:
     session_key: object = field(default=None, repr=False, compare=False)
     authenticated_at: float | None = field(default=None, compare=False)
     acr: str | None = field(default=None, compare=False)
+    is_person: bool = field(default=False, compare=False)
     id: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

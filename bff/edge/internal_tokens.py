@@ -3,7 +3,8 @@
 An internal token is a JWT (EdDSA, with a `typ` of its own) for one upstream, valid for a minute at most. The person's
 access token stays here, and a token for one service is refused by every other. A read's token is used for half its
 lifetime; a write has a separate one, which also names the request and the client's key. A read's token serves many
-requests, so it does not hold the request's id, which is sent as `X-Correlation-ID`.
+requests, so it does not hold the request's id, which is sent as `X-Correlation-ID`. The claim `person` says whether the
+principal is a person, so that no service has to guess it from the subject.
 """
 
 from __future__ import annotations
@@ -58,7 +59,14 @@ class InternalTokens:
             # A key may have been removed because it must not be trusted any more.
             self._signed_by = self.keys.now
             self._tokens.clear()
-        name = (principal.id, principal.session, principal.scopes, _client(principal), audience)
+        name = (
+            principal.id,
+            principal.session,
+            principal.scopes,
+            _client(principal),
+            principal.is_person,
+            audience,
+        )
         now = self._clock()
         token, until = self._tokens.get(name, ("", now))
         if now >= until:
@@ -89,6 +97,7 @@ class InternalTokens:
             "exp": self._expiry(principal, now),
             "jti": uuid.uuid4().hex,
             "scope": " ".join(sorted(principal.scopes)),
+            "person": principal.is_person,
             # RFC 8693 section 4.1: who acts for the subject.
             "act": {"sub": self._issuer},
             **more,

@@ -95,7 +95,7 @@ def answer_rules(rules: TokenRules, *, scope_claims: tuple[str, ...] | None) -> 
     """The rules for answers about the tokens of an issuer with these rules. scope_claims: as set; None: `scope`."""
     return replace(
         rules,
-        profile=ANSWER,
+        profile=replace(ANSWER, person=rules.profile.person),
         scope_claims=scope_claims or ANSWER.scope_claims,
         scope_lists=scope_claims is not None,
     )

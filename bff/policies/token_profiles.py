@@ -3,6 +3,9 @@
 A provider signs several kinds of tokens with the same keys: access tokens for many APIs, ID tokens, refresh tokens,
 logout tokens. RFC 9068 tells them apart by their `typ`; most providers do not use it. So each profile has a positive
 mark, which only access tokens of that provider have. A token without the mark is refused, whatever else is right.
+
+A client that has a token for itself (client credentials, RFC 6749 section 4.4) is no person. So each profile also says
+what a person's token has; a token without it, or with anything that only clients' tokens have, is not a person's.
 """
 
 from __future__ import annotations
@@ -68,6 +71,11 @@ SHARED_CLAIMS = frozenset(
 )
 """Claims of ID and logout tokens, none of which marks an access token."""
 
+_MACHINE_GRANTS = frozenset({"client-credentials", "client_credentials"})
+
+_SERVICE_ACCOUNT = ("clientHost", "clientAddress")
+"""Keycloak adds these to the tokens of service accounts, by its scope `service_account`."""
+
 _CLIENT = ("azp", "appid", "cid", "client_id")
 """Where the client is named: OpenID Connect, Entra v1, Okta, RFC 9068."""
 
@@ -83,6 +91,7 @@ class Profile:
     roles          paths of roles, see `tokens.roles_of`
     foreign        claims that only other kinds of its tokens have
     client_as_audience  whether `client_id` stands in for `aud` where a token has none
+    person         whether a token has what a person's has; see `is_person`
     """
 
     types: frozenset[str]
@@ -93,6 +102,11 @@ class Profile:
     roles: tuple[str, ...] = ("roles",)
     foreign: frozenset[str] = ID_TOKEN_CLAIMS | {"events"}
     client_as_audience: bool = False
+    person: Callable[[Claims], bool] = lambda claims: False
+
+    def is_person(self, claims: Claims) -> bool:
+        """Whether the token with these claims was issued for a person. False where that is not clear."""
+        return not _is_machine(claims) and self.person(claims)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +175,7 @@ class TokenRules:
             tokens.scopes_of(claims, self.scope_claims, lists=self.scope_lists),
             tokens.roles_of(claims, self.roles, clients=self._own_clients(claims)),
             key,
+            self.profile.is_person(claims),
         )
 
     def _check_audience(self, claims: Claims) -> None:
@@ -179,11 +194,13 @@ class TokenRules:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """key: thumbprint of the key to which the token is bound, None for a bearer token."""
+    """key: thumbprint of the key to which the token is bound, None for a bearer token; person: whether the token was
+    issued for a person, and not for a client alone."""
 
     scopes: frozenset[str]
     roles: frozenset[str]
     key: str | None
+    person: bool
 
 
 def client_of(claims: Claims) -> str | None:
@@ -240,10 +257,59 @@ def _cognito(claims: Claims) -> bool:
     return claims.get("token_use") == "access" and _is_filled(claims.get("client_id"))
 
 
+def _is_machine(claims: Claims) -> bool:
+    """Whether a token has anything that only a client's own tokens have, at any provider."""
+    subject, username = claims.get("sub"), claims.get("preferred_username")
+    # RFC 9068 section 2.2: the subject is the client. Auth0 appends `@clients`.
+    clients = [claims.get(name) for name in _CLIENT]
+    if subject in clients or (isinstance(subject, str) and subject.endswith("@clients")):
+        return True
+    grants = claims.get("gty", claims.get("grant_type", ()))
+    named = grants if isinstance(grants, list) else [grants]
+    return (
+        any(isinstance(one, str) and one in _MACHINE_GRANTS for one in named)
+        or claims.get("idtyp", "user") != "user"
+        or (isinstance(username, str) and username.startswith("service-account-"))
+        or any(name in claims for name in _SERVICE_ACCOUNT)
+    )
+
+
+def _names_another_client(claims: Claims) -> bool:
+    """RFC 9068 section 2.2: a person's token names a client, which is not its subject. Other issuers may name none, but
+    then say when the person proved who they are."""
+    client = client_of(claims)
+    return client != claims.get("sub") if client is not None else tokens.auth_time_of(claims) is not None
+
+
+def _of_keycloak_person(claims: Claims) -> bool:
+    # The person's session at the provider; `session_state` in old versions.
+    return _is_filled(claims.get("sid")) or _is_filled(claims.get("session_state"))
+
+
+def _of_auth0_person(claims: Claims) -> bool:
+    # A person's id begins with the connection that they are of, such as `auth0|`.
+    return isinstance(subject := claims.get("sub"), str) and "|" in subject
+
+
+def _of_entra_person(claims: Claims) -> bool:
+    # Delegated permissions.
+    return _is_filled(claims.get("scp"))
+
+
+def _of_okta_person(claims: Claims) -> bool:
+    return _is_filled(claims.get("uid"))
+
+
+def _of_cognito_person(claims: Claims) -> bool:
+    return _is_filled(claims.get("username"))
+
+
 _ANY_TYPE = GENERIC_TYPES | ACCESS_TOKEN_TYPES
 
 PROFILES: Mapping[str, Profile] = {
-    "rfc9068": Profile(ACCESS_TOKEN_TYPES, _typed, "the type at+jwt", foreign=frozenset()),
+    "rfc9068": Profile(
+        ACCESS_TOKEN_TYPES, _typed, "the type at+jwt", foreign=frozenset(), person=_names_another_client
+    ),
     # Old versions of Keycloak repeat the nonce in access tokens.
     "keycloak": Profile(
         _ANY_TYPE,
@@ -251,22 +317,49 @@ PROFILES: Mapping[str, Profile] = {
         "the claim typ Bearer",
         roles=("realm_access.roles", "resource_access.{client}.roles"),
         foreign=frozenset({"at_hash", "c_hash", "s_hash", "events"}),
+        person=_of_keycloak_person,
     ),
     # `permissions` are what the person may do, whatever the client was granted: they are read as roles.
-    "auth0": Profile(_ANY_TYPE, _auth0, "azp, which is not the audience", roles=("permissions",)),
-    "entra": Profile(
-        _ANY_TYPE, _entra, "scp, or azp or appid with app roles", scope_claims=("scp",), roles=("roles",)
+    "auth0": Profile(
+        _ANY_TYPE,
+        _auth0,
+        "azp, which is not the audience",
+        roles=("permissions",),
+        person=_of_auth0_person,
     ),
-    "okta": Profile(_ANY_TYPE, _okta, "cid", scope_claims=("scp",), scope_lists=True, roles=("groups",)),
+    "entra": Profile(
+        _ANY_TYPE,
+        _entra,
+        "scp, or azp or appid with app roles",
+        scope_claims=("scp",),
+        roles=("roles",),
+        person=_of_entra_person,
+    ),
+    "okta": Profile(
+        _ANY_TYPE,
+        _okta,
+        "cid",
+        scope_claims=("scp",),
+        scope_lists=True,
+        roles=("groups",),
+        person=_of_okta_person,
+    ),
     "cognito": Profile(
         _ANY_TYPE,
         _cognito,
         "token_use access and client_id",
         roles=("cognito:groups",),
         client_as_audience=True,
+        person=_of_cognito_person,
     ),
     # The settings name its mark, see `has_mark`.
-    "jwt": Profile(_ANY_TYPE, _typed, "the required claims of the settings", scope_lists=True),
+    "jwt": Profile(
+        _ANY_TYPE,
+        _typed,
+        "the required claims of the settings",
+        scope_lists=True,
+        person=_names_another_client,
+    ),
 }
 """By name, what is known of providers. Their own documentation is the source: docs/how-to/providers/ names it."""
 

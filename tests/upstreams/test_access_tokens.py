@@ -13,6 +13,7 @@ import httpx
 import jwt
 import pytest
 from bff_service import KeySet, Problem, ServiceToken, TokenVerifier, http_client
+from bff_service.tokens import is_person
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -93,6 +94,33 @@ async def test_the_callers_id_is_issuer_and_subject(issuer: Issuer) -> None:
         orders = await verifier.caller(f"Bearer {issuer.saga_token()}")
     assert (ada.id, ada.is_person, ada.name) == (f"{issuer.url}|ada", True, "Ada")
     assert (orders.sub, orders.is_person, orders.scopes) == ("orders", False, frozenset({"saga"}))
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"sub": "page", "client_id": "page"},
+        {"sub": "page@clients", "client_id": "page"},
+        {"gty": "client-credentials"},
+        {"gty": ["client_credentials"]},
+        {"grant_type": "client_credentials"},
+        {"idtyp": "app"},
+        {"idtyp": "device"},
+        {"idtyp": None},
+        {"idtyp": ["user"]},
+        {"azp": "ada"},
+        {"appid": "ada"},
+        {"cid": "ada"},
+        {"preferred_username": "service-account-page"},
+        {"clientHost": "10.0.0.1"},
+        {"clientAddress": "10.0.0.1"},
+    ],
+    ids=str,
+)
+def test_a_token_with_a_mark_of_clients_is_no_persons(claims: dict[str, Any]) -> None:
+    person = {"sub": "ada", "client_id": "page", "azp": "page", "preferred_username": "ada", "idtyp": "user"}
+    assert is_person(person, "page")
+    assert not is_person({**person, **claims}, "page")
 
 
 async def test_many_first_requests_fetch_the_keys_once(issuer: Issuer) -> None:

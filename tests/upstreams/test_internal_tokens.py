@@ -83,6 +83,7 @@ class Gateway:
             "exp": now + 60,
             "jti": uuid.uuid4().hex,
             "scope": "shop",
+            "person": True,
             "act": {"sub": GATEWAY},
         }
         return {name: value for name, value in {**good, **changed}.items() if value is not None}
@@ -212,8 +213,18 @@ async def test_an_internal_token_is_accepted_and_names_the_caller(
         ada = await caller(mutation="click")
         assert (ada.id, ada.iss, ada.sub) == ("https://id.test|ada", "https://id.test", "ada")
         assert (ada.is_person, ada.scopes, ada.mutation) == (True, frozenset({"shop"}), "click")
-        # A service that called the gateway with a token of its own must not become a person.
-        assert not (await caller(sub="https://id.test|tool", client_id="tool")).is_person
+        # A service that called the gateway with a token of its own must not become a person, whatever it is called.
+        for wrong in (False, None, "true", 1, [True]):
+            assert not (await caller(sub="https://id.test|ada", client_id="page", person=wrong)).is_person
+
+
+async def test_a_client_of_the_gateway_may_not_do_what_people_do(payments: Running, gateway: Gateway) -> None:
+    """As the gateway names a service account of Keycloak: its subject is not its client."""
+    machine = gateway.token(
+        sub="https://id.test|6a0f7c9e-8f0e-4d8e-9d3c-0f6d8f6a9b11", client_id="reports", person=False
+    )
+    assert await status(payments, machine) == 403
+    assert await status(payments, gateway.token(client_id="page")) == 404
 
 
 async def test_every_forged_internal_token_is_refused_with_a_challenge(

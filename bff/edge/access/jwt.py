@@ -296,6 +296,7 @@ class TokenVerifier:
             revocation_keys=revocation_keys_of(name, claims),
             authenticated_at=tokens.auth_time_of(claims),
             acr=tokens.acr_of(claims),
+            is_person=grant.person,
         )
         if self._is_revoked(principal):
             raise TokenRefused(Reason.REVOKED)
@@ -340,6 +341,7 @@ class TokenVerifier:
             roles=found.grant.roles,
             # Without `iat` every revocation of the person counts.
             revocation_keys=revocation_keys_of(introspector.issuer, {"iat": 0.0, **claims}),
+            is_person=found.grant.person,
         )
         if self._is_revoked(principal):
             raise TokenRefused(Reason.REVOKED)

@@ -141,6 +141,7 @@ class Sessions:
             session_key=key,
             authenticated_at=record.auth_time,
             acr=record.acr,
+            is_person=True,
         )
         return None if self.has_ended(principal) else principal
 

@@ -28,6 +28,7 @@ ADA = Principal(
     NOW + 3600,
     frozenset({"shop", "read"}),
     {"client_id": "page"},
+    is_person=True,
 )
 
 
@@ -87,11 +88,23 @@ def test_an_internal_token_names_the_principal_the_gateway_and_one_service(token
         "iat": int(NOW),
         "exp": int(NOW) + 60,
         "scope": "read shop",
+        "person": True,
         "client_id": "page",
         "act": {"sub": "https://shop.test"},
     }
     with pytest.raises(jwt.InvalidAudienceError):
         read(tokens.for_reads(ADA, "payments"), tokens, "stock")
+
+
+def test_an_internal_token_says_that_a_client_is_no_person(tokens: InternalTokens) -> None:
+    machine = replace(ADA, is_person=False)
+    for token in (
+        tokens.for_reads(machine, "stock"),
+        tokens.for_write(machine, "stock", scope(principal=machine)),
+    ):
+        assert read(token, tokens)["person"] is False
+    unknown = Principal("https://issuer.test", "ada", "token", NOW + 3600)
+    assert read(tokens.for_reads(unknown, "stock"), tokens)["person"] is False
 
 
 def test_reads_of_one_principal_share_a_token_for_half_its_lifetime(
@@ -108,9 +121,10 @@ def test_reads_of_one_principal_share_a_token_for_half_its_lifetime(
         replace(ADA, session="another"),
         replace(ADA, scopes=frozenset({"shop"})),
         replace(ADA, claims={"client_id": "tool"}),
+        replace(ADA, is_person=False),
     ]
     found = {tokens.for_reads(one, "stock") for one in [ADA, *others]} | {tokens.for_reads(ADA, "payments")}
-    assert len(found) == 7
+    assert len(found) == 8
 
 
 def test_an_internal_token_expires_no_later_than_its_session(tokens: InternalTokens) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -54,6 +55,20 @@ def test_an_active_token_for_this_gateway_is_accepted() -> None:
     assert found.expires_at == NOW + 60
     assert read_answer(answer(iss=...), rules(), issuer=ISSUER, now=NOW)
     assert read_answer(answer(aud=["x", "api://desk"]), rules(), issuer=ISSUER, now=NOW)
+
+
+def test_an_answer_is_about_a_person_where_it_has_what_the_provider_gives_for_people() -> None:
+    def is_person(**changes: Any) -> bool:
+        return read_answer(answer(**changes), rules(), issuer=ISSUER, now=NOW).grant.person
+
+    assert is_person(uid="00u8")
+    assert not is_person()
+    assert not is_person(uid="00u8", sub="cli")
+    generic = answer_rules(
+        TokenRules(PROFILES["jwt"], frozenset({"desk"}), frozenset(), ("scope",), True, ()), scope_claims=None
+    )
+    for sub, person in (("ada", True), ("cli", False)):
+        assert read_answer(answer(sub=sub), generic, issuer=ISSUER, now=NOW).grant.person == person
 
 
 def test_times_are_optional_and_a_token_without_expiry_is_accepted_for_five_minutes() -> None:
@@ -165,4 +180,4 @@ def test_the_settings_say_where_else_scopes_are() -> None:
     own = answer_rules(rules(), scope_claims=("scp",))
     found = read_answer(answer(scp=["a"]), own, issuer=ISSUER, now=NOW)
     assert found.grant.scopes == {"a"}
-    assert own.profile is ANSWER
+    assert own.profile == replace(ANSWER, person=PROFILES["okta"].person)

@@ -80,6 +80,8 @@ class InternalVerifier:
             iss=issuer,
             client_id=client,
             scopes=frozenset(scope.split()),
+            # The gateway says it: a token without this claim, or with another value, is no person's.
+            is_person=claims.get("person") is True,
             by_gateway=True,
             mutation=mutation if isinstance(mutation, str) else None,
         )

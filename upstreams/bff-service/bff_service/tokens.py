@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import quote
@@ -24,19 +24,22 @@ _MAX_TOKEN_BYTES = 8192
 MAX_KEYS = 32
 _LEEWAY = 10
 _INTERNAL = "bff-internal+jwt"
+_MACHINE_GRANTS = frozenset({"client-credentials", "client_credentials"})
 _PRINTABLE = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The verified subject of a request; `id` is `<iss>|<sub>`, the principal's id everywhere. by_gateway: an internal
-    token said so; mutation: the click it was made for."""
+    """The verified subject of a request; `id` is `<iss>|<sub>`, the principal's id everywhere. is_person: False for a
+    service, and where the token does not say; by_gateway: an internal token said all this; mutation: the click it was
+    made for."""
 
     sub: str
     iss: str
     client_id: str
     scopes: frozenset[str]
     name: str | None = None
+    is_person: bool = False
     by_gateway: bool = False
     mutation: str | None = None
 
@@ -51,10 +54,25 @@ class Caller:
         bare = self.id.rstrip(" ")
         return quote(bare, safe=_PRINTABLE) + "%20" * (len(self.id) - len(bare))
 
-    @property
-    def is_person(self) -> bool:
-        """False for a service: by client credentials a client is its own subject (RFC 9068, section 2.2)."""
-        return self.sub != self.client_id
+
+def is_person(claims: Mapping[str, Any], client: str) -> bool:
+    """Whether an access token was issued for a person. client: its `client_id`.
+
+    By client credentials a client is its own subject (RFC 9068, section 2.2). Providers that deviate from this mark
+    such tokens: Auth0 by `@clients` or `gty`, Entra by `idtyp`, Keycloak by the name or the address of the service.
+    """
+    subject, username = claims.get("sub"), claims.get("preferred_username")
+    grants = claims.get("gty", claims.get("grant_type", ()))
+    named = grants if isinstance(grants, list) else [grants]
+    return (
+        isinstance(subject, str)
+        and subject not in (client, claims.get("azp", client), claims.get("appid"), claims.get("cid"))
+        and not subject.endswith("@clients")
+        and not any(isinstance(one, str) and one in _MACHINE_GRANTS for one in named)
+        and claims.get("idtyp", "user") == "user"
+        and not (isinstance(username, str) and username.startswith("service-account-"))
+        and not any(name in claims for name in ("clientHost", "clientAddress"))
+    )
 
 
 class InternalTokens(Protocol):
@@ -243,6 +261,7 @@ class TokenVerifier:
             client_id=client,
             scopes=frozenset(scope.split()) if isinstance(scope, str) else frozenset(),
             name=name if isinstance(name, str) else None,
+            is_person=is_person(claims, client),
         )
         if self._internal is not None and caller.is_person:
             raise unauthorized("People come through the gateway.")

@@ -20,7 +20,7 @@ from bff.policies.tokens import Reason
 
 from .hostile import KEY, KEY_SET, OTHER, P384, RSA, WEAK, hs256
 from .issuing import NOW, Clocks, Served, b64, jwk, seal, sign
-from .provider_tokens import ALL, KEYCLOAK, Kind, Provider, without
+from .provider_tokens import ALL, KEYCLOAK, RFC9068, Kind, Provider, without
 
 AT = int(NOW)
 RSA_PEM = RSA.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
@@ -70,6 +70,70 @@ async def test_the_other_access_tokens_of_a_provider_are_accepted(provider: Prov
     typ = "at+jwt" if "9068" in name else provider.typ
     principal = await verifier(provider).verify(signed(provider, claims, typ=typ))
     assert principal.subject == claims["sub"]
+    machines = ("of a service account", "of a machine", "of an app", "of a service")
+    assert principal.is_person == (name not in machines)
+
+
+NO_PERSON = {
+    "keycloak": {"sid": ..., "session_state": ...},
+    "auth0": {"sub": "5f7c8ec7c33c6c004bbafe82"},
+    "entra v2": {"scp": ...},
+    "entra v1": {"scp": ..., "roles": ["Desk.All"]},
+    "okta": {"uid": ...},
+    "cognito": {"username": ...},
+}
+"""By provider, changes to a person's token that take away what marks it as a person's; elsewhere the client
+as its subject does."""
+
+
+@names(ALL)
+async def test_a_token_is_a_persons_only_where_it_has_the_mark_of_one_and_none_of_a_client(
+    provider: Provider,
+) -> None:
+    async def is_person(changes: Mapping[str, Any]) -> bool:
+        claims = {name: one for name, one in without(provider.claims, **changes).items() if one is not ...}
+        return (await verifier(provider).verify(signed(provider, claims))).is_person
+
+    client = next(
+        provider.claims[name] for name in ("azp", "appid", "cid", "client_id") if name in provider.claims
+    )
+    assert await is_person({})
+    assert not await is_person(NO_PERSON.get(provider.name, {"sub": client}))
+    for mark in (
+        {"sub": client},
+        {"sub": f"{client}@clients"},
+        {"gty": "client-credentials"},
+        {"gty": ["client_credentials"]},
+        {"grant_type": "client_credentials"},
+        {"idtyp": "app"},
+        {"idtyp": ["user"]},
+        {"preferred_username": "service-account-desk"},
+        {"clientHost": "10.0.0.1"},
+        {"clientAddress": "10.0.0.1"},
+    ):
+        assert not await is_person(mark), mark
+
+
+@pytest.mark.parametrize(
+    ("client", "auth_time", "person"),
+    [
+        (None, None, False),
+        (None, NOW - 60, True),
+        (None, "yes", False),
+        ("app", None, True),
+        ("ada", NOW, False),
+    ],
+)
+async def test_a_token_that_names_no_client_is_a_persons_where_it_says_when_the_person_signed_in(
+    client: str | None, auth_time: object, person: bool
+) -> None:
+    given = {"client_id": client, "auth_time": auth_time}
+    claims = without(RFC9068.claims, "client_id", "auth_time") | {
+        name: one for name, one in given.items() if one is not None
+    }
+    for changes in ({}, {"profile": "jwt", "types": ["at+jwt"]}):
+        principal = await verifier(RFC9068, **changes).verify(signed(RFC9068, claims))
+        assert principal.is_person == person
 
 
 def hostile(provider: Provider) -> Iterator[tuple[str, str, Reason]]:
