@@ -38,6 +38,8 @@ class Principal:
     acr              the class of that authentication; None where it is not known
     is_person        whether a person signed in or the token was issued for one; False for a client with a token for
                      itself (client credentials), and where it is not known
+    left_out         claims with roles that the provider left out of the access token, because they have too many values
+                     (Entra: `groups`); none of their roles is in `roles`
     session_key      from which the session store gets an access token that is valid later; None for a bearer token
     """
 
@@ -54,6 +56,7 @@ class Principal:
     authenticated_at: float | None = field(default=None, compare=False)
     acr: str | None = field(default=None, compare=False)
     is_person: bool = field(default=False, compare=False)
+    left_out: tuple[str, ...] = field(default=(), compare=False)
     id: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -176,6 +176,7 @@ class TokenRules:
             tokens.roles_of(claims, self.roles, clients=self._own_clients(claims)),
             key,
             self.profile.is_person(claims),
+            tokens.left_out_of(claims, self.roles),
         )
 
     def _check_audience(self, claims: Claims) -> None:
@@ -195,12 +196,14 @@ class TokenRules:
 @dataclass(frozen=True, slots=True)
 class Grant:
     """key: thumbprint of the key to which the token is bound, None for a bearer token; person: whether the token was
-    issued for a person, and not for a client alone."""
+    issued for a person, and not for a client alone; left_out: claims with roles whose values the provider left out, as
+    `tokens.left_out_of` says."""
 
     scopes: frozenset[str]
     roles: frozenset[str]
     key: str | None
     person: bool
+    left_out: tuple[str, ...] = ()
 
 
 def client_of(claims: Claims) -> str | None:

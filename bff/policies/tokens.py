@@ -344,6 +344,16 @@ def claim_at(claims: Mapping[str, Any], path: str, client: str = "") -> Any:
     return found
 
 
+def left_out_of(claims: Mapping[str, Any], paths: Iterable[str]) -> tuple[str, ...]:
+    """The claims at the beginning of these paths that the provider has left out, because they have too many values, in
+    order: it names them in `_claim_names` (OpenID Connect Core section 5.6.2), or says `hasgroups` (Entra)."""
+    elsewhere = claims.get("_claim_names")
+    names = set(elsewhere) if isinstance(elsewhere, dict) else set()
+    if claims.get("hasgroups") in (True, "true"):
+        names.add("groups")
+    return tuple(sorted(names & {path.partition(".")[0] for path in paths} - set(claims)))
+
+
 def auth_time_of(claims: Mapping[str, Any]) -> float | None:
     """When the person proved who they are (`auth_time`, OpenID Connect Core section 2), Unix seconds; None where it is
     missing or cannot be read, which counts as long ago."""

@@ -88,12 +88,23 @@ def check_step_up(fresh: Any, acr: Any, public: bool, what: str) -> None:
 def authorize(principal: Principal, required: Requirements) -> None:
     """Raises Problem 403 `forbidden`, which says what is missing (RFC 6750 section 3.1)."""
     missing = required.scopes - principal.scopes
-    if missing or (required.roles and not required.roles & principal.roles):
+    lacks_role = bool(required.roles) and not required.roles & principal.roles
+    if missing or lacks_role:
         challenge = f'Bearer error="insufficient_scope", scope="{" ".join(sorted(required.scopes))}"'
         granted = Requirements(required.scopes, required.roles)
         raise Problem(
             403,
             "forbidden",
-            f"This needs {granted}, which your sign-in or token does not have.",
+            f"This needs {granted}, which your sign-in or token does not have.{_left_out(principal, lacks_role)}",
             headers={"www-authenticate": challenge} if missing else None,
         )
+
+
+def _left_out(principal: Principal, lacks_role: bool) -> str:
+    """The sentence that says why a role may be missing, if the identity provider is the reason."""
+    if not lacks_role or not principal.left_out:
+        return ""
+    return (
+        f" Your identity provider left {' and '.join(principal.left_out)} out of the token, because it has too many "
+        "values, so no role of it counts."
+    )

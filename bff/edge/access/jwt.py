@@ -30,6 +30,7 @@ from ..settings import IssuerSettings
 from .fetch import Fetch, FetchFailed
 from .introspection import Introspector
 from .issuer import Issuer, KeySet
+from .person import shown_claims
 from .profiles import introspecting, rules_of
 from .revocation_list import RevocationList, revocation_keys_of
 
@@ -89,13 +90,26 @@ def challenge(scheme: str, error: str, reason: Reason) -> str:
 
 
 class RefusalLog:
-    """Logs why tokens were refused: what was seen and expected, escaped, and bounded in length and number. clock:
-    monotonic seconds."""
+    """Logs why tokens were refused: what was seen and expected, escaped, and bounded in length and number; and that
+    tokens lack roles, once a minute for each issuer. clock: monotonic seconds."""
 
     def __init__(self, clock: Clock = time.monotonic) -> None:
         self._clock = clock
         self._minute = float("-inf")
         self._lines = 0
+        self._incomplete: dict[str, float] = {}
+
+    def incomplete(self, principal: Principal) -> None:
+        """Log which roles the issuer left out of this principal's token, if any."""
+        last = self._incomplete.get(principal.issuer, float("-inf"))
+        if principal.left_out and self._clock() - last >= 60:
+            self._incomplete[principal.issuer] = self._clock()
+            log.error(
+                "%s left the claim %s out of an access token, because it has too many values: the token has no roles "
+                "of it. At Entra, assign app roles, or emit only groups assigned to the application",
+                principal.issuer,
+                ", ".join(principal.left_out),
+            )
 
     def refused(self, refusal: TokenRefused) -> None:
         if self._clock() - self._minute >= 60:
@@ -297,9 +311,11 @@ class TokenVerifier:
             authenticated_at=tokens.auth_time_of(claims),
             acr=tokens.acr_of(claims),
             is_person=grant.person,
+            left_out=grant.left_out,
         )
         if self._is_revoked(principal):
             raise TokenRefused(Reason.REVOKED)
+        self._log.incomplete(principal)
         entry = _CachedToken(
             principal,
             issuer.keys,
@@ -342,9 +358,11 @@ class TokenVerifier:
             # Without `iat` every revocation of the person counts.
             revocation_keys=revocation_keys_of(introspector.issuer, {"iat": 0.0, **claims}),
             is_person=found.grant.person,
+            left_out=found.grant.left_out,
         )
         if self._is_revoked(principal):
             raise TokenRefused(Reason.REVOKED)
+        self._log.incomplete(principal)
         return VerifiedToken(principal, found.grant.key)
 
     def _is_revoked(self, principal: Principal) -> bool:
@@ -354,7 +372,7 @@ class TokenVerifier:
 def _shown(claims: Mapping[str, Any]) -> dict[str, Any]:
     """The claims about the person, and the client under one name, `client_id`, however the provider calls it: limits,
     stored answers and internal tokens are separate for each client."""
-    shown, client = tokens.person_claims(claims), client_of(claims)
+    shown, client = shown_claims(claims), client_of(claims)
     if client is not None:
         shown["client_id"] = client
     return shown

@@ -120,7 +120,7 @@ class Roles:
             return frozenset()
 
     def _read(self, claims: Mapping[str, Any]) -> frozenset[str]:
-        if left_out := self._left_out(claims):
+        if left_out := tokens.left_out_of(claims, self._paths):
             log.error(
                 "%s left out the claim %s of a person, because it has too many values: the person has no roles "
                 "of it. At Entra, assign app roles, or emit only groups assigned to the application",
@@ -128,14 +128,6 @@ class Roles:
                 ", ".join(left_out),
             )
         return frozenset().union(*(tokens.roles_of(claims, path) for path in self._paths))
-
-    def _left_out(self, claims: Mapping[str, Any]) -> list[str]:
-        """The claims with roles that the provider names without giving their values."""
-        elsewhere = claims.get("_claim_names")
-        names = set(elsewhere) if isinstance(elsewhere, dict) else set()
-        if claims.get("hasgroups") in (True, "true"):
-            names.add("groups")
-        return sorted(names & {path.partition(".")[0] for path in self._paths} - set(claims))
 
 
 def shown_claims(claims: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from bff.calls import DeclarationError
+from bff.edge.access.authorization import Requirements, authorize
 from bff.edge.access.jwt import TokenVerifier
 from bff.edge.access.profiles import issuer_mistakes, rules_of
 from bff.edge.problem import Problem
@@ -20,7 +21,7 @@ from bff.policies.tokens import Reason
 
 from .hostile import KEY, KEY_SET, OTHER, P384, RSA, WEAK, hs256
 from .issuing import NOW, Clocks, Served, b64, jwk, seal, sign
-from .provider_tokens import ALL, KEYCLOAK, RFC9068, Kind, Provider, without
+from .provider_tokens import ALL, ENTRA, KEYCLOAK, RFC9068, Kind, Provider, without
 
 AT = int(NOW)
 RSA_PEM = RSA.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
@@ -72,6 +73,45 @@ async def test_the_other_access_tokens_of_a_provider_are_accepted(provider: Prov
     assert principal.subject == claims["sub"]
     machines = ("of a service account", "of a machine", "of an app", "of a service")
     assert principal.is_person == (name not in machines)
+
+
+@pytest.mark.parametrize(
+    "overflow",
+    [
+        {"hasgroups": True},
+        {"hasgroups": "true"},
+        {"_claim_names": {"groups": "src1"}, "_claim_sources": {"src1": {"access_token": "secret"}}},
+    ],
+    ids=str,
+)
+async def test_groups_that_entra_leaves_out_give_no_role_and_the_403_and_the_log_say_why(
+    overflow: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    tokens = verifier(ENTRA, roles=["roles", "groups"])
+    principal = await tokens.verify(signed(ENTRA, without(ENTRA.claims, **overflow)))
+    assert (principal.roles, principal.left_out) == ({"Agent"}, ("groups",))
+    assert "secret" not in str(principal.claims)
+    authorize(principal, Requirements(roles=frozenset({"Agent"})))
+    with pytest.raises(Problem) as caught:
+        authorize(principal, Requirements(roles=frozenset({"6e74172b-admins"})))
+    assert (caught.value.status, caught.value.code) == (403, "forbidden")
+    assert "left groups out of the token" in caught.value.detail
+    with pytest.raises(Problem) as caught:
+        authorize(principal, Requirements(scopes=frozenset({"other"})))
+    assert "groups" not in caught.value.detail, "a scope is missing for another reason"
+    for number in range(5):
+        await tokens.verify(signed(ENTRA, without(ENTRA.claims, uti=str(number), **overflow)))
+    said = [one.getMessage() for one in caplog.records if "left the claim groups out" in one.getMessage()]
+    assert len(said) == 1 and ENTRA.issuer in said[0]
+
+
+async def test_groups_that_are_no_roles_here_are_not_reported(caplog: pytest.LogCaptureFixture) -> None:
+    principal = await verifier(ENTRA).verify(signed(ENTRA, without(ENTRA.claims, hasgroups=True)))
+    assert principal.left_out == ()
+    assert "left the claim" not in caplog.text
+    with_groups = without(ENTRA.claims, groups=["g"], hasgroups=True)
+    principal = await verifier(ENTRA, roles=["groups"]).verify(signed(ENTRA, with_groups))
+    assert (principal.left_out, principal.roles) == ((), {"g"})
 
 
 NO_PERSON = {
