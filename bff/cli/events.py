@@ -7,29 +7,29 @@ import asyncio
 import json
 
 from ..calls import DeclarationError
-from ..edge.app.network import Connections
-from ..edge.app.redis import redis_client
 from ..edge.settings import Settings
 from ..stores.dead_letters import DeadLetters
 from ..stores.redis.client import StoreUnavailable
+from ..stores.redis.login import RedisCredentials
+from .redis import open_redis
 
 PAGE = 100
 
 
-def dead(settings: Settings, count: int) -> int:
-    """Print at most `count` dead letters, oldest first. Returns the exit code. Raises DeclarationError when Redis is
-    away."""
-    return asyncio.run(_dead(settings, count))
+def dead(settings: Settings, count: int, credentials: RedisCredentials | None = None) -> int:
+    """Print at most `count` dead letters, oldest first. credentials: see `open_redis`. Returns the exit code. Raises
+    DeclarationError when Redis is away."""
+    return asyncio.run(_dead(settings, credentials, count))
 
 
-def replay(settings: Settings, ids: list[str]) -> int:
-    """Put the dead letters with these ids back into their streams, or all for `["all"]`. Returns the exit code: 1 when
-    an id is unknown. Raises DeclarationError when Redis is away."""
-    return asyncio.run(_replay(settings, ids))
+def replay(settings: Settings, ids: list[str], credentials: RedisCredentials | None = None) -> int:
+    """Put the dead letters with these ids back into their streams, or all for `["all"]`. credentials: see `open_redis`.
+    Returns the exit code: 1 when an id is unknown. Raises DeclarationError when Redis is away."""
+    return asyncio.run(_replay(settings, credentials, ids))
 
 
-async def _dead(settings: Settings, count: int) -> int:
-    async with redis_client(settings, Connections(settings.network)) as redis:
+async def _dead(settings: Settings, credentials: RedisCredentials | None, count: int) -> int:
+    async with open_redis(settings, credentials) as redis:
         try:
             for letter in await DeadLetters(redis).page(count):
                 body = (letter.event.body or b"").decode("utf-8", "replace")
@@ -47,9 +47,9 @@ async def _dead(settings: Settings, count: int) -> int:
     return 0
 
 
-async def _replay(settings: Settings, ids: list[str]) -> int:
+async def _replay(settings: Settings, credentials: RedisCredentials | None, ids: list[str]) -> int:
     unknown = 0
-    async with redis_client(settings, Connections(settings.network)) as redis:
+    async with open_redis(settings, credentials) as redis:
         letters = DeadLetters(redis)
         try:
             if ids == ["all"]:

@@ -10,29 +10,45 @@ from __future__ import annotations
 import asyncio
 
 from ..calls import DeclarationError
-from ..edge.app.network import Connections
-from ..edge.app.redis import redis_client
 from ..edge.settings import Settings
 from ..stores.persons import PersonStore
 from ..stores.redis.client import StoreUnavailable
+from ..stores.redis.login import RedisCredentials
 from ..stores.revocations import MAX_REVOKED, RevocationStore
 from ..stores.sessions import SessionStore
+from .redis import open_redis
 from .revoke import check_issuer, check_keep
 
 APPLIED = 2.0
 """Seconds within which every gateway has applied a revocation, doubled."""
 
 
-def forget(settings: Settings, issuer: str, subject: str, *, keep: float, applied: float = APPLIED) -> int:
+def forget(
+    settings: Settings,
+    issuer: str,
+    subject: str,
+    *,
+    keep: float,
+    applied: float = APPLIED,
+    credentials: RedisCredentials | None = None,
+) -> int:
     """Erase a subject of this issuer. keep: seconds until their tokens have expired, above 0 and at most ten years;
-    applied: seconds to wait for the gateways. Returns the exit code. Raises DeclarationError."""
+    applied: seconds to wait for the gateways; credentials: see `open_redis`. Returns the exit code. Raises
+    DeclarationError."""
     check_issuer(settings, issuer)
     check_keep(keep)
-    return asyncio.run(_forget(settings, issuer, subject, keep, applied))
+    return asyncio.run(_forget(settings, credentials, issuer, subject, keep, applied))
 
 
-async def _forget(settings: Settings, issuer: str, subject: str, keep: float, applied: float) -> int:
-    async with redis_client(settings, Connections(settings.network)) as redis:
+async def _forget(
+    settings: Settings,
+    credentials: RedisCredentials | None,
+    issuer: str,
+    subject: str,
+    keep: float,
+    applied: float,
+) -> int:
+    async with open_redis(settings, credentials) as redis:
         revocations, sessions = RevocationStore(redis), SessionStore(redis)
         try:
             if not await revocations.revoke_subject(issuer, subject, keep=keep):

@@ -25,6 +25,7 @@ from . import (
     from_openapi,
     keys,
     new,
+    redis,
     revoke,
     routes,
     settings_reference,
@@ -113,6 +114,12 @@ def _parser() -> argparse.ArgumentParser:
         default=86_400.0,
         help="longest time in seconds until the person's tokens expire (86400)",
     )
+    for command in (dead, replay, revoked, forgotten):
+        command.add_argument(
+            "--gateway",
+            metavar="module:gateway",
+            help="the Gateway whose redis_credentials fetch the login; default: the login of the settings",
+        )
     return parser
 
 
@@ -159,18 +166,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         if given.command == "keys":
             return keys.rotate_keys(given.file)
-        if given.command == "events":
-            settings = settings_file.load()
-            if given.events == "dead":
-                return events.dead(settings, given.count)
-            return events.replay(settings, given.id)
-        if given.command == "revoke":
-            settings = settings_file.load()
-            return revoke.revoke(
-                settings, given.issuer, subject=given.subject, token=given.token, keep=given.keep
-            )
-        if given.command == "forget":
-            return forget.forget(settings_file.load(), given.issuer, given.subject, keep=given.keep)
+        if given.command in ("events", "revoke", "forget"):
+            return _with_redis(given)
         if given.command == "check":
             return _check(given.target, given.timeout if given.connect else None, as_json=given.json)
         gateway = load(given.target)
@@ -181,6 +178,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except DeclarationError as error:
         print(error, file=sys.stderr)
         return 1
+
+
+def _with_redis(given: argparse.Namespace) -> int:
+    """A command that works on what is in Redis."""
+    settings, credentials = settings_file.load(), redis.credentials_of(given.gateway)
+    if given.command == "revoke":
+        return revoke.revoke(
+            settings,
+            given.issuer,
+            subject=given.subject,
+            token=given.token,
+            keep=given.keep,
+            credentials=credentials,
+        )
+    if given.command == "forget":
+        return forget.forget(settings, given.issuer, given.subject, keep=given.keep, credentials=credentials)
+    if given.events == "dead":
+        return events.dead(settings, given.count, credentials)
+    return events.replay(settings, given.id, credentials)
 
 
 def _new_upstream(given: argparse.Namespace) -> int:

@@ -6,20 +6,28 @@ from __future__ import annotations
 import asyncio
 
 from ..calls import DeclarationError
-from ..edge.app.network import Connections
-from ..edge.app.redis import redis_client
 from ..edge.settings import Settings
 from ..stores.redis.client import StoreUnavailable
+from ..stores.redis.login import RedisCredentials
 from ..stores.revocations import MAX_REVOKED, RevocationStore
 from ..stores.sessions import SessionStore
+from .redis import open_redis
 
 
-def revoke(settings: Settings, issuer: str, *, subject: str | None, token: str | None, keep: float) -> int:
+def revoke(
+    settings: Settings,
+    issuer: str,
+    *,
+    subject: str | None,
+    token: str | None,
+    keep: float,
+    credentials: RedisCredentials | None = None,
+) -> int:
     """Revoke a token or a subject of this issuer. keep: seconds until the revoked tokens expire, above 0 and at most
-    ten years. Returns the exit code. Raises DeclarationError."""
+    ten years; credentials: see `open_redis`. Returns the exit code. Raises DeclarationError."""
     check_keep(keep)
     check_issuer(settings, issuer)
-    return asyncio.run(_revoke(settings, issuer, subject, token, keep))
+    return asyncio.run(_revoke(settings, credentials, issuer, subject, token, keep))
 
 
 def check_keep(keep: float) -> None:
@@ -38,9 +46,14 @@ def check_issuer(settings: Settings, issuer: str) -> None:
 
 
 async def _revoke(
-    settings: Settings, issuer: str, subject: str | None, token: str | None, keep: float
+    settings: Settings,
+    credentials: RedisCredentials | None,
+    issuer: str,
+    subject: str | None,
+    token: str | None,
+    keep: float,
 ) -> int:
-    async with redis_client(settings, Connections(settings.network)) as redis:
+    async with open_redis(settings, credentials) as redis:
         store = RevocationStore(redis)
         try:
             if token is not None:
