@@ -57,6 +57,8 @@ def document(gateway: Declarations, version: str, settings: Settings | None = No
     for path, operations in builtin_paths(gateway, settings).items():
         paths[path] = operations | paths.get(path, {})
     _number_repeated_ids(paths)
+    token_schemes = _token_schemes(settings)
+    _name_token_schemes(paths, list(token_schemes))
     # A model that only holds parameters is no component.
     unlisted = {
         schemas.component(reader.model)
@@ -83,7 +85,7 @@ def document(gateway: Declarations, version: str, settings: Settings | None = No
             },
             "responses": response_components(),
             "securitySchemes": {
-                "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+                **token_schemes,
                 "session": {
                     "type": "apiKey",
                     "in": "cookie",
@@ -92,6 +94,39 @@ def document(gateway: Declarations, version: str, settings: Settings | None = No
             },
         },
     }
+
+
+def _token_schemes(settings: Settings) -> dict[str, Schema]:
+    """The schemes of access tokens that are accepted, by name. Every issuer may bind its tokens to a key; `bound_only`
+    means that it must."""
+    schemes: dict[str, Schema] = {}
+    if not settings.issuers or not all(issuer.bound_only for issuer in settings.issuers):
+        schemes["bearer"] = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+    if settings.issuers:
+        schemes["dpop"] = {
+            "type": "http",
+            # As registered for the Authorization header (RFC 9449 section 12.4).
+            "scheme": "dpop",
+            "description": "An access token that is bound to a key, with a proof of possession of that key in the "
+            "header `DPoP` (RFC 9449)."
+            + (" The proof has the nonce that a 401 gave in `DPoP-Nonce`." if settings.dpop.nonce else ""),
+        }
+    return schemes
+
+
+def _name_token_schemes(paths: Schema, schemes: Sequence[str]) -> None:
+    """Replace `bearer` in each operation's alternatives by these schemes, with the same scopes."""
+    for operations in paths.values():
+        for operation in operations.values():
+            operation["security"] = [
+                given for one in operation["security"] for given in _by_scheme(one, schemes)
+            ]
+
+
+def _by_scheme(requirement: Schema, schemes: Sequence[str]) -> list[Schema]:
+    if "bearer" not in requirement:
+        return [requirement]
+    return [{name: requirement["bearer"]} for name in schemes]
 
 
 def _tags(routes: Sequence[Route | Forward]) -> list[Schema]:

@@ -5,11 +5,13 @@ import re
 from decimal import Decimal
 from typing import Annotated, Any
 
+import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator, validate
 from pydantic import BaseModel, Field
 
 from bff import Cookie, Gateway, Header, Part, Redirect, Reply, SagaStatus, Upstream
 from bff.edge.describe.openapi import document
+from bff.edge.settings import Settings
 
 
 class Colour(enum.StrEnum):
@@ -99,6 +101,48 @@ def test_public_routes_have_no_security_and_others_do() -> None:
     assert paths["/b"]["get"]["security"] == [{"bearer": []}, {"session": []}]
     assert paths["/a/{colour}"]["post"]["security"]
     assert "level/{sku}" in str(paths["/bff/live"])
+
+
+def issuers(*bound: bool) -> Settings:
+    """Settings with an issuer for each; bound: whether its tokens must be bound to a key."""
+    return Settings.model_validate(
+        {
+            "issuers": [
+                {"issuer": f"https://{number}.test", "audience": "shop", "bound_only": one}
+                for number, one in enumerate(bound)
+            ]
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "schemes"),
+    [
+        (Settings(), ["bearer"]),
+        (issuers(False), ["bearer", "dpop"]),
+        (issuers(True, False), ["bearer", "dpop"]),
+        (issuers(True, True), ["dpop"]),
+    ],
+)
+def test_the_schemes_of_tokens_are_those_that_the_issuers_have(
+    settings: Settings, schemes: list[str]
+) -> None:
+    gateway = Gateway("shop", scopes=("shop",))
+
+    @gateway.view("/mine")
+    async def mine() -> Thing:
+        raise NotImplementedError
+
+    found = document(gateway, "1", settings)
+    by_name = found["components"]["securitySchemes"]
+    assert [name for name in by_name if name != "session"] == schemes
+    assert all((by_name[name]["type"], by_name[name]["scheme"]) == ("http", name) for name in schemes)
+    expected = [{name: ["shop"]} for name in (*schemes, "session")]
+    assert found["paths"]["/mine"]["get"]["security"] == expected
+    assert found["paths"]["/bff/live"]["get"]["security"] == expected
+    for operations in found["paths"].values():
+        for operation in operations.values():
+            assert {name for one in operation["security"] for name in one} <= by_name.keys()
 
 
 class Files(Upstream, team="Files", contact="#files"):
