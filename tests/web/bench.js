@@ -1,5 +1,6 @@
 /**
- * The environment of the mutation tests: a source whose events a test pushes, and a fetch that a test answers.
+ * The environment of the mutation tests: a source whose events a test pushes, and a fetch that a test answers. The source is
+ * live, or as in a browser `stopped` until it is started.
  */
 import { createClient } from '../../web/client/index.js';
 import { createCell } from '../../web/client/observable.js';
@@ -18,11 +19,11 @@ export function memoryStorage(entries = new Map()) {
 export const json = (status, body, headers = {}) =>
   new Response(JSON.stringify(body), { status, headers: { 'content-type': 'application/json', ...headers } });
 
-export function createBench({ storage = null, ...mutations } = {}) {
+export function createBench({ storage = null, stopped = false, ...mutations } = {}) {
   const requests = [];
   let push = () => {};
   const calls = [];
-  const state = createCell('live');
+  const state = createCell(stopped ? 'stopped' : 'live');
   const client = createClient({
     storage,
     fetch: (url, init) => new Promise((resolve, reject) => requests.push({ url, init, resolve, reject })),
@@ -30,7 +31,10 @@ export function createBench({ storage = null, ...mutations } = {}) {
       push = options.onEvent;
       return {
         state,
-        start: () => calls.push('start'),
+        start() {
+          calls.push('start');
+          if (state.get() === 'stopped') state.set('connecting');
+        },
         stop: () => calls.push('stop'),
         follow: (names) => calls.push(['follow', ...names]),
         reconnect: (how) => calls.push(['reconnect', how?.backoff ?? false, options.cursor()]),

@@ -168,7 +168,7 @@ test('a refused screen leads to the sign-in that it needs, and back to the page'
 
 /** A page with a mutation `pay`, for a person whose storage outlives it. */
 function page(storage) {
-  const bench = createBench({ storage });
+  const bench = createBench({ storage, stopped: true });
   const visited = [];
   const session = createSession(bench.client, {
     go: (url) => visited.push(url),

@@ -165,13 +165,13 @@ export function createClient(options = {}) {
       if (userId !== null && userId !== who.userId) stop();
       userId = who.userId;
       sessionExpiresAt.set(null);
-      const restored = mutations.restore(prefix + userId);
       // Every start writes another text, so that the other tabs get an event. They get it although the text is
       // deleted at once: the next person at this browser must not find who was signed in.
       orNull(() => localStorage.setItem(here, `${Date.now()} ${userId}`));
       orNull(() => localStorage.removeItem(here));
       source.start(userId);
-      return restored;
+      // Afterwards: while the stream is stopped nothing is sent, and a mutation that was never sent would be rejected.
+      return mutations.restore(prefix + userId);
     },
 
     /** Leave, and delete everything that belongs to the person. */
