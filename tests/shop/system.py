@@ -116,7 +116,7 @@ class Shop:
     def internal_token(self, owner: str, service: str) -> str:
         """A token as the gateway would send it to this service for this person."""
         issuer, _, subject = owner.partition("|")
-        who = Principal(issuer, subject, "", time.time() + 60)
+        who = Principal(issuer, subject, "", time.time() + 60, is_person=True)
         return InternalTokens(SigningKeys(self.keys), self.url).for_reads(who, service)
 
     def api(self, person: str | None) -> httpx.AsyncClient:
