@@ -15,9 +15,11 @@ from urllib.parse import quote
 
 from ...calls.call import is_own_header
 from ...calls.formats import JSON_LINES, TEXT
+from .definitions import NONE, Type
 from .document import Document, Node
+from .merging import merged
 from .naming import ARGUMENTS, METHODS, Names, capitalised, comment, docstring, identifier, paragraphs, plain
-from .schemas import NONE, Schemas, Type
+from .schemas import Schemas
 
 _METHODS = ("get", "post", "put", "patch", "delete", "head", "options", "trace")
 _CALLED = frozenset({"get", "post", "put", "patch", "delete"})
@@ -238,7 +240,9 @@ class Operations:
             # One text of JSON; the caller writes it.
             argument.type = Type(("str",))
         elif node.get("explode", style == "form") is not True and style in _DELIMITERS:
-            is_list = isinstance(schema, dict) and self._schemas.merged(schema, where).get("type") == "array"
+            is_list = (
+                isinstance(schema, dict) and merged(self._document, schema, where).get("type") == "array"
+            )
             if is_list:
                 argument.sent = f'"{_DELIMITERS[style]}".join(map(str, {ARG}))'
         made.query.append(argument)
@@ -249,7 +253,7 @@ class Operations:
     ) -> bool:
         """Takes an object that is several parameters of the query: `filter[name]=…`, or one for each member."""
         deep = node.get("style") == "deepObject"
-        is_object = isinstance(schema, dict) and self._schemas.merged(schema, where).get("type") == "object"
+        is_object = isinstance(schema, dict) and merged(self._document, schema, where).get("type") == "object"
         if "content" in node or not (deep or (is_object and node.get("explode", True) is True)):
             return False
         given = ARG if required else f"({ARG} or {{}})"
@@ -324,7 +328,7 @@ class Operations:
             if _is_json(media):
                 json.append(Answer(self._schemas.type_of(schema, hint, at), _json_types(media)))
             elif media in JSON_LINES.media:
-                items = self._schemas.merged(schema, at).get("items", schema) if schema else None
+                items = merged(self._document, schema, at).get("items", schema) if schema else None
                 found = self._schemas.type_of(items, hint, at)
                 others.append(Answer(Type((f"list[{found}]",)), ".answered(JSON_LINES)"))
             elif media in TEXT.media:

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import ast
 import math
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from typing import Any
 
+from .definitions import ANY, NONE, Definition, Member, Type
 from .document import Document, Node
-from .naming import CLASSES, FIELDS, Names, capitalised, comment, docstring, identifier, paragraphs, plain
+from .merging import STRUCTURE, explains_only, merged
+from .naming import CLASSES, FIELDS, Names, capitalised, identifier, paragraphs, plain
 
 MAX_DEPTH = 60
 """Schemas inside each other, without a name, at most."""
@@ -31,68 +32,7 @@ _TEXTS = {
     "uuid": "UUID",
     "decimal": "Decimal",
 }
-# What says more than a name or an explanation beside a `$ref` (OpenAPI 3.1).
-_STRUCTURE = frozenset(
-    {"type", "properties", "required", "allOf", "anyOf", "oneOf", "items", "enum", "const", "nullable"}
-    | {"additionalProperties"}
-)
 _SIMPLE = frozenset({"str", "int", "bool", "float"})
-
-
-@dataclass(frozen=True, slots=True)
-class Type:
-    """A Python type: its alternatives in order, such as `("Pet", "None")`."""
-
-    alternatives: tuple[str, ...]
-
-    @classmethod
-    def of(cls, *alternatives: str) -> Type:
-        if "Any" in alternatives:
-            return cls(("Any",))
-        found = dict.fromkeys(alternatives)
-        none = found.pop("None", "absent") is None
-        return cls((*found, "None") if none else tuple(found))
-
-    @classmethod
-    def union(cls, types: Iterable[Type]) -> Type:
-        return cls.of(*(one for each in types for one in each.alternatives))
-
-    @property
-    def has_none(self) -> bool:
-        return self.alternatives in (("Any",), ("None",)) or "None" in self.alternatives
-
-    def or_none(self) -> Type:
-        return Type.of(*self.alternatives, "None")
-
-    def __str__(self) -> str:
-        return " | ".join(self.alternatives)
-
-
-ANY = Type(("Any",))
-NONE = Type(("None",))
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """A member of an object. default: its source, None for a member that has to be there."""
-
-    name: str
-    type: Type
-    default: str | None
-    notes: str = ""
-
-
-@dataclass(slots=True)
-class Definition:
-    """A model or an alias. alias: what an alias stands for; extra: the type of further members, None without them."""
-
-    name: str
-    notes: list[str] = field(default_factory=list)
-    members: list[Member] = field(default_factory=list)
-    extra: Type | None = None
-    alias: Type | None = None
-    uses: set[str] = field(default_factory=set)
-    """Names of the definitions that it uses."""
 
 
 class Schemas:
@@ -123,16 +63,12 @@ class Schemas:
         finally:
             self._depth -= 1
 
-    def merged(self, schema: Any, where: str) -> Node:
-        """The schema without references and `allOf`: with the members of all of them."""
-        return self._merged(self._document.mapping(schema, where), where, ())
-
     def _type_of(self, node: Node, hint: str, where: str) -> Type:
         if "$ref" in node:
-            if _STRUCTURE.isdisjoint(node):
+            if STRUCTURE.isdisjoint(node):
                 return self._named(self._document.pointer(node, where), where)
             rest = {name: value for name, value in node.items() if name != "$ref"}
-            if rest.keys() & _STRUCTURE == {"nullable"}:
+            if rest.keys() & STRUCTURE == {"nullable"}:
                 found = self._named(self._document.pointer(node, where), where)
                 return found.or_none() if rest["nullable"] is True else found
             node = {"allOf": [{"$ref": node["$ref"]}, rest]}
@@ -205,59 +141,9 @@ class Schemas:
 
     def _all_of(self, node: Node, hint: str, where: str) -> Type:
         parts = self._document.items(node["allOf"], f"{where}/allOf")
-        rest = {name: value for name, value in node.items() if name != "allOf"}
-        if len(parts) == 1 and _STRUCTURE.isdisjoint(rest):
-            # How a description is given to a reference in OpenAPI 3.0.
+        if explains_only(node):
             return self.type_of(parts[0], hint, f"{where}/allOf/0")
-        return self._type_of(self.merged(node, where), hint, where)
-
-    def _merged(self, node: Node, where: str, inside: tuple[str, ...]) -> Node:
-        if "$ref" in node:
-            pointer = self._document.pointer(node, where)
-            if pointer in inside:
-                raise self._document.error(f"#/{pointer}", "an allOf leads back to itself")
-            target = self._document.mapping(self._document.at(pointer), f"#/{pointer}")
-            found = self._merged(target, f"#/{pointer}", (*inside, pointer))
-            rest = {name: value for name, value in node.items() if name != "$ref"}
-            if _STRUCTURE.isdisjoint(rest):
-                return found
-            parts: list[Node] = [found, self._merged(rest, where, inside)]
-        elif "allOf" in node:
-            listed = self._document.items(node["allOf"], f"{where}/allOf")
-            parts = [
-                self._merged(self._document.mapping(one, f"{where}/allOf/{number}"), where, inside)
-                for number, one in enumerate(listed)
-            ]
-            parts.append({name: value for name, value in node.items() if name != "allOf"})
-        else:
-            return node
-        return self._joined(parts, where)
-
-    def _joined(self, parts: list[Node], where: str) -> Node:
-        """One schema with what all parts say."""
-        made: dict[str, Any] = {}
-        properties: dict[str, Any] = {}
-        required: list[Any] = []
-        choices = []
-        for part in parts:
-            properties |= self._document.mapping(part.get("properties"), f"{where}/properties")
-            required += self._document.items(part.get("required"), f"{where}/required")
-            for name, value in part.items():
-                if name in ("oneOf", "anyOf"):
-                    choices.append((name, value))
-                elif name == "nullable":
-                    # The value is null only where every part allows that; the last one is the most exact.
-                    made[name] = value
-                elif name not in ("properties", "required"):
-                    made.setdefault(name, value)
-        if properties:
-            made |= {"type": "object", "properties": properties, "required": required}
-            if choices:
-                # Which alternative it is shows in members that are not listed here.
-                made.setdefault("additionalProperties", True)
-        elif choices:
-            made |= dict(choices[:1])
-        return made
+        return self._type_of(merged(self._document, node, where), hint, where)
 
     def _union(self, node: Node, kind: str, hint: str, where: str) -> Type:
         listed = self._document.items(node[kind], f"{where}/{kind}")
@@ -283,7 +169,7 @@ class Schemas:
             return False
         seen: set[str] = set()
         for one, model in zip(listed, models, strict=True):
-            schema = self.merged(one, where)
+            schema = merged(self._document, one, where)
             definition = self.definitions.get(model)
             if (
                 definition is None
@@ -299,7 +185,7 @@ class Schemas:
 
     def _texts_of(self, schema: Any, where: str) -> set[str]:
         """The texts that an enumeration allows; none for anything else."""
-        node = self.merged(schema, where) if isinstance(schema, dict) else {}
+        node = merged(self._document, schema, where) if isinstance(schema, dict) else {}
         values = [node["const"]] if "const" in node else node.get("enum")
         if not isinstance(values, list) or node.get("nullable") is True:
             return set()
@@ -343,8 +229,8 @@ class Schemas:
     def _describe(self, made: Definition, schema: Any, location: str) -> None:
         node = self._document.mapping(schema, location) if not isinstance(schema, bool) else {}
         whole = node
-        if "allOf" in node and not self._is_reference(node):
-            whole = self.merged(node, location)
+        if "allOf" in node and not explains_only(node):
+            whole = merged(self._document, node, location)
         is_model = (
             whole.get("type", "object") == "object"
             and bool(whole.get("properties"))
@@ -358,11 +244,6 @@ class Schemas:
             return
         found = self.type_of(schema, made.name, location)
         made.alias = ANY if found.alternatives == (made.name,) else found
-
-    def _is_reference(self, node: Node) -> bool:
-        """Whether an `allOf` only gives a description to one reference."""
-        rest = {name: value for name, value in node.items() if name != "allOf"}
-        return isinstance(node["allOf"], list) and len(node["allOf"]) == 1 and _STRUCTURE.isdisjoint(rest)
 
     def _define(self, hint: str) -> Definition:
         wanted = capitalised(hint, "Model")
@@ -437,88 +318,3 @@ def _title(schema: Any) -> str:
 
 def _notes(node: Node) -> list[str]:
     return paragraphs(node.get("description"))
-
-
-# ---- source ---------------------------------------------------------------------------------------------------------
-
-
-def source(schemas: Schemas) -> Iterator[str]:
-    """The lines of all definitions, each after what it uses where that is possible."""
-    ordered = _ordered(schemas.definitions)
-    numbers = {one.name: number for number, one in enumerate(ordered)}
-    incomplete: list[str] = []
-    for number, one in enumerate(ordered):
-        if one.alias is None:
-            yield from _model(one, numbers.keys() - schemas.discriminators)
-        elif any(numbers[name] >= number for name in one.uses):
-            yield from _recursive_alias(one)
-        else:
-            for note in one.notes[:1]:
-                yield from comment(note)
-            yield f"{one.name} = {one.alias}"
-            yield ""
-        later = any(numbers[name] > number or name in incomplete for name in one.uses)
-        if later:
-            incomplete.append(one.name)
-    defined = {one.name: one for one in ordered}
-    for name in incomplete:
-        if defined[name].alias is None or _is_class(defined[name], numbers):
-            yield f"{name}.model_rebuild()"
-
-
-def _is_class(one: Definition, numbers: dict[str, int]) -> bool:
-    return any(numbers[name] >= numbers[one.name] for name in one.uses)
-
-
-def _ordered(definitions: dict[str, Definition]) -> list[Definition]:
-    """Each definition after those that it uses. In a circle a model comes first, because it may name what follows."""
-    waiting, found = dict(definitions), dict[str, Definition]()
-    while waiting:
-        ready = [
-            name
-            for name, one in waiting.items()
-            if all(used in found or (used == name and one.alias is None) for used in one.uses)
-        ]
-        models = (name for name, one in waiting.items() if one.alias is None)
-        for name in ready or [next(models, next(iter(waiting)))]:
-            found[name] = waiting.pop(name)
-    return list(found.values())
-
-
-def _recursive_alias(one: Definition) -> Iterator[str]:
-    """An alias that holds itself is a model of one value: pydantic needs a class for it."""
-    yield f"class {one.name}(RootModel[Any]):"
-    yield from docstring(one.notes, "    ")
-    yield f"    root: {one.alias}"
-    yield ""
-    yield ""
-
-
-def _model(one: Definition, defined: Iterable[str]) -> Iterator[str]:
-    names = Names({*FIELDS, *defined})
-    fields = [(names.new(identifier(member.name, "field")), member) for member in one.members]
-    config = []
-    if one.extra is not None:
-        config.append('extra="allow"')
-    if any(name != member.name for name, member in fields):
-        config.append("validate_by_name=True, validate_by_alias=True")
-    yield f"class {one.name}(BaseModel):"
-    yield from docstring(one.notes, "    ")
-    if one.notes and (config or fields):
-        yield ""
-    if config:
-        yield f"    model_config = ConfigDict({', '.join(config)})"
-    if one.extra is not None and one.extra != ANY:
-        yield f"    __pydantic_extra__: dict[str, {one.extra}]"
-    if config:
-        yield ""
-    for name, member in fields:
-        written = str(member.type)
-        if name != member.name:
-            written = f"Annotated[{written}, Field(alias={member.name!r})]"
-        default = "" if member.default is None else f" = {member.default}"
-        if member.notes:
-            yield from comment(member.notes, "    ")
-        yield f"    {name}: {written}{default}"
-    yield ""
-    yield ""

@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from ...calls import DeclarationError
+from . import models
 from . import operations as methods
-from . import schemas as models
 from .document import Document, Node, read
 from .naming import IMPORTED, METHODS, capitalised, comment, docstring, paragraphs, plain
+from .schemas import Schemas
 
 _CLASS = re.compile(r"[A-Z][A-Za-z0-9]*")
 _TIMEOUT = 60
@@ -95,7 +96,7 @@ def source(document: Document, choices: Choices) -> Source:
     info = document.mapping(document.root.get("info"), "#/info")
     name = _class_name(choices.name, info)
     team, contact = _owner(document, choices, info)
-    schemas = models.Schemas(document, (name,))
+    schemas = Schemas(document, (name,))
     operations = methods.Operations(document, schemas, choices.tags)
     if not operations.found:
         which = f" with a tag of {', '.join(sorted(choices.tags))}" if choices.tags else ""
