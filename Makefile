@@ -8,6 +8,7 @@ DEV := $(VENV)/.ready-dev
 NODE_STAMP := web/client/node_modules/.ready
 PROVIDER_STAMP := tests/wire/oidc/node_modules/.ready
 STRAPI_STAMP := tests/wire/strapi/node_modules/.ready
+NEXTJS_STAMP := tests/wire/nextjs/node_modules/.ready
 LINT_STAMP := tests/api/openapi/node_modules/.ready
 COMPOSE ?= docker compose
 SHOP_ENV ?= .docker/demo.env
@@ -37,7 +38,7 @@ down: ## end the containers and remove them with their data
 test: preflight-test check $(PROVIDER_STAMP) $(LINT_STAMP) ## every quick test (first lists what the machine lacks)
 	@.ci/tests
 
-test-slow: preflight-slow check $(PROVIDER_STAMP) $(STRAPI_STAMP) $(LINT_STAMP) ## the long tests as well
+test-slow: preflight-slow check $(PROVIDER_STAMP) $(STRAPI_STAMP) $(NEXTJS_STAMP) $(LINT_STAMP) ## the long tests as well
 	@.ci/tests slow
 
 lint-openapi: $(DEV) $(LINT_STAMP) ## check the shop's OpenAPI description with redocly and spectral
@@ -77,7 +78,7 @@ sbom: ## write the bill of materials, dist/bff.cdx.json (CycloneDX), from the lo
 	@$(PYTHON) .ci/sbom.py dist/bff.cdx.json
 
 clean: ## remove what was set up and the demo's data
-	@rm -rf $(VENV) .bff docs/.site docs/.cache web/client/node_modules tests/wire/oidc/node_modules tests/wire/strapi/node_modules tests/api/openapi/node_modules .mypy_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) .bff docs/.site docs/.cache web/client/node_modules tests/wire/oidc/node_modules tests/wire/strapi/node_modules tests/wire/nextjs/node_modules tests/api/openapi/node_modules .mypy_cache .ruff_cache .hypothesis
 
 $(PREFLIGHTS): preflight-%:
 	@PYTHON="$(PYTHON)" COMPOSE="$(COMPOSE)" .ci/preflight $*
@@ -120,4 +121,9 @@ $(PROVIDER_STAMP): tests/wire/oidc/package-lock.json
 $(STRAPI_STAMP): tests/wire/strapi/package-lock.json
 	@echo "Installing Strapi (300 MB, half a minute) …"
 	@cd tests/wire/strapi && npm ci --loglevel=error --no-audit --no-fund >/dev/null
+	@touch $@
+
+$(NEXTJS_STAMP): tests/wire/nextjs/package-lock.json
+	@echo "Installing Next.js (300 MB, half a minute) …"
+	@cd tests/wire/nextjs && npm ci --loglevel=error --no-audit --no-fund >/dev/null
 	@touch $@

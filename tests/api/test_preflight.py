@@ -292,6 +292,7 @@ def test_every_target_that_sets_something_up_runs_the_preflight_first(machine: M
         "web/client",
         "tests/wire/oidc",
         "tests/wire/strapi",
+        "tests/wire/nextjs",
         "tests/api/openapi",
     ):
         (machine.folder / "project" / folder).mkdir(parents=True)
@@ -301,6 +302,7 @@ def test_every_target_that_sets_something_up_runs_the_preflight_first(machine: M
         "web/client/package-lock.json",
         "tests/wire/oidc/package-lock.json",
         "tests/wire/strapi/package-lock.json",
+        "tests/wire/nextjs/package-lock.json",
         "tests/api/openapi/package-lock.json",
     ):
         (machine.folder / "project" / name).touch()

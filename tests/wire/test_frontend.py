@@ -9,7 +9,7 @@ import json
 import logging
 import re
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,7 +111,9 @@ class House:
 
 
 @asynccontextmanager
-async def house(redis_url: str, *, networks: list[str] | None = None) -> AsyncIterator[House]:
+async def house(
+    redis_url: str, *, networks: list[str] | None = None, declared: Callable[[], Gateway] = declare
+) -> AsyncIterator[House]:
     sock, provider_sock = listening(), listening()
     site = f"http://127.0.0.1:{sock.getsockname()[1]}"
     provider = OidcProvider(f"{site}/bff/callback")
@@ -127,7 +129,7 @@ async def house(redis_url: str, *, networks: list[str] | None = None) -> AsyncIt
                 "frontends": {"web": {"secrets": [NEW, OLD], "networks": networks or ["127.0.0.0/8"]}},
             },
         }
-        gateway = declare()
+        gateway = declared()
         runtime = await gateway.start(Settings.model_validate(settings))
         # On a busy machine the limit must not be counted locally.
         runtime.limits._store._wait = GUARD
