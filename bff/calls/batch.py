@@ -9,9 +9,10 @@
 
 Items that one request asks for in one turn of the event loop become one call; a repeated one is asked for once. Nothing
 is shared between requests here: the call itself is cached and coalesced as every other. It has the name of its method,
-so it has a breaker of its own. An item that the answer lacks is Refused with 404, alone; a failure of the call is the
-failure of all its items. Each caller waits until its own deadline, and the call until the latest of them; it is
-cancelled when nobody waits any more.
+so it has a breaker of its own. An item that the answer lacks is Refused with 404, alone; of items with the same key the
+first one counts; a failure of the call is the failure of all its items. The key of each item is read once, however many
+keys were asked for, and is hashable, as those are. Each caller waits until its own deadline, and the call until the
+latest of them; it is cancelled when nobody waits any more.
 """
 
 from __future__ import annotations
@@ -68,18 +69,23 @@ class Batch(Generic[K, T]):
             request.part.owner = upstream.owner
         if request.degraded and request.part is not None:
             # The part is left out; its own runner says so.
-            return self._found(upstream, await self._many(upstream, [key]), key)
+            return self._found(upstream, self._by_key(await self._many(upstream, [key])), key)
         slot = (id(upstream), id(self))
         turn: _Turn[K, T] | None = request.batches.get(slot)
         if turn is None or turn.has_begun or (len(turn.keys) >= self._most and key not in turn.keys):
-            turn = request.batches[slot] = _Turn(lambda keys: self._many(upstream, keys))
+            turn = request.batches[slot] = _Turn(lambda keys: self._many(upstream, keys), self._by_key)
         answer = await turn.wait(key, request, upstream.owner, f"{type(upstream).__name__}.{self.__name__}")
         return self._found(upstream, answer, key)
 
-    def _found(self, upstream: Any, items: Iterable[T], key: K) -> T:
+    def _by_key(self, items: Iterable[T]) -> dict[K, T]:
+        found: dict[K, T] = {}
         for item in items:
-            if self._by(item) == key:
-                return item
+            found.setdefault(self._by(item), item)
+        return found
+
+    def _found(self, upstream: Any, items: dict[K, T], key: K) -> T:
+        if key in items:
+            return items[key]
         name = f"{type(upstream).__name__}.{self.__name__}"
         raise Refused(upstream.owner, name, "The service has no such item.", status=404)
 
@@ -99,24 +105,27 @@ class _Item(Generic[K, T]):
 class _Turn(Generic[K, T]):
     """The items of one turn of the loop, who waits for them, and the task of their call."""
 
-    def __init__(self, many: Callable[[list[K]], Call[list[T]]]) -> None:
+    def __init__(
+        self, many: Callable[[list[K]], Call[list[T]]], by_key: Callable[[Iterable[T]], dict[K, T]]
+    ) -> None:
         self.keys: dict[K, None] = {}
         self.has_begun = False
         self._many = many
-        self._waiting: set[asyncio.Future[list[T]]] = set()
+        self._by_key = by_key
+        self._waiting: set[asyncio.Future[dict[K, T]]] = set()
         self._request: RequestContext | None = None
         self._part = PartRecord()
         self._task: asyncio.Task[None] | None = None
 
-    async def wait(self, key: K, request: RequestContext, owner: Owner, name: str) -> list[T]:
-        """The answer with all items. Raises an UpstreamError."""
+    async def wait(self, key: K, request: RequestContext, owner: Owner, name: str) -> dict[K, T]:
+        """All items of the answer by their keys. Raises an UpstreamError."""
         loop = asyncio.get_running_loop()
         if not self.keys:
             loop.call_soon(self._begin)
         self.keys[key] = None
         if self._request is None or request.deadline.at > self._request.deadline.at:
             self._request = replace(request, part=self._part)
-        answer: asyncio.Future[list[T]] = loop.create_future()
+        answer: asyncio.Future[dict[K, T]] = loop.create_future()
         self._waiting.add(answer)
         limit = request.timer.limit(request.deadline.left())
         try:
@@ -142,7 +151,7 @@ class _Turn(Generic[K, T]):
     async def _run(self, request: RequestContext) -> None:
         try:
             call = self._many(list(self.keys))
-            answer = await request.runner.run(call, request)
+            answer = self._by_key(await request.runner.run(call, request))
         except asyncio.CancelledError:
             raise
         except Exception as error:

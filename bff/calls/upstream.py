@@ -148,7 +148,8 @@ class Upstream:
         """Decorates a method that takes a list of keys: it is then called with one key and gives one item. The items
         that a request asks for in one turn of the event loop are one call; see `bff.calls.batch`.
 
-        by    the key of an item of the answer; a lambda here is not checked, the types are those of the method
+        by    the key of an item of the answer, hashable; a lambda here is not checked, the types are those of the
+              method
         most  keys of one call, 1 to 1,000 (default 50); further ones make another call
 
         Raises DeclarationError. An item that the answer lacks is Refused with status 404.

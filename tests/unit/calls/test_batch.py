@@ -65,6 +65,31 @@ async def test_an_item_that_the_answer_lacks_is_missing_alone() -> None:
         assert kit.context.record.missing == 1
 
 
+async def test_the_key_of_each_item_is_read_once_however_many_are_asked_for() -> None:
+    read: list[str] = []
+
+    def key(person: Person) -> str:
+        read.append(person.id)
+        return person.id
+
+    class Crowd(Upstream, team="Crowd", contact="#crowd"):
+        @Upstream.batch(by=key, most=1_000)
+        def person(self, ids: list[str]) -> Call[list[Person]]:
+            return self.get("/crowd", list[Person], id=ids)
+
+    crowd = Crowd()
+    with request_context({"Crowd.person": answer}):
+        found = await together([crowd.person(f"p{number}") for number in range(1_000)])
+    assert [person.id for person in found] == [f"p{number}" for number in range(1_000)]
+    assert len(read) == 1_000
+
+
+async def test_of_items_with_the_same_key_the_first_one_counts() -> None:
+    twice = [Person(id="ada", name="first"), Person(id="ada", name="second")]
+    with request_context({"People.person": lambda call: twice}):
+        assert (await people.person("ada")).name == "first"
+
+
 async def test_a_failure_of_the_call_is_the_failure_of_all_its_items() -> None:
     with request_context({"People.person": fails("unreachable")}):
         parts = await together([optional(people.person(name)) for name in ("ada", "grace")])
