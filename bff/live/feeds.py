@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 
 from ..stores.journal import channel_of
 from ..stores.redis.subscriptions import Subscriptions
-from ..stores.values import Value, unpack_value, value_channel
+from ..stores.values import Value, is_gone, unpack_value, value_channel
 from .stream import Stream, StreamListener
 
 
@@ -35,11 +35,17 @@ class _ValueFeed:
             self._send(value)
 
     def on_read(self, value: Value) -> None:
-        # What was read before the last message was published may name fewer commands of the same version.
+        # What was read before the last message was published may name fewer commands of the same version. Whether the
+        # value is gone is what Redis says; if a message was faster, the next comparison corrects it.
         if value.version > self.version or (
-            value.version == self.version and len(value.payload) > len(self.payload)
+            value.version == self.version
+            and (value.gone != self.gone or len(value.payload) > len(self.payload))
         ):
             self._send(value)
+
+    @property
+    def gone(self) -> bool:
+        return is_gone(self.payload)
 
     def _send(self, value: Value) -> None:
         self.version, payload = value.version, value.payload
@@ -172,7 +178,7 @@ class Feeds:
         return newer
 
     def wants(self, name: str) -> bool:
-        """Whether a stream wants this value and no version of it is known."""
+        """Whether a stream wants this value and no version of it is known, not even that it is gone."""
         feed = self._values.get(value_channel(name))
         return feed is not None and feed.version < 0
 

@@ -20,7 +20,7 @@ from ..stores.redis.client import RedisClient, StoreUnavailable
 from ..stores.redis.scripts import run_all
 from ..stores.redis.subscriptions import Subscriptions
 from ..stores.stream_slots import StreamSlots
-from ..stores.values import Values, value_channel
+from ..stores.values import Values, is_gone, value_channel
 from .feeds import Feeds
 from .loads import Loads
 from .restore import Restorer
@@ -274,5 +274,6 @@ class Joins:
             return False
         if restorer is not None and not stream.ended:
             restorer.want(stream, spread=follows)
-        self._loads.begin([name for name in stream.names if name not in newest])
+        # A value that was gone may be back.
+        self._loads.begin([name for name in stream.names if name not in newest or is_gone(newest[name])])
         return True

@@ -4,8 +4,10 @@ Guarantees one load of a name at a time and at most `_LOADS` in all, in order; a
 seconds. A loaded value is published as any other value. A failed load is repeated after growing pauses, as long as a
 stream of this process wants the value and it has not been published; after a change, as long as a stream follows it. A
 load that is running when the data changes may have read the older data, so another one follows it. When the service
-says that there is no such value, it is not asked again within `ABSENT_FOR` seconds. Failures are logged and have no
-other effect.
+says that there is no such value, it is not asked again within `ABSENT_FOR` seconds; after a change the version that was
+known before the load began is published as gone, and a higher one that was published meanwhile stays. Where no stream
+of this process follows a value that changes, its stored version is marked, so that the next stream loads it. Failures
+are logged and have no other effect.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from ..stores.redis.backoff import backoff
+from ..stores.redis.client import StoreUnavailable
 from ..stores.values import Values
 from .feeds import Feeds
 from .topics import Load, ValueTopic, topic_of
@@ -29,6 +32,8 @@ WITHIN = 1.0
 ABSENT_FOR = 10.0
 """Seconds for which a value counts as absent after its service has said so, unless it is published."""
 _ABSENT_MOST = 10_000
+_UNMARKED_MOST = 10_000
+"""Names that wait for Redis to be marked; beyond them the oldest is not marked, which is logged."""
 _LOADS = 64
 _FIRST, _LONGEST = 0.25, 30.0
 """Seconds between two attempts to load a value."""
@@ -55,6 +60,9 @@ class Loads:
         self._absent: dict[str, float] = {}
         # Names whose data has changed since their running load began.
         self._changed: set[str] = set()
+        # Names whose data has changed and whose stored version is not marked yet, the oldest first.
+        self._unmarked: dict[str, None] = {}
+        self._marking: asyncio.Task[None] | None = None
         self._clock = clock
 
     async def run(self) -> None:
@@ -71,26 +79,50 @@ class Loads:
             if topic is None or topic.load is None or self._group is None or self._is_absent(name):
                 continue
             if name not in self._running:
-                self._start(self._group, name, topic.load, self._feeds.wants)
+                self._start(self._group, name, topic.load, changed=False)
             if not self._running[name].done():
                 attempts.append(self._running[name])
         return attempts
 
     def reload(self, name: str) -> None:
-        """The data of this value has changed: load it again where a stream of this process follows it."""
+        """The data of this value has changed: load it again where a stream of this process follows it, else for the
+        next stream."""
         topic = topic_of(self._topics, name)
-        if topic is None or topic.load is None or self._group is None or not self._feeds.follows(name):
+        if topic is None or topic.load is None or self._group is None:
             return
         self._absent.pop(name, None)
-        if name in self._running:
+        if not self._feeds.follows(name):
+            self._mark(self._group, name)
+        elif name in self._running:
             self._changed.add(name)
         else:
-            self._start(self._group, name, topic.load, self._feeds.follows)
+            self._start(self._group, name, topic.load, changed=True)
 
-    def _start(self, group: asyncio.TaskGroup, name: str, load: Load, wanted: Callable[[str], bool]) -> None:
+    def _start(self, group: asyncio.TaskGroup, name: str, load: Load, *, changed: bool) -> None:
         self._running[name] = asyncio.get_running_loop().create_future()
-        task = group.create_task(self._load(name, load, self._running[name], wanted))
+        task = group.create_task(self._load(name, load, self._running[name], changed))
         task.add_done_callback(partial(self._loaded, name))
+
+    def _mark(self, group: asyncio.TaskGroup, name: str) -> None:
+        self._unmarked[name] = None
+        if len(self._unmarked) > _UNMARKED_MOST:
+            log.warning("value %s has changed and is not loaded again", next(iter(self._unmarked)))
+            del self._unmarked[next(iter(self._unmarked))]
+        if self._marking is None or self._marking.done():
+            self._marking = group.create_task(self._mark_all())
+
+    async def _mark_all(self) -> None:
+        failures = 0
+        while self._unmarked:
+            name = next(iter(self._unmarked))
+            del self._unmarked[name]
+            try:
+                await self._values.mark_changed(name)
+                failures = 0
+            except StoreUnavailable:
+                self._unmarked.setdefault(name)
+                failures += 1
+                await asyncio.sleep(backoff(failures, _FIRST, _LONGEST))
 
     def _is_absent(self, name: str) -> bool:
         until = self._absent.get(name)
@@ -109,14 +141,13 @@ class Loads:
             if not task.cancelled():
                 self.reload(name)
 
-    async def _load(
-        self, name: str, load: Load, first: asyncio.Future[None], wanted: Callable[[str], bool]
-    ) -> None:
+    async def _load(self, name: str, load: Load, first: asyncio.Future[None], changed: bool) -> None:
+        wanted = self._feeds.follows if changed else self._feeds.wants
         failures = 0
         try:
             while True:
                 async with self._gate:
-                    loaded = await self._attempt(name, load)
+                    loaded = await self._attempt(name, load, changed)
                 if not first.done():
                     first.set_result(None)
                 failures += 1
@@ -128,16 +159,21 @@ class Loads:
         finally:
             first.cancel()
 
-    async def _attempt(self, name: str, load: Load) -> bool:
-        """Load the value once. False: the attempt failed and should be repeated."""
+    async def _attempt(self, name: str, load: Load, changed: bool) -> bool:
+        """Load the value once. changed: a version of it may be known. False: the attempt failed and should be
+        repeated."""
         try:
+            known, marked = await self._values.known(name)
             async with asyncio.timeout(WITHIN):
                 found = await load(name)
+            now = datetime.now(UTC).isoformat(timespec="milliseconds")
             if found is None:
                 self._remember_absent(name)
+                if known is not None and (changed or marked):
+                    await self._values.put_gone(name, known, now)
             else:
-                at = str(found.get("at") or datetime.now(UTC).isoformat(timespec="milliseconds"))
-                await self._values.put(name, int(found["version"]), found["data"], at)
+                at = str(found.get("at") or now)
+                await self._values.put(name, int(found["version"]), found["data"], at, loaded=True)
             return True
         except Exception as error:
             # A stream works without a value, so an error of its service or of the user's code has no other effect.

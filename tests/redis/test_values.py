@@ -118,3 +118,63 @@ async def test_a_name_that_could_not_be_a_topic_is_refused(redis: RedisClient, n
 async def test_a_version_that_could_not_be_compared_exactly_is_refused(redis: RedisClient) -> None:
     with pytest.raises(ValueError, match="version"):
         await Values(redis).put("a", 2**53, None, AT)
+
+
+async def test_a_value_that_is_gone_stays_gone_until_a_higher_version_or_a_load_brings_it_back(
+    redis: RedisClient,
+) -> None:
+    values = Values(redis)
+
+    async def stored() -> Value:
+        return (await values.get(["stock/a"]))["stock/a"]
+
+    await values.put("stock/a", 4, 9, AT, [ONE])
+    assert await values.put_gone("stock/a", 4, AT)
+    gone = await stored()
+    assert gone.gone
+    assert json.loads(gone.payload) == {"name": "stock/a", "version": 4, "at": AT, "gone": True}
+    # An event that arrives late, with or without further commands, and a repeat change nothing.
+    for version in (3, 4):
+        assert not await values.put("stock/a", version, 9, AT, [TWO])
+    assert not await values.put_gone("stock/a", 4, AT)
+    assert not await values.put("stock/a", 3, 9, AT, loaded=True)
+    assert await stored() == gone
+    assert await values.put("stock/a", 4, 9, AT, loaded=True)
+    back = await stored()
+    assert not back.gone and mutations_of(back) is None
+    assert not await values.put("stock/a", 4, 9, AT, loaded=True), "it is the same"
+    await values.put_gone("stock/a", 4, AT)
+    assert await values.put("stock/a", 5, 8, AT, [TWO])
+    assert mutations_of(await stored()) == [TWO]
+
+
+async def test_a_version_newer_than_the_one_that_is_gone_stays(redis: RedisClient) -> None:
+    values = Values(redis)
+    await values.put("stock/a", 5, 9, AT)
+    assert not await values.put_gone("stock/a", 4, AT)
+    assert not (await values.get(["stock/a"]))["stock/a"].gone
+
+
+async def test_that_a_value_is_gone_is_published_and_written_back_after_redis_lost_it(
+    redis: RedisClient,
+) -> None:
+    values = Values(redis)
+    async with redis.dedicated(timeout=5) as subscriber, subscriber.pubsub() as pubsub:
+        await pubsub.subscribe(value_channel("stock/a"))
+        assert await pubsub.get_message(timeout=2)
+        await values.put_gone("stock/a", 3, AT)
+        message = await pubsub.get_message(timeout=2)
+    assert message is not None
+    gone = unpack_value(message["data"])
+    assert gone is not None and gone.gone
+    await redis.call("DEL", redis_key("value:stock/a"))
+    # One gateway has missed it, and writes first.
+    await values.put("stock/a", 3, 9, AT)
+    assert await values.put_payload("stock/a", gone)
+    assert (await values.get(["stock/a"]))["stock/a"] == gone
+
+
+async def test_a_text_that_looks_like_a_value_that_is_gone_is_none(redis: RedisClient) -> None:
+    values = Values(redis)
+    await values.put("stock/a", 1, {"x": ',"gone":true}', "gone": True}, ',"gone":true}')
+    assert not (await values.get(["stock/a"]))["stock/a"].gone

@@ -150,3 +150,23 @@ test('a derived readable keeps its object and notifies no subscriber while the c
   assert.ok(!same({ a: undefined }, { b: undefined }));
   assert.ok(!same([], {}));
 });
+
+test('a value that is gone is dropped, unless a higher version is known, and may come back as it was', () => {
+  const store = createStore();
+  const gone = (version) => ({
+    type: 'gone',
+    id: '',
+    data: { name: 'stock/a', version, at: '', gone: true },
+  });
+  assert.equal(store.apply(gone(1)), 'repeated');
+  store.apply(snapshot('e-1', [], [value('stock/a', 3, 9).data]));
+  assert.equal(store.apply(gone(2)), 'repeated');
+  assert.equal(store.state.values.get('stock/a')?.version, 3);
+  assert.equal(store.apply(gone(3)), 'applied');
+  assert.equal(store.state.values.has('stock/a'), false);
+  assert.equal(store.apply(value('stock/a', 3, 9)), 'applied');
+  assert.equal(store.apply({ type: 'gone', id: '', data: { version: 3 } }), 'ignored');
+  // In a new epoch versions may have gone back.
+  store.apply(snapshot('f-1'));
+  assert.equal(store.apply(gone(1)), 'applied');
+});

@@ -102,13 +102,14 @@ async def _cut(asked: Asked, writer: asyncio.StreamWriter) -> None:
 class Gate:
     """An upstream answer that waits until the test releases it."""
 
-    def __init__(self, body: bytes = b'{"name":"late"}') -> None:
+    def __init__(self, body: bytes = b'{"name":"late"}', *, status: int = 200) -> None:
         self.open = asyncio.Event()
         self._body = body
+        self._status = status
 
     async def __call__(self, asked: Asked, writer: asyncio.StreamWriter) -> None:
         await self.open.wait()
-        writer.write(http(200, self._body))
+        writer.write(http(self._status, self._body))
 
 
 @asynccontextmanager

@@ -31,6 +31,7 @@ from .scripted import upstream
 PACKAGE = ROOT / "tests" / "wire" / "strapi"
 SECRET = "the-token-of-this-webhook-1"
 EVENTS = ["entry.publish", "entry.unpublish", "entry.delete"]
+GONE = "(gone)"
 MODEL = "/content-manager/collection-types/api::article.article"
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
@@ -199,6 +200,31 @@ async def magazine(
         shutil.rmtree(cluster, ignore_errors=True)
 
 
+@asynccontextmanager
+async def following(magazine: Magazine, id: str) -> AsyncIterator[dict[str, int]]:
+    """A stream with this article. Yields the versions that it has sent, by title or GONE."""
+    versions: dict[str, int] = {}
+
+    async def follow() -> None:
+        path = f"/bff/live?value=article/{id}"
+        async with magazine.client.stream("GET", path, headers=bearer()) as answer:
+            assert answer.status_code == 200
+            async for line in answer.aiter_lines():
+                if not line.startswith("data: "):
+                    continue
+                data = json.loads(line.removeprefix("data: "))
+                for value in data.get("values", [data] if "version" in data else []):
+                    title = GONE if value.get("gone") else value["data"]["data"]["title"]
+                    versions[title] = value["version"]
+
+    stream = asyncio.create_task(follow())
+    try:
+        yield versions
+    finally:
+        stream.cancel()
+        await asyncio.wait([stream])
+
+
 async def published(magazine: Magazine, title: str) -> str:
     """An article that is published and on the screen; returns its document id."""
     id = await magazine.strapi.draft(title)
@@ -254,28 +280,52 @@ async def test_an_article_that_is_withdrawn_leaves_the_screen(magazine: Magazine
 
 async def test_what_is_published_is_announced_on_an_open_stream(magazine: Magazine) -> None:
     id = await published(magazine, "Morning")
-    versions: dict[str, int] = {}
-
-    async def follow() -> None:
-        path = f"/bff/live?value=article/{id}"
-        async with magazine.client.stream("GET", path, headers=bearer()) as answer:
-            assert answer.status_code == 200
-            async for line in answer.aiter_lines():
-                if not line.startswith("data: "):
-                    continue
-                data = json.loads(line.removeprefix("data: "))
-                for value in data.get("values", [data] if "version" in data else []):
-                    versions[value["data"]["data"]["title"]] = value["version"]
-
-    stream = asyncio.create_task(follow())
-    try:
+    async with following(magazine, id) as versions:
         await until(lambda: "Morning" in versions)
         await magazine.strapi.publish(id, "Evening")
         await until(lambda: "Evening" in versions)
         assert versions["Evening"] > versions["Morning"]
-    finally:
-        stream.cancel()
-        await asyncio.wait([stream])
+
+
+async def test_what_is_unpublished_is_gone_on_an_open_stream_and_comes_back(magazine: Magazine) -> None:
+    id = await published(magazine, "Draft again")
+    async with following(magazine, id) as versions:
+        await until(lambda: "Draft again" in versions)
+        await magazine.strapi.ask("POST", f"{MODEL}/{id}/actions/unpublish", {})
+        await until(lambda: GONE in versions)
+        assert versions[GONE] == versions["Draft again"]
+        async with following(magazine, id) as late:
+            await until(lambda: GONE in late)
+            assert "Draft again" not in late
+        await magazine.strapi.publish(id, "Once more")
+        await until(lambda: "Once more" in versions)
+
+
+async def test_what_is_deleted_is_gone_on_an_open_stream(magazine: Magazine) -> None:
+    id = await published(magazine, "Mistake")
+    async with following(magazine, id) as versions:
+        await until(lambda: "Mistake" in versions)
+        await magazine.strapi.ask("DELETE", f"{MODEL}/{id}")
+        await until(lambda: GONE in versions)
+
+
+async def test_what_is_deleted_while_nobody_follows_it_is_not_on_the_next_stream(magazine: Magazine) -> None:
+    id = await published(magazine, "Unread")
+    async with following(magazine, id) as versions:
+        await until(lambda: "Unread" in versions)
+    await magazine.strapi.ask("DELETE", f"{MODEL}/{id}")
+
+    async def withdrawn() -> bool:
+        return (await magazine.client.get(f"/api/articles/{id}")).status_code == 404
+
+    await until(withdrawn)
+
+    async def empty() -> bool:
+        path = f"/bff/live/snapshot?value=article/{id}"
+        answer = await magazine.client.get(path, headers=bearer())
+        return answer.status_code == 200 and answer.json()["values"] == []
+
+    await until(empty)
 
 
 async def test_strapis_own_test_of_the_webhook_succeeds(magazine: Magazine) -> None:

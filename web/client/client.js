@@ -99,7 +99,7 @@ export function createClient(options = {}) {
       if (backoff) store.forget();
       source.reconnect({ backoff });
     } else if (verdict === 'replaced' || verdict === 'applied') {
-      if (event.type !== 'value') gaps = 0;
+      if (event.type !== 'value' && event.type !== 'gone') gaps = 0;
       mutations.advanced(verdict === 'replaced');
       look();
     }

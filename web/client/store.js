@@ -1,6 +1,6 @@
 /**
  * The server's state, and nothing else: sagas and values by version, and their position. The state changes only by a
- * snapshot, a reset, a saga or a value. An event that does not follow the position is refused as a gap and changes
+ * snapshot, a reset, a saga, a value, or a value that is gone. An event that does not follow the position is refused as a gap and changes
  * nothing, and a repeat changes nothing either. A saga event without a position counts by its version alone.
  */
 import { parseCursor } from './cursor.js';
@@ -148,6 +148,21 @@ export function createStore({ isFollowed = () => false } = {}) {
     return 'applied';
   }
 
+  /**
+   * Its service does not have the value any more. A higher version is newer than that.
+   * @param {any} raw
+   * @returns {Verdict}
+   */
+  function dropValue(raw) {
+    const last = read(raw, 'name');
+    const known = last && values.get(last.name);
+    if (!known) return last ? 'repeated' : 'ignored';
+    if (learnedIn.get(last.name) === epoch && known.version > last.version) return 'repeated';
+    values.delete(last.name);
+    learnedIn.delete(last.name);
+    return 'applied';
+  }
+
   function trimValues() {
     if (values.size <= MOST_KEPT_VALUES) return;
     for (const name of values.keys())
@@ -181,6 +196,7 @@ export function createStore({ isFollowed = () => false } = {}) {
      */
     apply({ type, data, id }) {
       if (type === 'value') return setValue(data);
+      if (type === 'gone') return dropValue(data);
       const replaced = type === 'snapshot' || type === 'reset';
       if (!replaced && type !== 'saga') return 'ignored';
       if (!replaced && !id) return cursor === null ? 'ignored' : amend(readSaga(data));

@@ -21,6 +21,16 @@ _CONTROL_EVENTS: dict[str, Schema] = {
         "required": ["at", "seconds"],
         "properties": {"at": _AT, "seconds": {"type": "number", "description": "Until it ends."}},
     },
+    "gone": {
+        "type": "object",
+        "required": ["name", "version", "at", "gone"],
+        "properties": {
+            "name": TEXT,
+            "version": {"type": "integer", "description": "The last one that it had."},
+            "at": _AT,
+            "gone": {"const": True},
+        },
+    },
     "bye": {
         "type": "object",
         "required": ["reason", "retry_after"],
@@ -49,6 +59,7 @@ def document(gateway: Declarations, version: str) -> Schema:
             )
             for value in gateway.values.values()
         },
+        "gone": _message("gone", "A value that its service does not have any more", "gone"),
         "snapshot": _message("snapshot", "All of it, on joining without a position", "state", id=True),
         "reset": _message("reset", "All of it, where a position cannot be honoured", "state", id=True),
         "beat": _message("beat", "A sign of life", "beat"),

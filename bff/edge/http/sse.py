@@ -14,6 +14,7 @@ from sse_starlette import ServerSentEvent
 
 from ...live.outlet import Bye, Snapshot
 from ...stores.journal import Position
+from ...stores.values import is_gone
 
 HELLO = ServerSentEvent(retry=1000, sep="\n").encode()
 """The first message of a stream: milliseconds that a client waits before it connects again. It dispatches no event."""
@@ -25,8 +26,9 @@ _ENVELOPE = 512
 
 
 def body(snapshot: Snapshot) -> bytes:
-    """`{cursor, sagas, values}`."""
-    position, sagas, values = snapshot
+    """`{cursor, sagas, values}`. Values that are gone are not in it."""
+    position, sagas, payloads = snapshot
+    values = [payload for payload in payloads if not is_gone(payload)]
     return b'{"cursor":"%s","sagas":[%s],"values":[%s]}' % (
         str(position).encode(),
         b",".join(sagas),
@@ -35,12 +37,13 @@ def body(snapshot: Snapshot) -> bytes:
 
 
 def state(snapshot: Snapshot, *, reset: bool) -> bytes:
-    """The state as one event of at most LARGEST bytes. Values that do not fit follow it as events of their own."""
+    """The state as one event of at most LARGEST bytes. Values that do not fit, and those that are gone, follow it as
+    events of their own."""
     room = LARGEST - _ENVELOPE - sum(len(saga) + 1 for saga in snapshot.sagas)
     within: list[bytes] = []
     after: list[bytes] = []
     for payload in snapshot.values:
-        fits = len(payload) < room
+        fits = len(payload) < room and not is_gone(payload)
         room -= len(payload) + 1 if fits else 0
         (within if fits else after).append(payload)
     event, position = b"reset" if reset else b"snapshot", str(snapshot.position).encode()
@@ -63,8 +66,8 @@ def history(after: Position | None, entries: Sequence[bytes]) -> bytes:
 
 
 def value(payload: bytes) -> bytes:
-    """A value's newest version."""
-    return b"event: value\ndata: %b\n\n" % payload
+    """A value's newest version, or that it is gone."""
+    return b"event: %b\ndata: %b\n\n" % (b"gone" if is_gone(payload) else b"value", payload)
 
 
 @lru_cache(1)
