@@ -118,6 +118,14 @@ class Magazine:
         assert answer.status_code == 200, answer.text
         return str(answer.json()["data"]["title"])
 
+    async def is_cached(self, id: str) -> bool:
+        answer = await self.client.get(f"/api/articles/{id}")
+        return 'desc="hit"' in answer.headers.get("server-timing", "")
+
+    def reports(self) -> int:
+        """How many reports of changes the gateway has received."""
+        return (self.folder / "gateway.log").read_text().count("POST /bff/changes/cms 204")
+
     async def titles(self) -> list[str]:
         answer = await self.client.get("/api/articles")
         assert answer.status_code == 200, answer.text
@@ -243,13 +251,8 @@ async def test_what_is_edited_and_published_is_on_the_screen_although_it_was_cac
 ) -> None:
     id = await published(magazine, "Spring")
     assert "Spring" in await magazine.titles()
-
-    async def cached() -> bool:
-        answer = await magazine.client.get(f"/api/articles/{id}")
-        return 'desc="hit"' in answer.headers["server-timing"]
-
     # The report of the first publication may arrive after the first request.
-    await until(cached)
+    await until(lambda: magazine.is_cached(id))
     await magazine.strapi.publish(id, "Summer")
     await until(lambda: shown(magazine, id, "Summer"))
     titles = await magazine.titles()
@@ -351,7 +354,11 @@ async def test_a_wrong_token_is_a_problem_that_names_who_owns_the_service(magazi
 async def test_while_strapi_is_away_the_cached_article_is_shown_and_afterwards_the_new_one(
     magazine: Magazine,
 ) -> None:
+    reports = magazine.reports()
     id = await published(magazine, "Before")
+    # What was asked for before the report of the publication is not cached.
+    await until(lambda: magazine.reports() > reports)
+    await until(lambda: magazine.is_cached(id))
     first = (await magazine.client.get("/api/front")).json()
     assert first["headline"]["state"] == "ready"
     magazine.strapi.kill()
