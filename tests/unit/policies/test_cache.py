@@ -20,6 +20,9 @@ class Shelf(Upstream, team="Shelf", contact="#shelf"):
     def thing(self, **query: object) -> Call[None]:
         return self.get("/thing", None, **query)
 
+    def search(self, words: object) -> Call[None]:
+        return self.post("/search", None, words).as_read()
+
 
 CALL = Shelf().thing().fresh(30)
 
@@ -233,6 +236,9 @@ def test_keys_differ_by_principal_scope_and_client_unless_the_call_is_public() -
     assert key_of(CALL, ada) == key_of(CALL, Principal("https://i", "ada", "renewed", 9.0))
     assert key_of(Shelf().thing(a=1), None) != key_of(Shelf().thing(a=2), None)
     assert key_of(PUBLIC.fresh(7), None) != key_of(PUBLIC.fresh(30), None)
+    searches = [Shelf().search(words) for words in (["a"], ["b"], None)]
+    assert len({key_of(search, None) for search in searches}) == 3
+    assert key_of(Shelf().search(["a"]), None) == key_of(searches[0], None)
 
 
 def test_private_of_the_upstream_overrides_public_of_the_call() -> None:

@@ -448,3 +448,30 @@ def test_the_names_of_an_object_are_roles_where_the_path_ends_with_a_star() -> N
     for wrong in ({"admin": "yes"}, {"admin": 1}, ["admin"], "admin"):
         assert why(tokens.roles_of, {"r": wrong}, "r.*") == "its roles cannot be read"
     assert why(tokens.roles_of, said, "urn:zitadel:roles") == "its roles cannot be read"
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        ({"auth_time": NOW}, NOW),
+        ({"auth_time": int(NOW)}, NOW),
+        ({}, None),
+        ({"AUTH_TIME": NOW}, None),
+        ({"auth_time": "yesterday"}, None),
+        ({"auth_time": True}, None),
+        ({"auth_time": -1}, None),
+    ],
+)
+def test_the_time_of_an_authentication_that_cannot_be_read_is_unknown(
+    given: dict[str, Any], read: float | None
+) -> None:
+    assert tokens.auth_time_of(given) == read
+
+
+@pytest.mark.parametrize(
+    ("acr", "read"),
+    [("2", "2"), ("a" * 255, "a" * 255), ("a" * 256, None), ("", None), (2, None), (None, None)],
+)
+def test_the_class_of_an_authentication_is_a_short_text(acr: object, read: str | None) -> None:
+    assert tokens.acr_of({"acr": acr}) == read
+    assert tokens.acr_of({"ACR": acr}) is None
