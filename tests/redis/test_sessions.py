@@ -99,7 +99,7 @@ async def test_a_session_begun_on_one_gateway_is_known_on_another(make: Make) ->
     renew = TokenEndpoint().renew
     cookie = await make(renew=renew).start(record())
     principal = await make(renew=renew).principal(cookie)
-    assert principal is not None
+    assert principal is not None and principal.is_person
     assert principal.id == f"{ISSUER}|ada"
     assert principal.token == "a1"
     assert principal.scopes == {"shop"}

@@ -8,6 +8,7 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -19,7 +20,7 @@ from bff.edge.access.fetch import FetchFailed, FetchResponse
 from bff.edge.access.jwt import TokenVerifier
 from bff.edge.access.profiles import introspecting, issuer_mistakes
 from bff.edge.problem import Problem
-from bff.edge.settings import IssuerSettings
+from bff.edge.settings import IssuerSettings, load
 
 from .hostile import KEY, KEY_SET, OTHER
 from .issuing import ISSUER, NOW, Clocks, claims, sign
@@ -102,6 +103,31 @@ async def test_the_issuer_is_asked_about_an_opaque_token_and_its_answer_is_the_p
     assert endpoint.asked == [{"token": TOKEN, "token_type_hint": "access_token"}]
     pair = base64.b64encode(b"b%3Aff:se+cret").decode()
     assert endpoint.headers[0]["authorization"] == f"Basic {pair}"
+
+
+async def test_the_answer_says_whether_a_person_or_a_client_asks() -> None:
+    for sub, person in (("ada", True), ("cli", False)):
+        verifier, endpoint, _ = world()
+        endpoint.says(answer(sub=sub))
+        assert (await verifier.verify(TOKEN)).is_person == person
+
+
+async def test_a_changed_secret_is_sent_with_the_next_question(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text("first")
+    introspection = {"endpoint": ENDPOINT, "client_id": "bff", "client_secret_file": str(file)}
+    settings = load(
+        {"BFF_ISSUERS": json.dumps([{"issuer": ISSUER, "audience": "shop", "introspection": introspection}])}
+    )
+    assert settings.secret_files is not None
+    endpoint, clock = Endpoint(), Clocks()
+    verifier = TokenVerifier(settings.issuers, endpoint, clock, clock)
+    await verifier.verify(f"{TOKEN}-1")
+    file.write_text("second")
+    await settings.secret_files.watch.check()
+    await verifier.verify(f"{TOKEN}-2")
+    sent = [base64.b64decode(one["authorization"].removeprefix("Basic ")) for one in endpoint.headers]
+    assert sent == [b"bff:first", b"bff:second"]
 
 
 async def test_the_secret_goes_into_the_form_where_the_settings_or_the_metadata_say_so() -> None:

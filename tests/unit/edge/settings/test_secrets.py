@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from bff.cli.settings_reference import all_settings
 from bff.edge.settings import Settings, SettingsError, load
+from bff.edge.settings.events import NatsSettings
 from bff.edge.settings.secrets import MAX_BYTES
 
 OIDC = {"BFF_OIDC__ISSUER": "https://id.test", "BFF_OIDC__CLIENT_ID": "bff"}
@@ -228,6 +229,18 @@ async def test_every_secret_of_the_reference_may_be_in_a_file_and_follows_it(tmp
     await settings.secret_files.watch.check()
     assert without(SECOND) == []
     assert "second-" not in repr(settings) + settings.model_dump_json()
+
+
+async def test_the_section_that_a_broker_gets_follows_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "nats"
+    written(file, "nats://me:first@nats.test")
+    settings = load({"BFF_LIVE__NATS__URL_FILE": str(file), "BFF_LIVE__NATS__STREAM": "S"})
+    assert settings.live.nats is not None and settings.secret_files is not None
+    section = NatsSettings.model_validate(settings.live.nats.model_dump())
+    assert section.url.get_secret_value() == "nats://me:first@nats.test"
+    written(file, "nats://me:second@nats.test")
+    await settings.secret_files.watch.check()
+    assert section.url.get_secret_value() == "nats://me:second@nats.test"
 
 
 @pytest.mark.parametrize("count", [1, 2])
