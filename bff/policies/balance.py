@@ -13,7 +13,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, TypeVar
+from typing import Generic, Literal, TypeVar
 
 from .events import Ejected, Observer, Readmitted, guarded, ignore
 
@@ -30,7 +30,6 @@ class Backend(Generic[W]):
 
     name           scheme, host and port, for events and breakers
     wire           sends requests to it; not used here
-    exchanges      streams requests to it, None where nothing is forwarded; not used here
     pending        calls in progress: the caller of the wire adds one before a call and subtracts it afterwards
     ejected_until  monotonic seconds, None while it is in use
     """
@@ -38,7 +37,6 @@ class Backend(Generic[W]):
     name: str
     wire: W
     pending: int = 0
-    exchanges: Any = None
     ejected_until: float | None = None
     _failures_in_row: int = field(default=0, init=False, repr=False)
     _ejections: int = field(default=0, init=False, repr=False)

@@ -24,7 +24,7 @@ from .exchange import Exchanges
 from .h1_wire import H1Wire
 from .httpx_wire import HttpxWire
 from .resolvers import BackendAddress, Resolver, ResolverContext, StaticResolver
-from .wire import Wire
+from .wire import Wire, WireConnectionError
 
 log = logging.getLogger("bff.transport")
 
@@ -114,6 +114,7 @@ class DynamicBackends:
         self._problem = ""
         self._known: dict[BackendAddress, Backend[Wire]] = {}
         self._removed: list[tuple[float, Backend[Wire]]] = []
+        self._exchanges: dict[Backend[Wire], Exchanges] = {}
         self._resolving: asyncio.Task[None] | None = None
         self.balance: Balancer[Wire] = Balancer(
             service,
@@ -130,6 +131,12 @@ class DynamicBackends:
         self.pick = self.balance.pick
         self.record_success = self.balance.record_success
         self.record_failure = self.balance.record_failure
+
+    def exchanges(self, backend: Backend[Wire]) -> Exchanges:
+        found = self._exchanges.get(backend)
+        if found is None:
+            raise WireConnectionError("its address is not used any more", stale=False)
+        return found
 
     def __iter__(self) -> Iterator[Backend[Wire]]:
         return iter(self.balance.addresses)
@@ -187,7 +194,7 @@ class DynamicBackends:
         if known is None:
             known = self._known[address] = Backend(address.name, self._open(address.url, address.at))
             if self._open_exchanges is not None:
-                known.exchanges = self._open_exchanges(address.url, address.at)
+                self._exchanges[known] = self._open_exchanges(address.url, address.at)
         return known
 
     def _report(self, why: str, error: Exception | None = None) -> None:
@@ -207,7 +214,7 @@ class DynamicBackends:
         ended = [entry for entry in self._removed if entry[1].pending == 0 or entry[0] <= now]
         self._removed = [entry for entry in self._removed if entry not in ended]
         for _, backend in ended:
-            await _close(backend)
+            await self._close(backend)
 
     async def close(self) -> None:
         """Stop resolving and close every connection."""
@@ -218,15 +225,15 @@ class DynamicBackends:
             closings.append(("the resolver of addresses", partial(cancel_tasks, [resolving])))
         for backend in (*self.balance.addresses, *(backend for _, backend in removed)):
             closings.append(
-                (f"the connections to {self._service} at {backend.name}", partial(_close, backend))
+                (f"the connections to {self._service} at {backend.name}", partial(self._close, backend))
             )
         await close_all(closings)
 
-
-async def _close(backend: Backend[Wire]) -> None:
-    await backend.wire.close()
-    if backend.exchanges is not None:
-        await backend.exchanges.close()
+    async def _close(self, backend: Backend[Wire]) -> None:
+        exchanges = self._exchanges.pop(backend, None)
+        await backend.wire.close()
+        if exchanges is not None:
+            await exchanges.close()
 
 
 def _is_base(url: str) -> bool:

@@ -18,8 +18,9 @@ from ..policies.breaker import Breaker, BreakerRule
 from ..policies.bulkhead import Bulkhead, BulkheadRule
 from ..policies.events import BreakerChanged, Observer, State, guarded, ignore
 from ..policies.retry import RetryBudget, RetryRule
+from .exchange import Exchanges
 from .request import USER_TOKEN, Credentials
-from .wire import Wire, WireResponse
+from .wire import Wire, WireConnectionError, WireResponse
 
 MAX_BREAKERS = 2048
 """Breakers of one upstream. DNS adds and removes backends; beyond this number the oldest closed breaker is dropped."""
@@ -40,6 +41,10 @@ class BackendSet(Protocol):
 
     def record_failure(self, backend: Backend[Wire]) -> None:
         """It did not respond, or its response says that it does not work."""
+
+    def exchanges(self, backend: Backend[Wire]) -> Exchanges:
+        """The streaming side of a backend, for forwards. Raises WireConnectionError where there is none: the backend
+        was closed, or nothing is forwarded to it."""
 
     def __iter__(self) -> Iterator[Backend[Wire]]:
         """All current backends."""
@@ -65,6 +70,9 @@ class SingleBackend:
 
     def record_failure(self, backend: Backend[Wire]) -> None:
         pass
+
+    def exchanges(self, backend: Backend[Wire]) -> Exchanges:
+        raise WireConnectionError("nothing is forwarded to it", stale=False)
 
     def __iter__(self) -> Iterator[Backend[Wire]]:
         yield self._backend

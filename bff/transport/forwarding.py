@@ -88,7 +88,7 @@ class Forwarding:
                 headers.update(client.headers)
                 traced(headers)
                 async with head:
-                    response = await backend.exchanges.open(make(headers))
+                    response = await client.backends.exchanges(backend).open(make(headers))
                 failed = response.status >= 500
                 outcome, side = ("failed" if failed else "ok"), "origin"
             except TimeoutError:

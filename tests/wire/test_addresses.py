@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 
-from bff.transport.backends import DynamicBackends, open_wire
+from bff.network import Network
+from bff.transport.backends import DynamicBackends, open_exchanges, open_wire
+from bff.transport.exchange import Exchanges
 from bff.transport.resolvers import BackendAddress, DnsResolver, FileResolver, Resolver, ResolverContext
-from bff.transport.wire import WireError, WireRequest
+from bff.transport.wire import WireConnectionError, WireError, WireRequest
 
 from ..conftest import closed_port
 from ..waiting import until
@@ -208,3 +210,13 @@ async def test_a_resolver_that_hangs_does_not_stop_the_start(monkeypatch: pytest
         await backends.start()
         assert await ask(backends, 1) == {str(one.port): 1}
         await backends.close()
+
+
+async def test_a_forward_to_an_address_that_was_closed_is_a_lost_connection() -> None:
+    opened = open_exchanges(connections=1, network=Network())
+    backends = addresses("http://127.0.0.1:1", open_exchanges=opened)
+    backend = backends.pick()
+    assert isinstance(backends.exchanges(backend), Exchanges)
+    await backends.close()
+    with pytest.raises(WireConnectionError, match="not used any more"):
+        backends.exchanges(backend)
