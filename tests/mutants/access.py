@@ -12,7 +12,9 @@ _UNIT = "tests/unit/edge/access"
 _TESTS = {
     "authorization": ("authorization", "authorization_refusals", "step_up"),
     "csrf": ("csrf", "csrf_refusals"),
+    "introspection": ("introspection",),
     "jwks": ("jwks", "jwks_edges"),
+    "jwt": ("introspection", "jwt", "jwt_edges"),
     "login_state": ("login_state", "login_cookie"),
     "session_record": ("login_state", "session_record"),
     "step_up": ("step_up", "step_up_challenge"),

@@ -90,7 +90,7 @@ class Introspector:
         self._failure = ""
         self._away_until = self._logged_at = float("-inf")
 
-    async def ask(self, token: str, digest: bytes, *, reads: bool, address: str = "") -> Introspected:
+    async def ask(self, token: str, digest: bytes, *, reads: bool = False, address: str = "") -> Introspected:
         """What the issuer says about the token now. digest: its hash; reads: the request only reads, so an answer that
         is one period older may be used while there is no newer one; address: the client's, "" for the gateway itself.
         Raises TokenRefused, or FetchFailed."""

@@ -222,7 +222,7 @@ class TokenVerifier:
         answer."""
         token = principal.token
         try:
-            await self._introspectors[principal.issuer].ask(token, _digest(token), reads=True)
+            await self._introspectors[principal.issuer].ask(token, _digest(token))
         except TokenRefused:
             return False
         except FetchFailed:
