@@ -15,6 +15,7 @@ import base64
 import logging
 from collections import Counter, OrderedDict
 from dataclasses import dataclass
+from math import inf
 from urllib.parse import quote_plus, urlencode
 
 from ...calls import Clock
@@ -88,7 +89,7 @@ class Introspector:
         self._flights: dict[bytes, asyncio.Task[Introspected | TokenRefused | FetchFailed]] = {}
         self._askers: Counter[str] = Counter()
         self._failure = ""
-        self._away_until = self._logged_at = float("-inf")
+        self._away_until = self._logged_at = -inf
 
     async def ask(self, token: str, digest: bytes, *, reads: bool = False, address: str = "") -> Introspected:
         """What the issuer says about the token now. digest: its hash; reads: the request only reads, so an answer that

@@ -17,6 +17,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 from ...calls import Clock, DeclarationError, Principal
@@ -95,7 +96,7 @@ class RefusalLog:
 
     def __init__(self, clock: Clock = time.monotonic) -> None:
         self._clock = clock
-        self._minute = float("-inf")
+        self._minute = -inf
         self._lines = 0
         self._incomplete: dict[str, float] = {}
 
