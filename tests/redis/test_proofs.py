@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 import json
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
@@ -61,9 +63,12 @@ class Requests:
         path: bytes = b"/shop/api/me",
         key: str = ADA.thumbprint,
         host: str = "desk.example",
+        raw: bool = True,
     ) -> None:
         headers = [(b"host", host.encode()), *((b"dpop", proof.encode("latin-1")) for proof in proofs)]
-        scope = {"method": method, "path": path.decode(), "raw_path": path, "headers": headers}
+        scope = {"method": method, "path": unquote(path.decode("latin-1")), "headers": headers}
+        if raw:
+            scope["raw_path"] = path
         await self._verifier.verify(scope, TOKEN, key, self.refused.append)
 
     async def problem(self, *proofs: str, **request: Any) -> Problem:
@@ -265,6 +270,90 @@ async def test_a_hostile_proof_is_refused_for_its_own_reason(redis: RedisClient,
     await requests.send(proof())
 
 
+@pytest.mark.parametrize("htu", [..., None, "", "not an address", "https://", f"{URL}\n"])
+@pytest.mark.parametrize("path", [b"/shop/" + b"a" * 9000, b"/shop/\x80", b"/shop/api/me"])
+async def test_a_request_whose_own_address_cannot_be_read_needs_the_right_one_too(
+    redis: RedisClient, path: bytes, htu: Any
+) -> None:
+    problem = await Requests(redis).problem(proof(htu=htu), path=path)
+    assert problem.extra["reason"] == "proof-address"
+
+
+async def test_an_address_of_a_long_path_is_compared(redis: RedisClient) -> None:
+    path = "/shop/" + "a" * 3000
+    await Requests(redis).send(proof(url=f"https://desk.example{path}"), path=path.encode())
+
+
+async def test_a_server_that_passes_no_raw_path_has_the_same_address(redis: RedisClient) -> None:
+    await Requests(redis).send(proof(url=f"{SITE}/caf%C3%A9"), path=b"/shop/caf%C3%A9", raw=False)
+    problem = await Requests(redis).problem(proof(), path=b"/shop/caf%C3%A9", raw=False)
+    assert problem.extra["reason"] == "proof-address"
+
+
+async def test_a_host_outside_ascii_is_compared_in_its_encoded_form(redis: RedisClient) -> None:
+    requests = Requests(redis, site="https://bücher.example")
+    await requests.send(proof(url="https://xn--bcher-kva.example/a"), path=b"/a")
+
+
+@pytest.mark.parametrize("iat", [NOW - 60, NOW + 10])
+async def test_a_proof_is_accepted_from_ten_seconds_before_its_time_until_a_minute_after_it(
+    redis: RedisClient, iat: float
+) -> None:
+    await Requests(redis).send(proof(iat=int(iat)))
+
+
+@pytest.mark.parametrize("id", ["x", "x" * 256])
+async def test_an_id_may_be_short_or_long(redis: RedisClient, id: str) -> None:
+    await Requests(redis).send(proof(jti=id))
+
+
+@pytest.mark.parametrize(
+    ("proofs", "seen", "expected"),
+    [
+        ((), 0, 1),
+        ((_GOOD, _GOOD), 2, 1),
+        (("abc",), "not-a-jwt", None),
+        ((proof(header={"typ": "JWT"}),), "JWT", "dpop+jwt"),
+        ((proof(header={"jwk": ...}),), "ES256", None),
+        ((proof(method="POST"),), "POST", "GET"),
+        ((proof(url=f"{SITE}/api/you"),), f"{SITE}/api/you", URL),
+        ((proof(iat=int(NOW) - 61),), NOW - 61, f"{NOW:.0f}"),
+        ((proof(iat="now"),), "now", "Unix seconds"),
+        ((proof(jti=1),), 1, None),
+    ],
+    ids=range(10),
+)
+async def test_the_log_is_told_what_a_proof_has_and_should_have(
+    redis: RedisClient, proofs: tuple[str, ...], seen: object, expected: object
+) -> None:
+    requests = Requests(redis)
+    await requests.problem(*proofs)
+    [refused] = requests.refused
+    assert (refused.seen, refused.expected) == (seen, expected)
+
+
+async def test_the_log_is_told_which_proof_was_used_before(redis: RedisClient) -> None:
+    requests, again = Requests(redis), proof(jti="the id")
+    await requests.send(again)
+    await requests.problem(again)
+    assert [one.seen for one in requests.refused] == ["the id"]
+
+
+async def test_a_refusal_says_what_to_do(redis: RedisClient) -> None:
+    problem = await Requests(redis).problem()
+    assert problem.detail == (
+        "The proof of possession cannot be accepted: there is not exactly one DPoP header with a proof. "
+        "Make a new proof for each request."
+    )
+    assert "dpop-nonce" not in problem.headers, "no nonce is needed"
+    problem = await Requests(redis, nonce=True).problem(proof())
+    assert problem.detail == (
+        "The proof of possession cannot be accepted: the proof needs the nonce of this server. "
+        "Repeat the request with the nonce in DPoP-Nonce."
+    )
+    assert problem.extra == {"reason": "proof-nonce"}
+
+
 # ---- nonces ------------------------------------------------------------------------------------------------
 
 
@@ -326,6 +415,31 @@ async def test_secrets_of_past_periods_are_forgotten(redis: RedisClient) -> None
     assert len(nonces._secrets) <= 2
 
 
+async def test_gateways_of_two_releases_give_out_the_same_nonces(redis: RedisClient) -> None:
+    nonce = await Nonces(ProofStore(redis), Clocks(), lambda length: b"s" * length).current()
+    window = int(NOW // WINDOW)
+    mac = hmac.digest(b"s" * 32, f"bff dpop nonce {window}".encode(), "sha256")
+    assert nonce == f"{window}.{b64(mac[:16])}"
+
+
+async def test_the_secret_of_a_period_is_read_once(redis: RedisClient) -> None:
+    class Counting(ProofStore):
+        asked = 0
+
+        async def nonce_secret(self, period: int, candidate: bytes, *, keep: float) -> bytes:
+            self.asked += 1
+            return await super().nonce_secret(period, candidate, keep=keep)
+
+    clock, store = Clocks(NOW - NOW % PERIOD + PERIOD - 1), Counting(redis)
+    nonces = Nonces(store, clock)
+    last = await nonces.current()
+    clock.now += 1
+    for _ in range(3):
+        assert await nonces.accepts(await nonces.current())
+        assert await nonces.accepts(last), "the secret of the period before is still in use"
+    assert store.asked == 2
+
+
 # ---- without Redis -----------------------------------------------------------------------------------------
 
 
@@ -336,7 +450,11 @@ async def test_without_redis_a_proof_is_503_and_never_accepted(nonce: bool) -> N
         window = int(NOW // WINDOW)
         problem = await requests.problem(proof(nonce=f"{window}.AAAA"))
         assert (problem.status, problem.code) == (503, "unavailable")
-        assert problem.retry_after is not None
+        assert problem.retry_after == 1.0
+        assert problem.detail == (
+            "Whether this proof was used before cannot be checked at the moment. "
+            "Try again shortly, with a new proof."
+        )
 
 
 async def test_a_redis_that_refuses_the_command_is_503(own_valkey: Valkey) -> None:

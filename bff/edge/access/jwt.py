@@ -258,11 +258,12 @@ class TokenVerifier:
         # Every request with a token passes here.
         keys, revocations = entry.keys, self._revocations
         keys.refresh_when_old()
-        if entry.generation != keys.generation:
-            return False
-        if self._monotonic() >= entry.until or self._clock() >= entry.expires:
-            return False
-        return revocations is None or not revocations.is_revoked(entry.principal.revocation_keys)
+        return (
+            entry.generation == keys.generation
+            and self._monotonic() < entry.until
+            and self._clock() < entry.expires
+            and (revocations is None or not revocations.is_revoked(entry.principal.revocation_keys))
+        )
 
     async def _verified(self, token: str, reads: bool, address: str, scheme: str = "Bearer") -> VerifiedToken:
         try:
@@ -281,7 +282,7 @@ class TokenVerifier:
                 retry_after=1.0,
             ) from None
 
-    async def _verify(self, token: str, reads: bool, address: str = "") -> VerifiedToken:
+    async def _verify(self, token: str, reads: bool, address: str) -> VerifiedToken:
         try:
             parsed = tokens.parse(token)
         except TokenRefused:

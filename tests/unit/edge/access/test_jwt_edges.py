@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from typing import Any, cast
 
 import pytest
@@ -133,7 +134,8 @@ async def test_the_log_says_what_a_refused_token_has_and_should_have(
     [logged] = lines(caplog)
     assert logged.startswith(f"a token was refused: {line}")
     assert token not in logged
-    assert len(logged) < 64 + 64 + 80
+    parts = re.fullmatch(r".* \(seen: (.*); expected: (.*)\)", logged)
+    assert parts is not None and all(len(one) <= 64 for one in parts.groups())
 
 
 def test_a_refusal_without_a_place_in_the_list_is_logged_and_answered(
@@ -143,6 +145,7 @@ def test_a_refusal_without_a_place_in_the_list_is_logged_and_answered(
         problem = verifier().refusal(TokenRefused("for another cause", seen=False))
     assert lines(caplog) == ["a token was refused: unknown (seen: False; expected: nothing)"]
     assert problem.extra == {"reason": "not-a-jwt"}
+    assert problem.headers["www-authenticate"].startswith("Bearer ")
 
 
 def test_a_hundred_refusals_are_logged_in_a_minute_and_the_next_line_counts_the_others(
@@ -226,6 +229,7 @@ async def test_a_token_is_found_in_the_cache_until_its_expiry_and_the_leeway() -
     clock.now += 0.1
     assert checks.cached(token) is None
     assert (await refused(checks, bound, bound=True)).extra == {"reason": "expired"}
+    assert not checks._cache and not checks._bound, "nothing is stored for nothing"
 
 
 async def test_a_bound_token_is_cached_with_its_key_and_never_as_a_bearer_token() -> None:
@@ -338,6 +342,17 @@ async def test_of_a_token_that_was_known_a_read_is_served_while_its_issuer_is_aw
     assert (await checks.verify_bound(TOKEN, reads=True))[1] == "a" * 43
 
 
+async def test_a_request_that_does_not_say_that_it_only_reads_is_503_while_the_issuer_is_away() -> None:
+    checks, endpoint, clock = world()
+    await checks.verify(TOKEN)
+    endpoint.reply = FetchFailed("away")
+    clock.now += 30
+    with pytest.raises(Problem) as caught:
+        await checks.verify(TOKEN)
+    assert caught.value.status == 503
+    assert (await checks.verify(TOKEN, reads=True)).subject == "ada"
+
+
 async def test_questions_about_bound_tokens_count_for_the_address_as_well() -> None:
     checks, endpoint, _ = world()
     endpoint.says(answer(token_type="DPoP", **BOUND))
@@ -352,6 +367,25 @@ async def test_questions_about_bound_tokens_count_for_the_address_as_well() -> N
     endpoint.gate.set()
     await asyncio.gather(*many, return_exceptions=True)
     assert len(endpoint.asked) == 8
+
+
+async def test_of_the_gateway_itself_any_number_of_bound_tokens_may_be_asked_about() -> None:
+    checks, endpoint, _ = world()
+    endpoint.says(answer(token_type="DPoP", **BOUND))
+    endpoint.gate.clear()
+    many = [asyncio.create_task(checks.verify_bound(f"t{number}")) for number in range(9)]
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert len(endpoint.asked) == 9
+    endpoint.gate.set()
+    await asyncio.gather(*many)
+
+
+async def test_a_jwt_that_cannot_be_read_is_sent_to_no_issuer() -> None:
+    checks, endpoint, _ = world()
+    head, _, signature = sign(KEY, claims()).split(".")
+    assert await refusal(checks, f"{head}.bm8.{signature}") == (401, "not-json")
+    assert endpoint.asked == []
 
 
 async def test_a_jwt_about_which_its_issuer_is_asked_keeps_what_the_request_said() -> None:
@@ -408,6 +442,22 @@ async def test_its_end_cancels_the_fetches_of_keys_and_the_questions() -> None:
     await checks.close()
     assert sorted(fetch.ended) == sorted(fetch.asked) and len(fetch.ended) == 2
     await asyncio.gather(*asking, return_exceptions=True)
+
+
+async def test_the_use_of_a_cached_token_fetches_keys_that_are_old() -> None:
+    clock, fetch = Clocks(), Served({KEYS_URL: KEY_SET})
+    checks = verifier(clock, fetch)
+    token = sign(KEY, claims(exp=int(NOW) + 3600))
+    await checks.verify(token)
+    clock.now += 270
+    await checks.verify(token)
+    clock.now += 31
+    assert fetch.asked == [KEYS_URL]
+    assert checks.cached(token) is not None
+    async with asyncio.timeout(10):
+        while len(fetch.asked) < 2:
+            await asyncio.sleep(0)
+    await checks.close()
 
 
 async def test_keys_that_changed_make_every_cached_token_be_verified_again() -> None:
