@@ -12,12 +12,14 @@ _UNIT = "tests/unit/edge/access"
 _TESTS = {
     "authorization": ("authorization", "authorization_refusals", "step_up"),
     "csrf": ("csrf", "csrf_refusals"),
-    "introspection": ("introspection",),
+    "introspection": ("introspection", "introspection_edges", "token_watch"),
     "jwks": ("jwks", "jwks_edges"),
     "jwt": ("introspection", "jwt", "jwt_edges"),
     "login_state": ("login_state", "login_cookie"),
     "session_record": ("login_state", "session_record"),
     "step_up": ("step_up", "step_up_challenge"),
+    "token_revocation": ("token_revocation",),
+    "token_watch": ("token_watch",),
 }
 """The modules whose own unit tests try all that they do. The others need sockets and Redis, and their tests are in
 tests/wire and tests/redis."""

@@ -43,12 +43,14 @@ class TokenWatch(Background):
         streams, slots = self._streams(), asyncio.Semaphore(AT_ONCE)
         watched = {one.token: one for one in streams.principals if self._verifier.is_introspected(one)}
 
-        async def is_active(principal: Principal) -> bool:
-            async with slots:
-                return await self._verifier.is_active(principal)
+        refused: set[str] = set()
 
-        found = await asyncio.gather(*(is_active(one) for one in watched.values()))
-        refused = {token for token, active in zip(watched, found, strict=True) if not active}
+        async def ask(principal: Principal) -> None:
+            async with slots:
+                if not await self._verifier.is_active(principal):
+                    refused.add(principal.token)
+
+        await asyncio.gather(*(ask(one) for one in watched.values()))
         if refused:
             streams.end_revoked(lambda principal: principal.token in refused)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from math import inf, nan
 from typing import Any
 
 import pytest
 
 from bff import DeclarationError, Principal, Problem
-from bff.edge.access.authorization import NO_REQUIREMENTS, Requirements, authorize
+from bff.edge.access.authorization import NO_REQUIREMENTS, Requirements, authorize, check_step_up
 
 
 def needs(scopes: str = "", roles: str = "") -> Requirements:
@@ -90,3 +91,24 @@ def test_every_character_that_a_scope_may_have_is_accepted(letter: str) -> None:
 def test_every_character_that_no_scope_has_is_refused(letter: str) -> None:
     with pytest.raises(DeclarationError):
         NO_REQUIREMENTS.override((letter,), None, False, "view /x")
+
+
+@pytest.mark.parametrize("fresh", [1, 1.0, 30 * 86_400, inf])
+def test_a_sign_in_may_have_to_be_from_the_last_second_to_the_last_month(fresh: float) -> None:
+    check_step_up(fresh, ("mfa",), False, "the route")
+
+
+@pytest.mark.parametrize("fresh", [0.999, 0, -1, 30 * 86_400 + 1, True, "300", nan])
+def test_a_sign_in_of_another_age_stops_the_start_and_names_the_route(fresh: object) -> None:
+    with pytest.raises(DeclarationError) as caught:
+        check_step_up(fresh, None, False, "the route")
+    assert str(caught.value) == (
+        f"the route: fresh is seconds from 1 to 2592000, or math.inf for none; this is {fresh!r}"
+    )
+
+
+def test_classes_of_a_sign_in_that_cannot_be_read_are_named_with_the_route() -> None:
+    with pytest.raises(
+        DeclarationError, match=r"^the route: acr is a tuple of strings, as in acr=\('mfa',\)$"
+    ):
+        check_step_up(None, "mfa", False, "the route")

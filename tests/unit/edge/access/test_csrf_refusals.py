@@ -7,6 +7,7 @@ import pytest
 from bff.calls import Principal
 from bff.edge.access import csrf
 from bff.edge.problem import Problem
+from bff.edge.state import state_of
 
 SITE = "https://shop.test"
 PERSON = Principal("i", "ada", "t", 0, session="h")
@@ -35,6 +36,16 @@ def test_a_refused_read_is_told_why() -> None:
         csrf.check_read(scope, PERSON)
     assert (
         caught.value.detail == "Only this site's own page may read this: its Sec-Fetch-Site says otherwise."
+    )
+
+
+def test_a_frontend_server_is_told_what_it_must_pass_on() -> None:
+    scope = {"method": "POST", "headers": [(b"x-bff", b"1")]}
+    state_of(scope).frontend = "web"
+    with pytest.raises(Problem) as caught:
+        csrf.check(scope, PERSON, SITE)
+    assert caught.value.detail == (
+        WRITE + "a frontend server must pass on the browser's Origin and Sec-Fetch-Site."
     )
 
 
