@@ -10,16 +10,26 @@ from .target import Target, main
 
 _UNIT = "tests/unit/edge/access"
 _TESTS = {
+    "authenticate": ("authenticate",),
     "authorization": ("authorization", "authorization_refusals", "step_up"),
     "csrf": ("csrf", "csrf_refusals"),
     "introspection": ("introspection", "introspection_edges", "token_watch"),
+    "issuer": ("issuer",),
     "jwks": ("jwks", "jwks_edges"),
     "jwt": ("introspection", "jwt", "jwt_edges"),
     "login_state": ("login_state", "login_cookie"),
+    "provider": ("provider", "sign_in"),
+    "providers": ("providers",),
+    "refresh": ("refresh",),
+    "revocation_list": ("revocation_list",),
+    "session": ("session",),
+    "session_cache": ("session_cache", "refresh"),
+    "session_cookies": ("session_cookies",),
     "session_record": ("login_state", "session_record"),
     "step_up": ("step_up", "step_up_challenge"),
     "token_revocation": ("token_revocation",),
     "token_watch": ("token_watch",),
+    "token_endpoint": ("token_endpoint",),
 }
 """The modules whose own unit tests try all that they do. The others need sockets and Redis, and their tests are in
 tests/wire and tests/redis."""
@@ -27,7 +37,7 @@ ACCESS = Target(
     "bff/edge/access",
     {module: [f"{_UNIT}/test_{name}.py" for name in names] for module, names in _TESTS.items()},
     Path(__file__).with_name("access_survivors.toml"),
-    [f"{_UNIT}/*.py", "tests/*.py"],
+    [f"{_UNIT}/*.py", "tests/unit/hasty.py", "tests/*.py"],
 )
 
 if __name__ == "__main__":
