@@ -1,4 +1,4 @@
-"""An issuer's documents to the second: when they are fetched, who waits, and how long they are used without a new one."""
+"""An issuer's documents to the second: when they are fetched, who waits, and for how long they are used."""
 
 from __future__ import annotations
 
@@ -48,7 +48,9 @@ def discovery(site: Site, issuer: str = ISSUER, inner: str | None = None) -> Dis
 
 
 def keys(site: Site, **changes: Any) -> KeySet:
-    settings = IssuerSettings.model_validate({"issuer": ISSUER, "audience": "shop", "jwks_uri": KEYS} | changes)
+    settings = IssuerSettings.model_validate(
+        {"issuer": ISSUER, "audience": "shop", "jwks_uri": KEYS} | changes
+    )
     return KeySet(settings, discovery(site), site, monotonic)
 
 
@@ -81,7 +83,9 @@ async def test_the_document_is_fetched_below_the_issuer_and_names_it_exactly(iss
 
 
 @pytest.mark.parametrize(
-    "answer", [document(issuer=f"{ISSUER}/"), document(issuer=None), {"jwks_uri": KEYS}, [ISSUER], "x"], ids=str
+    "answer",
+    [document(issuer=f"{ISSUER}/"), document(issuer=None), {"jwks_uri": KEYS}, [ISSUER], "x"],
+    ids=str,
 )
 @in_virtual_time
 async def test_the_document_of_another_issuer_is_not_used(answer: Any) -> None:
@@ -113,7 +117,9 @@ async def test_the_document_of_another_issuer_is_not_used(answer: Any) -> None:
 @in_virtual_time
 async def test_an_https_issuer_never_leads_to_a_plain_address(issuer: str, value: Any, usable: bool) -> None:
     site = Site()
-    site.documents[f"{issuer}/.well-known/openid-configuration"] = document(issuer=issuer, token_endpoint=value)
+    site.documents[f"{issuer}/.well-known/openid-configuration"] = document(
+        issuer=issuer, token_endpoint=value
+    )
     one = discovery(site, issuer)
     if usable:
         assert await one.endpoint("token_endpoint") == value
@@ -125,7 +131,10 @@ async def test_an_https_issuer_never_leads_to_a_plain_address(issuer: str, value
 @pytest.mark.parametrize(
     ("named", "outer"),
     [
-        ("http://inner:8080/a/token?x=http://inner:8080/", "https://issuer.test/a/token?x=http://inner:8080/"),
+        (
+            "http://inner:8080/a/token?x=http://inner:8080/",
+            "https://issuer.test/a/token?x=http://inner:8080/",
+        ),
         ("http://inner:8080", "https://issuer.test"),
         ("http://inner:8080?x", "https://issuer.test?x"),
         ("http://inner:80800/token", None),
@@ -136,7 +145,9 @@ async def test_an_https_issuer_never_leads_to_a_plain_address(issuer: str, value
 @in_virtual_time
 async def test_an_inner_address_counts_as_the_issuers_own(named: str, outer: str | None) -> None:
     issuer, site = f"{ISSUER}/realms/shop", Site()
-    site.documents[f"{issuer}/.well-known/openid-configuration"] = document(issuer=issuer, token_endpoint=named)
+    site.documents[f"{issuer}/.well-known/openid-configuration"] = document(
+        issuer=issuer, token_endpoint=named
+    )
     one = discovery(site, issuer, "http://inner:8080")
     if outer is None:
         await failure(one.endpoint("token_endpoint"))
@@ -479,7 +490,9 @@ async def test_a_key_that_was_replaced_under_its_id_is_fetched_once_in_the_gap()
     assert (await refused(one, sign(KEY, claims()))).reason is Reason.SIGNATURE
     site.documents[KEYS] = {"keys": [jwk(ec_key(), "k1")]}
     await asyncio.sleep(5)
-    assert (await refused(one, sign(KEY, claims()))).reason is Reason.SIGNATURE, "the newer key must fit as well"
+    assert (await refused(one, sign(KEY, claims()))).reason is Reason.SIGNATURE, (
+        "the newer key must fit as well"
+    )
 
 
 @in_virtual_time

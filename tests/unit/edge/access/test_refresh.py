@@ -42,7 +42,12 @@ class Gateway:
         await asyncio.sleep(self.takes)
         if self.error is not None:
             raise self.error
-        given = {"access_token": "a2", "issued_at": clock(), "expires_at": clock() + 300, "refresh_token": "r2"}
+        given: dict[str, Any] = {
+            "access_token": "a2",
+            "issued_at": clock(),
+            "expires_at": clock() + 300,
+            "refresh_token": "r2",
+        }
         return TokenSet(**given | self.answer)
 
     async def _end(self, id: str) -> None:
@@ -101,7 +106,8 @@ async def test_a_token_is_refreshed_half_a_minute_or_a_third_of_its_life_before_
 
 
 @pytest.mark.parametrize(
-    ("left", "lasts", "waits"), [(5.5, 300, False), (5, 300, True), (1.5, 3, False), (1, 3, True), (0, 300, True)]
+    ("left", "lasts", "waits"),
+    [(5.5, 300, False), (5, 300, True), (1.5, 3, False), (1, 3, True), (0, 300, True)],
 )
 @in_virtual_time
 async def test_a_request_waits_only_where_the_old_token_is_about_to_expire(
@@ -360,9 +366,7 @@ async def test_a_refresh_replaces_the_tokens_and_nothing_else() -> None:
     here = Gateway()
     key = here.table.begin(record(3), version=4)
     assert await here.use(key) == "a2"
-    expected = replace(
-        record(3), tokens=TokenSet("a2", NOW, NOW + 300, frozenset({"shop"}), "r2", "id1")
-    )
+    expected = replace(record(3), tokens=TokenSet("a2", NOW, NOW + 300, frozenset({"shop"}), "r2", "id1"))
     assert here.table.read(key) == expected
     assert here.table.rows[key.id].stored.version == 5
     here.table.failing = {"all"}
@@ -392,7 +396,9 @@ async def test_a_refresh_token_that_another_gateway_redeemed_meanwhile_does_not_
     assert here.ended == []
 
 
-@pytest.mark.parametrize("claims", [{"iss": ISSUER, "sub": "grace"}, {"iss": "https://x.test", "sub": "ada"}, {}])
+@pytest.mark.parametrize(
+    "claims", [{"iss": ISSUER, "sub": "grace"}, {"iss": "https://x.test", "sub": "ada"}, {}]
+)
 @in_virtual_time
 async def test_a_refresh_that_is_answered_for_another_person_ends_the_session(
     claims: dict[str, str], caplog: pytest.LogCaptureFixture
@@ -486,7 +492,7 @@ async def test_a_gateway_that_ends_lets_its_refreshes_finish_for_five_seconds() 
     await asyncio.gather(quick.refresher.close(), slow.refresher.close())
     await settled()
     assert monotonic() - began == pytest.approx(5.01)
-    assert [list(here.table.rows.values())[0].stored.version for here in (quick, slow)] == [2, 1]
+    assert [row.stored.version for here in (quick, slow) for row in here.table.rows.values()] == [2, 1]
     assert {task.get_name() for task in asyncio.all_tasks()}.isdisjoint({"bff-refresh"})
     await quick.refresher.close()
     assert monotonic() - began == pytest.approx(5.01), "nothing is left to wait for"

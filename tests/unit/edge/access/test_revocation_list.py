@@ -42,7 +42,9 @@ def of(token: str | None = "token", subject: str = "subject", issued: float = NO
 
 def test_a_token_can_be_revoked_by_its_id_and_by_its_subject() -> None:
     claims = {"jti": "1", "sub": "ada", "iat": 7}
-    assert revocation_keys_of(ISSUER, claims) == RevocationKeys(hashed(ISSUER, "1"), hashed(ISSUER, "ada"), 7.0)
+    assert revocation_keys_of(ISSUER, claims) == RevocationKeys(
+        hashed(ISSUER, "1"), hashed(ISSUER, "ada"), 7.0
+    )
     for id in (None, 1, ["1"]):
         assert revocation_keys_of(ISSUER, claims | {"jti": id}).token is None
     assert revocation_keys_of(ISSUER, {"sub": 5, "iat": 7}) == RevocationKeys(None, hashed(ISSUER, "5"), 7.0)
@@ -146,9 +148,7 @@ async def test_the_list_is_read_before_the_start_is_over_and_twice_a_second_from
         store.away = True
         await asyncio.sleep(1.6)
         assert len(store.asked) == 4 and here.alive and here.is_revoked(of())
-        assert set(caplog.messages) == {
-            "revocations cannot be read, the last ones stay in force: away"
-        }
+        assert set(caplog.messages) == {"revocations cannot be read, the last ones stay in force: away"}
         store.away, store.revoked = False, [Revoked("subject", NOW, NOW + 99)]
         await asyncio.sleep(0.5)
         assert here.is_revoked(of("x"))

@@ -179,7 +179,9 @@ async def test_a_browser_that_leaves_during_the_probe_does_not_keep_redis_out_of
     assert await got(sessions, key) == "a1"
 
 
-def sized(access: int, refresh: int = 0, hint: int = 0, claims: dict[str, Any] | None = None) -> SessionRecord:
+def sized(
+    access: int, refresh: int = 0, hint: int = 0, claims: dict[str, Any] | None = None
+) -> SessionRecord:
     tokens = TokenSet("a" * access, NOW, NOW + 300, frozenset(), "r" * refresh or None, "i" * hint or None)
     return replace(record(), tokens=tokens, claims=claims or {})
 
@@ -192,7 +194,9 @@ async def test_a_session_counts_with_its_tokens_and_claims() -> None:
     sessions = cache(SessionTable())
     assert sessions.put("small", sized(1), STORED).size == 2_003
     assert sessions.put("tokens", sized(100, 20, 3), STORED).size == 2_125
-    assert sessions.put("claims", sized(1, claims={"name": "Ada"}), STORED).size == 2_001 + len("{'name': 'Ada'}")
+    assert sessions.put("claims", sized(1, claims={"name": "Ada"}), STORED).size == 2_001 + len(
+        "{'name': 'Ada'}"
+    )
     assert sessions.put("tokens", sized(7), STORED).size == 2_009, "a refreshed session has another size"
 
 

@@ -46,7 +46,9 @@ class Provider:
 
 
 def endpoint(provider: Provider) -> TokenEndpoint:
-    settings = OidcSettings.model_validate({"issuer": ISSUER, "client_id": "c", "client_secret": "the-secret"})
+    settings = OidcSettings.model_validate(
+        {"issuer": ISSUER, "client_id": "c", "client_secret": "the-secret"}
+    )
     discovery = Discovery(ISSUER, provider, lambda: NOW)
     return TokenEndpoint(ISSUER, discovery, ClientAuthentication(settings, lambda: NOW), provider)
 
@@ -223,14 +225,23 @@ def test_a_token_of_another_type_is_refused(kind: Any) -> None:
     ids=["number", "list", "letters", "long", "blank", "line", "control"],
 )
 @pytest.mark.parametrize("name", ["access_token", "refresh_token", "id_token"])
-def test_a_token_that_cannot_be_sent_in_a_header_is_refused_by_its_name(name: str, value: Any, why: str) -> None:
+def test_a_token_that_cannot_be_sent_in_a_header_is_refused_by_its_name(
+    name: str, value: Any, why: str
+) -> None:
     assert refusal(**{name: value}) == f"its {name} {why}"
     assert tokens_of(answer(**{name: "a" * 65_536}), NOW)
 
 
 @pytest.mark.parametrize(
     ("said", "lasts"),
-    [(1, 1.0), (0.5, 0.5), ("3600", 3600.0), ("999999999", 999999999.0), (999_999_999, 999999999.0), (None, 300.0)],
+    [
+        (1, 1.0),
+        (0.5, 0.5),
+        ("3600", 3600.0),
+        ("999999999", 999999999.0),
+        (999_999_999, 999999999.0),
+        (None, 300.0),
+    ],
 )
 def test_a_lifetime_is_a_number_or_a_text_of_digits(said: Any, lasts: float) -> None:
     found = tokens_of(answer(expires_in=said), 0.0)
@@ -238,7 +249,25 @@ def test_a_lifetime_is_a_number_or_a_text_of_digits(said: Any, lasts: float) -> 
 
 
 @pytest.mark.parametrize(
-    "said", [0, "0", -1, "-1", 1e9, 1_000_000_000, "1000000000", True, "", "1e3", "٣", "²", [60], {}, "1_0", float("nan")]
+    "said",
+    [
+        0,
+        "0",
+        -1,
+        "-1",
+        1e9,
+        1_000_000_000,
+        "1000000000",
+        True,
+        "",
+        "1e3",
+        "٣",
+        "²",
+        [60],
+        {},
+        "1_0",
+        float("nan"),
+    ],
 )
 def test_a_lifetime_that_cannot_be_read_is_refused(said: Any) -> None:
     assert refusal(expires_in=said) == "its expiry cannot be read"
