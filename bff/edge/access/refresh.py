@@ -133,7 +133,7 @@ class Refresher:
         return task
 
     def _on_done(self, id: str, task: asyncio.Task[CachedSession | None]) -> None:
-        self._tasks.pop(id, None)
+        del self._tasks[id]
         if not task.cancelled() and (error := task.exception()) is not None:
             temporary = isinstance(error, _TEMPORARY)
             log.log(

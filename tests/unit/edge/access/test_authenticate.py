@@ -216,6 +216,21 @@ async def test_other_credentials_are_refused_with_the_reason(
     assert f"a token was refused: {problem.extra['reason']}" in caplog.text
 
 
+@pytest.mark.parametrize("scheme", ["DPoP", "Basic"])
+async def test_a_token_that_was_verified_before_is_no_other_credential(scheme: str) -> None:
+    authenticator, sent = Authenticator(Asked(), None, proofs=proofs()), token()
+    assert await authenticator(request(bearer(sent)))
+    assert (await refusal(authenticator(request(bearer(sent, scheme))))).code == "invalid-token"
+
+
+@pytest.mark.parametrize("letter", ["\t", "\x85", "\xa0", "X"])
+async def test_a_token_is_read_without_blanks_around_it_and_nothing_else_is_cut(letter: str) -> None:
+    sent = token()
+    assert await Authenticator(Asked(), None)(request(bearer(f" {sent}  ")))
+    for changed in (f"{letter}{sent}", f"{sent}{letter}"):
+        assert (await refusal(Authenticator(Asked(), None)(request(bearer(changed))))).status == 401
+
+
 async def test_two_headers_are_refused_although_both_hold_the_same_good_token() -> None:
     authenticator, sent = Authenticator(Asked(), None), token()
     assert await authenticator(request(bearer(sent)))
@@ -292,6 +307,8 @@ async def test_each_provider_has_its_cookie_and_two_of_them_are_two_cookies() ->
     assert await authenticator(request(cookie(plain.value, name="__Host-bff~staff"))) is None
     problem = await refusal(authenticator(request(cookie(plain.value), sent)))
     assert problem.headers["set-cookie"].startswith("__Host-bff~staff=;")
+    three = request(cookie(plain.value, plain.value), sent)
+    assert (await refusal(authenticator(three))).headers == problem.headers, "the last one is removed"
 
 
 @in_virtual_time

@@ -203,6 +203,23 @@ async def test_a_token_that_another_gateway_replaced_meanwhile_is_not_replaced_a
 
 
 @in_virtual_time
+async def test_a_token_that_another_gateway_prolonged_is_not_replaced_for_its_refusal_within_a_minute() -> (
+    None
+):
+    here = Gateway()
+    key = here.table.begin(record())
+    here.answer = {"access_token": "a1", "expires_at": NOW + 40}
+    assert await here.use(key, refused="a1") == "a1"
+    await asyncio.sleep(30)
+    old = await here.session(key)
+    prolonged = replace(record(), tokens=replace(record().tokens, expires_at=NOW + 600))
+    here.table.renew(key, prolonged)
+    await here.refresher.fresh(key, old, refused="a1")
+    await settled()
+    assert here.redeemed == [("r1", 0.0)] and here.table.read(key) == prolonged
+
+
+@in_virtual_time
 async def test_a_refused_token_is_used_on_where_the_provider_is_slow() -> None:
     here = Gateway(takes=100)
     key = here.table.begin(record())
@@ -356,6 +373,7 @@ async def test_a_lock_that_cannot_be_released_is_left_to_its_end(caplog: pytest.
     here.table.failing = {"unlock"}
     assert await here.use(here.table.begin(record(3))) == "a2"
     assert caplog.messages == ["a refresh lock is left to its TTL: away"]
+    assert here.table.holders == {}, "storing the tokens has released it"
 
 
 # ---- what the provider answers
@@ -433,6 +451,17 @@ async def test_the_session_keeps_the_id_token_of_its_sign_in(token: str | None) 
 
 
 @in_virtual_time
+async def test_a_session_that_another_gateway_refreshed_meanwhile_has_that_gateways_tokens() -> None:
+    here = Gateway(takes=1)
+    key = here.table.begin(record(3))
+    waiting = asyncio.ensure_future(here.use(key))
+    await asyncio.sleep(0.5)
+    here.table.renew(key, replace(record(), tokens=replace(record().tokens, access_token="a8")))
+    assert await waiting == "a8"
+    assert here.stored(key).access_token == "a8"
+
+
+@in_virtual_time
 async def test_a_session_that_ends_during_its_refresh_stays_ended() -> None:
     here = Gateway(takes=1)
     key = here.table.begin(record(3))
@@ -449,11 +478,11 @@ async def test_a_session_that_ends_during_its_refresh_stays_ended() -> None:
 def after(times: int, table: SessionTable, name: str) -> Callable[[], Awaitable[None]]:
     """Redis is away for the first calls of this name."""
     left = [times]
-    table.failing = {name}
+    table.failing.add(name)
 
     async def act() -> None:
         if not left[0]:
-            table.failing = set()
+            table.failing.discard(name)
         left[0] -= 1
 
     return act
@@ -464,11 +493,13 @@ async def test_new_tokens_are_stored_as_soon_as_redis_is_back() -> None:
     here = Gateway()
     key = here.table.begin(record(20))
     here.table.before["swap"] = after(4, here.table, "swap")
+    here.table.failing.add("unlock")
     await here.use(key)
     await asyncio.sleep(10)
     moments = [moment for name, _, *more in here.table.asked if name == "swap" for moment in more[1:]]
     assert moments == pytest.approx([0, 0.1, 0.6, 1.6, 3.6])
     assert here.stored(key).refresh_token == "r2" and len(here.redeemed) == 1
+    assert here.table.holders == {}, "that releases the lock, too"
 
 
 @in_virtual_time

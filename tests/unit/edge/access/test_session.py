@@ -98,6 +98,11 @@ async def test_a_session_whose_token_cannot_be_refreshed_ends_with_it(
     found = sessions(table, renew=renewing("new"), renew_at={"staff": renewing("staff")})
     cookie = await found.start(record(left, refresh=refresh, provider=provider))
     assert table.rows[id_of(cookie)].put["lifetime"] == lifetime
+    if provider != "staff":
+        cookie = await sessions(table).start(record(left, refresh=refresh, provider=provider))
+        assert table.rows[id_of(cookie)].put["lifetime"] == max(1, min(7200, left)), (
+            "without a way to refresh it"
+        )
 
 
 @in_virtual_time
