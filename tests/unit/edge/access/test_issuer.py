@@ -72,7 +72,7 @@ async def failure(coroutine: Any) -> str:
 # ---- the discovery document
 
 
-@pytest.mark.parametrize("issuer", [ISSUER, f"{ISSUER}/", f"{ISSUER}/realms/shop"])
+@pytest.mark.parametrize("issuer", [ISSUER, f"{ISSUER}/", f"{ISSUER}/realms/X"])
 @in_virtual_time
 async def test_the_document_is_fetched_below_the_issuer_and_names_it_exactly(issuer: str) -> None:
     site = Site()
@@ -442,9 +442,10 @@ async def test_the_unknown_key_ids_that_are_remembered_are_bounded(monkeypatch: 
 async def test_the_status_tells_the_state_the_keys_and_their_age_and_fetches_what_is_missing() -> None:
     site = Site()
     one = keys(site)
+    await asyncio.sleep(100)
     assert one.status() == {"state": "unknown", "keys": 0, "age": None}
     await asyncio.sleep(1.6)
-    assert site.moments == [0]
+    assert site.moments == [100]
     assert one.status() == {"state": "up", "keys": 1, "age": 2}
 
 
@@ -481,7 +482,7 @@ async def test_a_key_that_was_replaced_under_its_id_is_fetched_once_in_the_gap()
     site = Site()
     one = trusted(site)
     await one.verify_signature(parse(sign(KEY, claims())))
-    site.documents[KEYS] = {"keys": [jwk(OTHER, "k1")]}
+    site.documents[KEYS] = {"keys": [jwk(OTHER, "k1"), jwk(ec_key(), "k2")]}
     assert (await refused(one, sign(OTHER, claims()))).reason is Reason.SIGNATURE
     await asyncio.sleep(5)
     await one.verify_signature(parse(sign(OTHER, claims())))
@@ -498,10 +499,11 @@ async def test_a_key_that_was_replaced_under_its_id_is_fetched_once_in_the_gap()
 @in_virtual_time
 async def test_keys_that_were_fetched_meanwhile_are_used_without_another_fetch() -> None:
     site = Site()
+    site.documents[KEYS] = {"keys": [jwk(KEY, "k1"), jwk(KEY, "k2")]}
     one = keys(site)
     old = await one.find("k1", "ES256")
     assert old is not None and await one.replacement(old, "k1", "ES256") is None
-    site.documents[KEYS] = {"keys": [jwk(OTHER, "k1")]}
+    site.documents[KEYS] = {"keys": [jwk(OTHER, "k1"), jwk(KEY, "k2")]}
     await asyncio.sleep(5)
     newer = await one.replacement(old, "k1", "ES256")
     assert newer is not None and newer != old
@@ -542,3 +544,25 @@ async def test_closing_ends_the_fetches_of_both_documents() -> None:
     assert [task.get_name() for task in asyncio.all_tasks()].count("bff-issuer") == 2
     await one.close()
     assert "bff-issuer" not in {task.get_name() for task in asyncio.all_tasks()}
+
+
+@in_virtual_time
+async def test_a_document_that_cannot_be_closed_is_named_and_the_other_one_is_closed(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken() -> None:
+        raise RuntimeError("a bug")
+
+    for closed, named in (("keys", "the keys"), ("discovery", "the discovery")):
+        site = Site()
+        site.takes = 50
+        one = trusted(site)
+        one.keys.refresh_when_old()
+        one.discovery.refresh_when_old()
+        with monkeypatch.context() as patch:
+            patch.setattr(getattr(one, closed), "close", broken)
+            await one.close()
+        assert caplog.messages == [f"{named} could not be closed"]
+        assert [task.get_name() for task in asyncio.all_tasks()].count("bff-issuer") == 1
+        caplog.clear()
+        await one.close()
