@@ -18,7 +18,7 @@ _TESTS = {
     "jwks": ("jwks", "jwks_edges"),
     "jwt": ("introspection", "jwt", "jwt_edges"),
     "login_state": ("login_state", "login_cookie"),
-    "provider": ("provider", "sign_in"),
+    "provider": ("sign_in", "provider"),
     "providers": ("providers",),
     "refresh": ("refresh",),
     "revocation_list": ("revocation_list",),

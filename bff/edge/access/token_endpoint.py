@@ -142,11 +142,6 @@ def described(answer: Mapping[str, Any]) -> str:
 def error_of(answer: Mapping[str, Any]) -> str:
     """The code of an error (RFC 6749 section 5.2)."""
     error = answer.get("error")
-    if (
-        isinstance(error, str)
-        and 0 < len(error) <= 64
-        and error.replace("_", "").isalnum()
-        and error.isascii()
-    ):
+    if isinstance(error, str) and len(error) <= 64 and error.replace("_", "").isalnum() and error.isascii():
         return error
     return "no reason given"

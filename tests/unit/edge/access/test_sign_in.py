@@ -234,6 +234,25 @@ async def test_the_session_is_what_the_answer_says_of_the_person(idp: Idp) -> No
     )
 
 
+@pytest.mark.parametrize(
+    ("said", "granted"),
+    [
+        (..., {"openid", "profile"}),
+        (None, {"openid", "profile"}),
+        ("openid", {"openid"}),
+        ("", set()),
+        (["openid"], set()),
+        (7, set()),
+    ],
+    ids=str,
+)
+async def test_a_scope_that_is_missing_was_granted_as_asked_and_one_that_cannot_be_read_grants_nothing(
+    idp: Idp, said: Any, granted: set[str]
+) -> None:
+    idp.tokens["scope"] = said
+    assert (await exchanged(provider(idp))).tokens.scopes == granted
+
+
 @pytest.mark.parametrize("sid", ["", 7, None, ["s1"]])
 async def test_a_session_id_that_cannot_be_read_is_none(idp: Idp, sid: Any) -> None:
     idp.claims = {"name": "Ada", "sid": sid}
@@ -417,7 +436,7 @@ async def test_only_a_refused_refresh_token_counts_as_refused(idp: Idp) -> None:
     idp.answers["/token"] = answer({"access_token": "a", "token_type": "Bearer"}, 201)
     assert await failure(one.renew("r1")) == f"{ISSUER} answered a refresh with 201 no reason given"
     idp.answers["/token"] = answer({"error": "invalid_grant"}, 503)
-    await failure(one.renew("r1"))
+    assert await failure(one.renew("r1")) == f"{ISSUER} answered its token_endpoint with 503 (invalid_grant)"
     idp.answers["/token"] = answer({"access_token": "a", "token_type": "mac"})
     assert await failure(one.renew("r1")) == (
         f"{ISSUER} answered a refresh with something unusable: there is no bearer token in it"

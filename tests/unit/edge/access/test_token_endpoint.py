@@ -258,6 +258,7 @@ def test_a_lifetime_is_a_number_or_a_text_of_digits(said: Any, lasts: float) -> 
         1e9,
         1_000_000_000,
         "1000000000",
+        "0000000060",
         True,
         "",
         "1e3",
