@@ -372,6 +372,16 @@ async def test_the_document_is_fetched_at_the_inner_address_that_the_settings_na
     assert await exchanged(provider(idp, internal_url="http://inner:8080"))
 
 
+async def test_roles_of_an_access_token_of_another_issuer_are_not_read_and_the_log_says_why(
+    idp: Idp, caplog: pytest.LogCaptureFixture
+) -> None:
+    idp.tokens["access_token"] = sign(KEY, claims(roles=["admin"], iss="https://evil.test"))
+    record = await exchanged(provider(idp, roles_in="access_token", userinfo="never"))
+    assert record.roles == frozenset()
+    why = "no roles are read from the access token of a sign-in: it is from another issuer"
+    assert caplog.messages == [f"{ISSUER}: {why}"]
+
+
 # ---- recent and strong sign-ins
 
 
