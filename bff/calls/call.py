@@ -84,6 +84,44 @@ class Answer(Generic[T]):
     headers: Mapping[str, str]
 
 
+MAX_DERIVED = 64
+"""Options that are remembered as made from one other; further ones are made anew each time."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallOptions:
+    """How a call is treated, without what is sent. Calls share these values: one that is asked for again is not made
+    again. The fields are those of `Call`."""
+
+    freshness: float | None = None
+    swr: float | None = None
+    sie: float | None = None
+    shared: bool = False
+    timeout: float | None = None
+    attempts: int | None = None
+    media: tuple[str, ...] | None = None
+    format: Format | None = None
+    takes: tuple[str, ...] = ()
+    effect: Literal["read", "write"] | None = None
+    outcomes: OutcomeTable = field(default=OUTCOMES, repr=False)
+    _derived: dict[tuple[tuple[str, Any], ...], CallOptions] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def changed(self, **changes: Any) -> CallOptions:
+        """The options with these fields changed. The values must be hashable."""
+        key = tuple(changes.items())
+        found = self._derived.get(key)
+        if found is None:
+            found = replace(self, **changes)
+            if len(self._derived) < MAX_DERIVED:
+                self._derived[key] = found
+        return found
+
+
+_DEFAULTS = CallOptions()
+
+
 @dataclass(frozen=True, slots=True)
 class Call(Generic[T]):
     """One request to one upstream.
@@ -91,25 +129,26 @@ class Call(Generic[T]):
     name      for logs, spans and Server-Timing, for example ``Catalog.product``
     template  the path as declared, for example ``/products/{sku}``
     path      the path with its parameters filled in and percent-encoded
+    model     any type pydantic can validate: a model, a list, a union
     query     pairs in declared order; a list argument repeats its name
     body      bytes, None for a call without a body
+    body_type media type of the body
     headers   request headers of this call: pairs with names in lower case
-    model     any type pydantic can validate: a model, a list, a union
+    tags      names of what the answer shows, for invalidation: ``orders``, ``product/mug-01``
+    key       idempotency key of a write; None: inside a command one is derived
+    options   how it is treated; their fields can be read from the call as well:
+
     freshness seconds for which the answer may be cached; None: it is not cached
     swr       further seconds in which the stale answer is served while a new one is fetched (RFC 5861); None: as the
               upstream's Cache-Control says
     sie       further seconds in which the stale answer is served when the call fails (RFC 5861); None: as the
               upstream's Cache-Control says
-    tags      names of what the answer shows, for invalidation: ``orders``, ``product/mug-01``
     shared    True: the answer is the same for every user, so it is cached once and no user's token is sent
-    key       idempotency key of a write; None: inside a command one is derived
     timeout   seconds for one attempt, None for the upstream's setting
     attempts  attempts in all, None for the upstream's setting
     media     media types of answers that are read as JSON, None for the usual ones
-    body_type media type of the body
     format    how the answer is read, None: as JSON
     takes     names of answer headers, in lower case; when there are any, the call gives an `Answer` with them
-    effect    "read" or "write", None: a GET reads, every other method writes
     outcomes  what each status outside 2xx means
     """
 
@@ -121,35 +160,67 @@ class Call(Generic[T]):
     model: Any
     query: tuple[tuple[str, str], ...] = ()
     body: bytes | None = None
-    headers: tuple[tuple[str, str], ...] = ()
-    freshness: float | None = None
-    swr: float | None = None
-    sie: float | None = None
-    tags: tuple[str, ...] = ()
-    shared: bool = False
-    key: str | None = None
-    timeout: float | None = None
-    attempts: int | None = None
-    media: tuple[str, ...] | None = None
     body_type: str = "application/json"
-    format: Format | None = None
-    takes: tuple[str, ...] = ()
-    effect: Literal["read", "write"] | None = None
-    outcomes: OutcomeTable = field(default=OUTCOMES, repr=False)
+    headers: tuple[tuple[str, str], ...] = ()
+    tags: tuple[str, ...] = ()
+    key: str | None = None
+    options: CallOptions = _DEFAULTS
+
+    @property
+    def freshness(self) -> float | None:
+        return self.options.freshness
+
+    @property
+    def swr(self) -> float | None:
+        return self.options.swr
+
+    @property
+    def sie(self) -> float | None:
+        return self.options.sie
+
+    @property
+    def shared(self) -> bool:
+        return self.options.shared
+
+    @property
+    def timeout(self) -> float | None:
+        return self.options.timeout
+
+    @property
+    def attempts(self) -> int | None:
+        return self.options.attempts
+
+    @property
+    def media(self) -> tuple[str, ...] | None:
+        return self.options.media
+
+    @property
+    def format(self) -> Format | None:
+        return self.options.format
+
+    @property
+    def takes(self) -> tuple[str, ...]:
+        return self.options.takes
+
+    @property
+    def outcomes(self) -> OutcomeTable:
+        return self.options.outcomes
 
     @property
     def is_write(self) -> bool:
         """Whether the call changes something. Reads may be cached, coalesced, hedged and tried again; a write is tried
         again only with an idempotency key."""
-        return self.method != "GET" if self.effect is None else self.effect == "write"
+        effect = self.options.effect
+        return self.method != "GET" if effect is None else effect == "write"
 
     def as_read(self) -> Call[T]:
         """Declare that the call changes nothing whatever its method is, such as a search by POST."""
-        return replace(self, effect="read")
+        return self._treated(effect="read")
 
     def as_write(self) -> Call[T]:
         """Declare that the call changes something, although it is a GET."""
-        return replace(self, effect="write", freshness=None, swr=None, sie=None, tags=(), shared=False)
+        call = self._treated(effect="write", freshness=None, swr=None, sie=None, shared=False)
+        return replace(call, tags=()) if call.tags else call
 
     def fresh(
         self,
@@ -181,7 +252,7 @@ class Call(Generic[T]):
                 raise DeclarationError(
                     f"{self.name}: {name} is seconds from 0 to {MAX_LIFETIME:g}, not {value}"
                 )
-        return replace(self, freshness=seconds, swr=stale_while_revalidate, sie=stale_if_error)
+        return self._treated(freshness=seconds, swr=stale_while_revalidate, sie=stale_if_error)
 
     def tagged(self, *tags: str) -> Call[T]:
         """Name what the answer shows, at most 16 tags in all. Reads only.
@@ -199,7 +270,7 @@ class Call(Generic[T]):
         """Declare that the answer is the same for every user; the user's token is not sent. Reads only. Raises
         DeclarationError."""
         self._check_read("public")
-        return replace(self, shared=True)
+        return self._treated(shared=True)
 
     def keyed(self, key: str) -> Call[T]:
         """Send a write with this idempotency key (1–255 visible ASCII characters). Raises DeclarationError."""
@@ -214,14 +285,14 @@ class Call(Generic[T]):
         DeclarationError."""
         if seconds <= 0:
             raise DeclarationError(f"{self.name}: within() takes seconds above 0, not {seconds}")
-        return replace(self, timeout=seconds)
+        return self._treated(timeout=seconds)
 
     def tries(self, times: int) -> Call[T]:
         """Make at most this many attempts in all, from 1 (no retry) to 10. A write is repeated only with an idempotency
         key: one given by `keyed`, or one derived in a command that is `safe`. Raises DeclarationError."""
         if not 1 <= times <= 10:
             raise DeclarationError(f"{self.name}: tries() takes 1 to 10, not {times}")
-        return replace(self, attempts=times)
+        return self._treated(attempts=times)
 
     def media_types(self, *types: str) -> Call[T]:
         """Read the answer as JSON when it has one of these media types, for example ``text/plain``; `""` means an
@@ -229,7 +300,7 @@ class Call(Generic[T]):
         type. An answer of another type is `invalid`. Raises DeclarationError."""
         if not types:
             raise DeclarationError(f"{self.name}: media_types() takes at least one media type")
-        return replace(self, media=tuple(media_type.strip().lower() for media_type in types))
+        return self._treated(media=tuple(media_type.strip().lower() for media_type in types))
 
     def header(self, name: str, value: str | None) -> Call[T]:
         """Send a header, such as ``Accept-Language``; None leaves it out. The value is part of the key under which an
@@ -256,7 +327,8 @@ class Call(Generic[T]):
             format.check(self.model)
         except DeclarationError as error:
             raise DeclarationError(f"{self.name}: {error}") from None
-        return replace(self, format=format)
+        # A format of the user's may not be hashable.
+        return replace(self, options=replace(self.options, format=format))
 
     def with_headers(self, *names: str) -> Call[Answer[T]]:
         """Give an `Answer` with the value and these headers of the service's answer, such as ``Link`` or
@@ -264,7 +336,7 @@ class Call(Generic[T]):
         taken = tuple(dict.fromkeys(name.lower() for name in names))
         if not taken or not all(_HEADER.fullmatch(name) for name in taken) or "set-cookie" in taken:
             raise DeclarationError(f"{self.name}: with_headers() takes names of headers, and no Set-Cookie")
-        return cast("Call[Answer[T]]", replace(self, takes=taken))
+        return cast("Call[Answer[T]]", self._treated(takes=taken))
 
     def passes(self, *statuses: int, only: bool = False) -> Call[T]:
         """Pass these statuses of the service on unchanged, for screens and commands and for every user.
@@ -283,7 +355,25 @@ class Call(Generic[T]):
                 )
         if not statuses and not only:
             raise DeclarationError(f"{self.name}: passes() takes statuses; only=True alone passes none on")
-        return replace(self, outcomes=self.outcomes.passing(statuses, only=only))
+        return self._treated(outcomes=self.outcomes.passing(statuses, only=only))
+
+    def _treated(self, **changes: Any) -> Call[T]:
+        """The call with other options."""
+        return Call(
+            self.owner,
+            self.name,
+            self.method,
+            self.template,
+            self.path,
+            self.model,
+            self.query,
+            self.body,
+            self.body_type,
+            self.headers,
+            self.tags,
+            self.key,
+            self.options.changed(**changes),
+        )
 
     def _check_read(self, what: str) -> None:
         if self.is_write:

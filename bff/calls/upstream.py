@@ -12,7 +12,7 @@ from types import UnionType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar, overload
 
 from .batch import MOST, Batch
-from .call import Call, Method, is_header_value
+from .call import Call, CallOptions, Method, is_header_value
 from .codec import encode
 from .errors import DeclarationError, Refused, declaring
 from .formats import Body
@@ -51,6 +51,7 @@ class Upstream:
     owner: ClassVar[Owner]
     outcomes: OutcomeTable = OUTCOMES
     headers: ClassVar[tuple[tuple[str, str], ...]] = ()
+    _options = CallOptions()
 
     def __init_subclass__(
         cls,
@@ -163,17 +164,20 @@ class Upstream:
         try:
             path = template_of(template).filled(unused)
             query = query_of(unused.items())
-            encoded: bytes | None
+            encoded: bytes | None = None
             body_type = "application/json"
-            if isinstance(body, Body):
+            if body is not None and isinstance(body, Body):
                 encoded, body_type = body.encoded(), body.media_type
-            else:
-                encoded = None if body is None else encode(body, secrets=True)
+            elif body is not None:
+                encoded = encode(body, secrets=True)
         except UnusablePathValue as error:
             # The value often comes from a client, so it is refused as a service refuses a name that it does not know.
             raise Refused(self.owner, name, f"There is no such {error.parameter}.", status=404) from None
         except DeclarationError as error:
             raise DeclarationError(f"{name}: {template}: {error}") from None
+        options = self._options
+        if options.outcomes is not self.outcomes:
+            options = self._options = CallOptions(outcomes=self.outcomes)
         return Call(
             self.owner,
             name,
@@ -183,7 +187,7 @@ class Upstream:
             model,
             query,
             encoded,
+            body_type,
             self.headers,
-            body_type=body_type,
-            outcomes=self.outcomes,
+            options=options,
         )
