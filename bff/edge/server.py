@@ -27,7 +27,7 @@ from .http.admission import Admission
 from .http.body_bounds import BodyBounds
 from .http.protocol import HttpProtocol
 from .memory import MemoryWatch
-from .observe import telemetry
+from .observe.log_lines import log_to_stderr
 from .settings import Settings
 
 log = logging.getLogger("bff.server")
@@ -216,7 +216,7 @@ async def _stop_if_dead(runtime: App, server: Server) -> None:
 
 def serve(gateway: Gateway, settings: Settings) -> None:
     """Serve until a signal. Raises DeclarationError when it cannot start."""
-    telemetry.log_to_stderr(settings.telemetry.log_level)
+    log_to_stderr(settings.telemetry.log_level)
     settings = with_file_limit(settings)
     with asyncio.Runner(loop_factory=_config(gateway, settings).get_loop_factory()) as runner:
         runner.run(run(gateway, settings))

@@ -22,8 +22,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bff import Gateway
+from bff.edge.observe.log_lines import JsonLines
 from bff.edge.observe.log_text import EXCEPTION, TEXT, loggable, printable
-from bff.edge.observe.telemetry import JsonLines
 
 from .kit import client
 

@@ -16,7 +16,7 @@ import pytest
 from bff.calls import DeclarationError
 from bff.cli import main
 from bff.cli.settings_reference import all_settings
-from bff.edge.observe.telemetry import JsonLines
+from bff.edge.observe.log_lines import JsonLines
 from bff.edge.settings import Settings, load
 from bff.edge.signing_keys import rotate
 

@@ -26,7 +26,7 @@ from ...calls import DeclarationError
 from ...calls.errors import collecting
 from ...edge import settings as settings_file
 from ...edge.gateway import Gateway
-from ...edge.observe.telemetry import JsonLines
+from ...edge.observe.log_lines import JsonLines
 from ...edge.server import run, with_file_limit
 from ...edge.settings import Settings
 from .. import check

@@ -75,8 +75,10 @@ def build(declared: Declarations, settings: Settings, extensions: Extensions) ->
     observe = Guarded(metrics.observe, log_event, *extensions.observers)
     connections = Connections(settings.network)
     collector = connections.to("BFF_TELEMETRY", "the collector of traces", settings.telemetry.tls)
-    traces = telemetry.provider(declared.name, settings.telemetry, collector)
+    trace_ids = telemetry.TraceIds()
+    traces = telemetry.provider(declared.name, settings.telemetry, collector, trace_ids)
     tracer = traces.get_tracer("bff", __version__)
+    request_traces = telemetry.RequestTraces(tracer, telemetry.sampler(settings.telemetry), trace_ids)
     once_only = any(not command.safe for command in declared.commands)
     stores = parts.make_stores(settings, extensions, connections, once_only=once_only)
     identity = Identity(settings, stores.redis, connections)
@@ -162,7 +164,7 @@ def build(declared: Declarations, settings: Settings, extensions: Extensions) ->
         routed = Compression(routed, settings.http.compress_from, settings.http.compress_to)
     checked = RequestChecks(routed, settings.http, cors)
     admission = Admission(
-        Envelope(checked, tracer, settings.public_url, observe, cors, contacts, pages.answer),
+        Envelope(checked, request_traces, settings.public_url, observe, cors, contacts, pages.answer),
         settings.admission,
         settings.public_url,
         cors,
@@ -171,7 +173,7 @@ def build(declared: Declarations, settings: Settings, extensions: Extensions) ->
         pages.page,
     )
     private = Routes(admin_routes(health, metrics, calls.internal_tokens))
-    admin = Envelope(private, tracer, settings.public_url, contacts=contacts)
+    admin = Envelope(private, request_traces, settings.public_url, contacts=contacts)
     metrics.watch(
         calls.pipeline.clients,
         live.hub,

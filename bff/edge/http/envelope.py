@@ -11,13 +11,14 @@ import time
 from collections.abc import Callable
 
 from opentelemetry import trace
-from opentelemetry.trace import SpanKind, StatusCode, Tracer
+from opentelemetry.trace import StatusCode
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ...stores.redis.client import StoreUnavailable
 from ..observe import telemetry
+from ..observe.log_lines import AccessLog, bind
 from ..observe.observers import RequestEnded
 from ..problem import EVERYBODY, OwnerContacts, Problem
 from ..state import RequestState, state_of
@@ -26,7 +27,6 @@ from .refusal import problem_headers
 from .request import VARY
 from .security_headers import HeaderPairs, with_security_headers
 
-access = logging.getLogger("bff.access")
 log = logging.getLogger("bff.edge")
 
 ProblemPageFor = Callable[[Scope, Problem, str], tuple[dict[str, str], bytes] | None]
@@ -36,6 +36,7 @@ ProblemPageFor = Callable[[Scope, Problem, str], tuple[dict[str, str], bytes] | 
 class Envelope:
     """Wraps `app`, which is everything else.
 
+    traces      gives each request its span
     public_url  makes a problem's `type` an address that can be opened
     observe     called at the end of each request; must not raise
     cors        gives headers for every answer
@@ -46,7 +47,7 @@ class Envelope:
     def __init__(
         self,
         app: ASGIApp,
-        tracer: Tracer,
+        traces: telemetry.RequestTraces,
         public_url: str,
         observe: Callable[[RequestEnded], None] = lambda ended: None,
         cors: Cors | None = None,
@@ -54,7 +55,8 @@ class Envelope:
         page_for: ProblemPageFor | None = None,
     ) -> None:
         self._app = app
-        self._tracer = tracer
+        self._traces = traces
+        self._access = AccessLog()
         self._public_url = public_url
         self._observe = observe
         self._cors = cors
@@ -77,19 +79,14 @@ class Envelope:
         began = time.monotonic()
         headers: list[tuple[bytes, bytes]] = scope["headers"]
         state.correlation, replaced = telemetry.correlation_of(headers)
-        with self._tracer.start_as_current_span(
-            f"{scope['method']} {scope['path']}",
-            context=telemetry.extract(headers),
-            kind=SpanKind.SERVER,
-            record_exception=False,
-            set_status_on_exception=False,
-        ) as span:
-            state.trace_id = trace.format_trace_id(span.get_span_context().trace_id)
-            telemetry.bind(state.correlation, state.trace_id)
-            span.set_attribute("bff.correlation_id", state.correlation)
-            state.send = send
-            cors = self._cors.headers_for(headers) if self._cors is not None else ()
-            answer = _Answer(send, state.correlation, self._public_url, cors)
+        span, token = self._traces.begin(f"{scope['method']} {scope['path']}", headers)
+        state.trace_id = trace.format_trace_id(span.get_span_context().trace_id)
+        bind(state.correlation, state.trace_id)
+        span.set_attribute("bff.correlation_id", state.correlation)
+        state.send = send
+        cors = self._cors.headers_for(headers) if self._cors is not None else ()
+        answer = _Answer(send, state.correlation, self._public_url, cors)
+        try:
             try:
                 await self._app(scope, receive, answer.send)
             except ClientDisconnect:
@@ -108,6 +105,8 @@ class Envelope:
                 await self._send_problem(problem, scope, state, answer)
             finally:
                 self._record(scope, state, answer, time.monotonic() - began, replaced, span)
+        finally:
+            self._traces.end(span, token)
 
     def _record(
         self,
@@ -134,7 +133,7 @@ class Envelope:
                 *(scope["method"], route, status or 499, seconds, state.correlation, state.trace_id, who)
             )
         )
-        fields = {
+        fields: dict[str, object] = {
             "method": scope["method"],
             "path": scope["path"],
             "route": route,
@@ -149,7 +148,7 @@ class Envelope:
             fields["correlation_id_given"] = replaced
         if state.frontend is not None:
             fields["frontend"] = state.frontend
-        access.info("%s %s %s", scope["method"], scope["path"], status, extra={"fields": fields})
+        self._access.write(scope["method"], scope["path"], status, fields)
 
     async def _send_problem(
         self, problem: Problem, scope: Scope, state: RequestState, answer: _Answer

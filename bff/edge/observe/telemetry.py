@@ -1,4 +1,4 @@
-"""Traces and logs: every request has a trace id and a correlation id, and every log line of it has both.
+"""Traces: every request has a trace id and a correlation id.
 
 The tracer belongs to the gateway, not to the process, so an application that mounts the gateway keeps its own. Without
 an OTLP address, a request is recorded only if its caller's trace is; ids are made and passed on in any case. Only
@@ -7,25 +7,24 @@ an OTLP address, a request is recorded only if its caller's trace is; ids are ma
 
 from __future__ import annotations
 
-import json
-import logging
+import random
 import re
-import sys
-import uuid
-from collections.abc import Iterable, Mapping
-from contextvars import ContextVar
-from datetime import UTC, datetime
-from types import MappingProxyType
-from typing import cast
+from collections.abc import Iterable, Sequence
+from contextvars import Token
 
-from opentelemetry.context import Context
+from opentelemetry.context import Context, attach, detach
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased, TraceIdRatioBased
 from opentelemetry.trace import (
     NonRecordingSpan,
+    Span,
     SpanContext,
+    SpanKind,
+    TraceFlags,
+    Tracer,
     format_trace_id,
     get_current_span,
     set_span_in_context,
@@ -34,19 +33,12 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from ...network import Network
 from ..settings import TelemetrySettings
-from .log_text import MESSAGE, exception_text, loggable, printable
 from .tracestate import trace_members
 
 TRACES = "/v1/traces"
 """Where a collector takes traces, below its base address (OTLP over HTTP)."""
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _TRACE_CONTEXT = TraceContextTextMapPropagator()
-_ids: ContextVar[Mapping[str, str]] = ContextVar("bff_ids", default=MappingProxyType({}))
-
-
-def bind(correlation_id: str, trace_id: str) -> None:
-    """Add these ids to the log lines of the current task, and of the tasks it starts."""
-    _ids.set({"correlation_id": correlation_id, "trace_id": trace_id})
 
 
 def trace_id() -> str:
@@ -71,7 +63,13 @@ def correlation_id(inbound: str | None) -> tuple[str, str | None]:
     """A UUID: the caller's, or a new one; and the caller's value if the new one replaces it because it is no UUID."""
     if inbound and _UUID.fullmatch(inbound):
         return inbound.lower(), None
-    return str(uuid.uuid4()), inbound or None
+    return _uuid(), inbound or None
+
+
+def _uuid() -> str:
+    """A random UUID (version 4). It is no secret, so that the random generator of the process is good enough."""
+    text = f"{random.getrandbits(128):032x}"
+    return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{'89ab'[int(text[16], 16) & 3]}{text[17:20]}-{text[20:]}"
 
 
 def extract(headers: Iterable[tuple[bytes, bytes]]) -> Context:
@@ -91,14 +89,73 @@ def extract(headers: Iterable[tuple[bytes, bytes]]) -> Context:
     return set_span_in_context(NonRecordingSpan(span), context)
 
 
-def provider(service: str, settings: TelemetrySettings, network: Network | None = None) -> TracerProvider:
+class TraceIds(RandomIdGenerator):
+    """Random ids. chosen: the next trace id, where one was chosen before the trace had a span."""
+
+    def __init__(self) -> None:
+        self.chosen: int | None = None
+
+    def generate_trace_id(self) -> int:
+        chosen, self.chosen = self.chosen, None
+        return super().generate_trace_id() if chosen is None else chosen
+
+
+class RequestTraces:
+    """The server span of each request. Whether a trace is recorded is decided before a span is made: one that is not
+    recorded has its ids and nothing else.
+
+    tracer   starts the spans that are recorded
+    sampler  decides for traces that begin here
+    ids      of the tracer's provider
+    """
+
+    def __init__(
+        self, tracer: Tracer, sampler: TraceIdRatioBased | None = None, ids: TraceIds | None = None
+    ) -> None:
+        self._tracer = tracer
+        self._bound = 0 if sampler is None else sampler.bound
+        self._ids = ids or TraceIds()
+
+    def begin(self, name: str, headers: Sequence[tuple[bytes, bytes]]) -> tuple[Span, Token[Context]]:
+        """Make a span the current one: the caller's child, or the first of a trace. Give the token to `end`."""
+        context = extract(headers)
+        parent = get_current_span(context).get_span_context() if context else None
+        trace_id: int
+        if parent is not None and parent.is_valid:
+            recorded, trace_id, state = parent.trace_flags.sampled, parent.trace_id, parent.trace_state
+        else:
+            trace_id, state = self._ids.generate_trace_id(), None
+            recorded = trace_id & TraceIdRatioBased.TRACE_ID_LIMIT < self._bound
+            self._ids.chosen = trace_id if recorded else None
+        span: Span
+        if recorded:
+            span = self._tracer.start_span(name, context, SpanKind.SERVER, record_exception=False)
+        else:
+            ids = SpanContext(trace_id, self._ids.generate_span_id(), False, TraceFlags(0), state)
+            span = NonRecordingSpan(ids)
+        return span, attach(set_span_in_context(span, context))
+
+    def end(self, span: Span, token: Token[Context]) -> None:
+        """The request has ended."""
+        detach(token)
+        span.end()
+
+
+def sampler(settings: TelemetrySettings) -> TraceIdRatioBased | None:
+    """Decides which of the traces that begin here are recorded; None: none."""
+    return TraceIdRatioBased(settings.sample) if settings.otlp else None
+
+
+def provider(
+    service: str, settings: TelemetrySettings, network: Network | None = None, ids: TraceIds | None = None
+) -> TracerProvider:
     """The gateway's own tracer provider. network: the way to the collector; None: the usual certificate authorities
     and no proxy. Call its `shutdown()` at the end, which sends the last spans."""
-    local = TraceIdRatioBased(settings.sample) if settings.otlp else ALWAYS_OFF
     made = TracerProvider(
         resource=Resource.create({"service.name": service}),
-        sampler=ParentBased(local),
+        sampler=ParentBased(sampler(settings) or ALWAYS_OFF),
         shutdown_on_exit=False,
+        id_generator=ids,
     )
     if settings.otlp:
         from .otlp import exporter
@@ -114,39 +171,3 @@ def provider(service: str, settings: TelemetrySettings, network: Network | None 
         )
         made.add_span_processor(BatchSpanProcessor(sender))
     return made
-
-
-# Made once: `json.dumps` with options makes a new encoder for each line.
-_ENCODER = json.JSONEncoder(ensure_ascii=False, default=str)
-
-
-class JsonLines(logging.Formatter):
-    """One JSON object a line: at, level, logger, message, both ids, and the members of `extra={"fields": {…}}`. Every
-    text is escaped and shortened as log_text.py describes."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        line: dict[str, object] = {
-            "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname,
-            "logger": record.name,
-            "message": printable(record.getMessage(), MESSAGE),
-        }
-        line |= _ids.get()
-        fields = getattr(record, "fields", None)
-        if isinstance(fields, dict):
-            line |= cast("dict[str, object]", loggable(fields))
-        if record.exc_info:
-            line["exception"] = record.exc_text or exception_text(record.exc_info)
-        return _ENCODER.encode(line)
-
-
-def log_to_stderr(level: str) -> None:
-    """Send all logging of the process to standard error as JSON lines."""
-    out = logging.StreamHandler(sys.stderr)
-    out.setFormatter(JsonLines())
-    root = logging.getLogger()
-    root.handlers[:] = [out]
-    root.setLevel(level)
-    # The access log has one line for each request already; these two would repeat it.
-    logging.getLogger("httpx").setLevel(logging.WARNING)
-    logging.getLogger("uvicorn.access").disabled = True

@@ -10,6 +10,7 @@ from starlette.requests import ClientDisconnect
 
 from bff import Problem
 from bff.edge.http.envelope import Envelope
+from bff.edge.observe.telemetry import RequestTraces
 from bff.edge.state import state_of
 
 
@@ -29,7 +30,7 @@ async def run(app: Any, method: str = "GET") -> tuple[list[Any], dict[str, Any]]
         raise NotImplementedError
 
     scope = {"type": "http", "method": method, "path": "/x", "headers": []}
-    await Envelope(recorded, NoOpTracer(), "https://shop.test")(scope, receive, send)
+    await Envelope(recorded, RequestTraces(NoOpTracer()), "https://shop.test")(scope, receive, send)
     return sent, seen
 
 

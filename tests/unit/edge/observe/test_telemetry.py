@@ -8,9 +8,11 @@ import uuid
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased
 from opentelemetry.trace import get_current_span
 
-from bff.edge.observe import telemetry
+from bff.edge.observe import log_lines, telemetry
 from bff.edge.settings import TelemetrySettings
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -79,16 +81,54 @@ def test_without_a_collector_only_traces_that_the_caller_records_are_recorded() 
 
 
 def test_a_log_line_is_json_with_both_ids_its_fields_and_its_exception() -> None:
-    telemetry.bind("correlation", "trace")
+    log_lines.bind("correlation", "trace")
     try:
         raise ValueError("why")
     except ValueError:
         record = logging.LogRecord("bff.x", logging.ERROR, "", 0, "said %s", ("so",), sys.exc_info())
     record.fields = {"path": "/ü", "odd": object}
-    text = telemetry.JsonLines().format(record)
+    text = log_lines.JsonLines().format(record)
     assert "\n" not in text
     line = json.loads(text)
     assert (line["level"], line["logger"], line["message"]) == ("ERROR", "bff.x", "said so")
     assert (line["correlation_id"], line["trace_id"], line["path"]) == ("correlation", "trace", "/ü")
     assert "ValueError: why" in line["exception"]
     assert line["at"].endswith("+00:00")
+
+
+@pytest.mark.parametrize("sample", [0.0, 0.25, 1.0])
+def test_the_share_of_requests_that_is_recorded_is_the_setting(sample: float) -> None:
+    settings = TelemetrySettings(otlp="http://127.0.0.1:1", sample=sample)
+    ids = telemetry.TraceIds()
+    provider = TracerProvider(sampler=ParentBased(telemetry.sampler(settings)), id_generator=ids)
+    traces = telemetry.RequestTraces(provider.get_tracer("t"), telemetry.sampler(settings), ids)
+    recorded = 0
+    for _ in range(2_000):
+        span, token = traces.begin("GET /", [])
+        context = span.get_span_context()
+        assert get_current_span() is span and context.is_valid
+        assert span.is_recording() == context.trace_flags.sampled
+        recorded += span.is_recording()
+        traces.end(span, token)
+    assert not get_current_span().get_span_context().is_valid
+    assert abs(recorded - 2_000 * sample) <= 150
+
+
+@pytest.mark.parametrize(("flags", "recorded"), [("00", False), ("01", True)])
+def test_the_caller_decides_about_its_trace(flags: str, recorded: bool) -> None:
+    traces = telemetry.RequestTraces(TracerProvider(sampler=ParentBased(ALWAYS_OFF)).get_tracer("t"))
+    headers = [(b"traceparent", f"00-{TRACE}-00f067aa0ba902b7-{flags}".encode()), (b"tracestate", b"a=1")]
+    span, token = traces.begin("GET /", headers)
+    context = span.get_span_context()
+    assert f"{context.trace_id:032x}" == TRACE
+    assert span.is_recording() is recorded and context.trace_flags.sampled is recorded
+    assert context.trace_state.to_header() == "a=1"
+    assert context.span_id != 0x00F067AA0BA902B7 and not context.is_remote
+    traces.end(span, token)
+
+
+def test_ids_are_uuids_of_version_4() -> None:
+    made = {telemetry.correlation_id(None)[0] for _ in range(500)}
+    assert len(made) == 500
+    assert all(str(uuid.UUID(one)) == one and uuid.UUID(one).version == 4 for one in made)
+    assert all(uuid.UUID(one).variant == uuid.RFC_4122 for one in made)
