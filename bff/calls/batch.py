@@ -19,8 +19,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Generator, Iterable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+
+from msgspec import structs
 
 from .context import PartRecord, RequestContext, current_context
 from .errors import DeclarationError, Refused, Timeout
@@ -124,7 +125,7 @@ class _Turn(Generic[K, T]):
             loop.call_soon(self._begin)
         self.keys[key] = None
         if self._request is None or request.deadline.at > self._request.deadline.at:
-            self._request = replace(request, part=self._part)
+            self._request = structs.replace(request, part=self._part)
         answer: asyncio.Future[dict[K, T]] = loop.create_future()
         self._waiting.add(answer)
         limit = request.timer.limit(request.deadline.left())

@@ -12,6 +12,8 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Literal, TypeVar, cast
 
+from msgspec import Struct, structs
+
 from .context import current_context
 from .errors import DeclarationError, Refused
 from .formats import Format
@@ -122,8 +124,7 @@ class CallOptions:
 _DEFAULTS = CallOptions()
 
 
-@dataclass(frozen=True, slots=True)
-class Call(Generic[T]):
+class Call(Struct, Generic[T], frozen=True):
     """One request to one upstream.
 
     name      for logs, spans and Server-Timing, for example ``Catalog.product``
@@ -220,7 +221,7 @@ class Call(Generic[T]):
     def as_write(self) -> Call[T]:
         """Declare that the call changes something, although it is a GET."""
         call = self._treated(effect="write", freshness=None, swr=None, sie=None, shared=False)
-        return replace(call, tags=()) if call.tags else call
+        return structs.replace(call, tags=()) if call.tags else call
 
     def fresh(
         self,
@@ -264,7 +265,7 @@ class Call(Generic[T]):
         together = tuple(dict.fromkeys((*self.tags, *map(tag_of, tags))))
         if len(together) > MAX_TAGS:
             raise DeclarationError(f"{self.name}: at most {MAX_TAGS} tags, not {len(together)}")
-        return replace(self, tags=together)
+        return structs.replace(self, tags=together)
 
     def public(self) -> Call[T]:
         """Declare that the answer is the same for every user; the user's token is not sent. Reads only. Raises
@@ -278,7 +279,7 @@ class Call(Generic[T]):
             raise DeclarationError(f"{self.name}: a read needs no idempotency key")
         if not key or len(key) > 255 or not key.isascii() or not key.isprintable():
             raise DeclarationError(f"{self.name}: an idempotency key is 1 to 255 visible ASCII characters")
-        return replace(self, key=key)
+        return structs.replace(self, key=key)
 
     def within(self, seconds: float) -> Call[T]:
         """Allow one attempt at most this many seconds (above 0); the request's deadline still applies. Raises
@@ -318,7 +319,7 @@ class Call(Generic[T]):
             detail = f"The value for {name} has characters that headers cannot have."
             raise Refused(self.owner, self.name, detail, status=400)
         others = tuple(pair for pair in self.headers if pair[0] != plain)
-        return replace(self, headers=(*others, (plain, value)))
+        return structs.replace(self, headers=(*others, (plain, value)))
 
     def answered(self, format: Format) -> Call[T]:
         """Read the answer in another format than JSON: `TEXT`, `BYTES`, `JSON_LINES` or a `Format` of your own. Raises
@@ -328,7 +329,7 @@ class Call(Generic[T]):
         except DeclarationError as error:
             raise DeclarationError(f"{self.name}: {error}") from None
         # A format of the user's may not be hashable.
-        return replace(self, options=replace(self.options, format=format))
+        return structs.replace(self, options=replace(self.options, format=format))
 
     def with_headers(self, *names: str) -> Call[Answer[T]]:
         """Give an `Answer` with the value and these headers of the service's answer, such as ``Link`` or

@@ -10,8 +10,9 @@ import contextvars
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
+
+from msgspec import Struct, field, structs
 
 from .deadline import Deadline, RequestTimer
 from .errors import NoRequestContext
@@ -26,8 +27,7 @@ class Runner(Protocol):
         """Return the decoded answer of a `Call` or raise an `UpstreamError`."""
 
 
-@dataclass(frozen=True, slots=True)
-class CallTiming:
+class CallTiming(Struct, frozen=True):
     """One finished upstream call: its name, its duration in milliseconds, its outcome ("ok" or a reason), and its start
     in milliseconds since the request began."""
 
@@ -37,8 +37,7 @@ class CallTiming:
     start: float = 0.0
 
 
-@dataclass(slots=True)
-class PartRecord:
+class PartRecord(Struct):
     """What is recorded of an optional part.
 
     age    age in seconds of the oldest stale answer in the part, None when no answer in it is stale
@@ -49,8 +48,7 @@ class PartRecord:
     owner: Owner | None = None
 
 
-@dataclass(slots=True)
-class RequestRecord:
+class RequestRecord(Struct):
     """What is recorded during a request; all its child contexts share it.
 
     began    monotonic seconds
@@ -88,8 +86,7 @@ class RequestRecord:
             part.age = age if part.age is None else max(part.age, age)
 
 
-@dataclass(frozen=True, slots=True)
-class RequestContext:
+class RequestContext(Struct, frozen=True):
     """The request that a Call runs in.
 
     deadline        the time by which the request is answered
@@ -149,5 +146,5 @@ def use_context(request: RequestContext) -> Iterator[RequestContext]:
 def within(seconds: float | None) -> Iterator[RequestContext]:
     """A child of the current context whose deadline is at most `seconds` from now; None: the same deadline."""
     parent = current_context()
-    with use_context(replace(parent, deadline=parent.deadline.within(seconds))) as child:
+    with use_context(structs.replace(parent, deadline=parent.deadline.within(seconds))) as child:
         yield child

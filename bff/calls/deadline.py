@@ -13,8 +13,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from types import TracebackType
+
+from msgspec import Struct
 
 Clock = Callable[[], float]
 
@@ -22,8 +23,7 @@ Clock = Callable[[], float]
 EARLY = 0.001
 
 
-@dataclass(frozen=True, slots=True)
-class Deadline:
+class Deadline(Struct, frozen=True):
     """at: seconds on `clock`, by which all work for the request must have ended."""
 
     at: float
@@ -42,7 +42,7 @@ class Deadline:
         """The earlier of this deadline and `seconds` from now; None: this deadline."""
         if seconds is None:
             return self
-        return replace(self, at=min(self.at, self.clock() + seconds))
+        return Deadline(min(self.at, self.clock() + seconds), self.clock)
 
 
 class TimeLimit:

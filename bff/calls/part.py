@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Coroutine, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar, overload
 
+from msgspec import structs
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypeAliasType
 
@@ -101,7 +101,7 @@ async def optional(part: Awaitable[T], *, within: float | None = None) -> Ready[
         runner = _LastCall(runner, record)
     deadline = parent.deadline.within(within)
     limit = parent.timer.limit(None if within is None else deadline.left() + PART_GRACE)
-    request = replace(parent, deadline=deadline, part=record, runner=runner)
+    request = structs.replace(parent, deadline=deadline, part=record, runner=runner)
     try:
         with use_context(request), limit:
             data = await part

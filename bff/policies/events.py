@@ -10,8 +10,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
+
+from msgspec import Struct
 
 log = logging.getLogger("bff.upstreams")
 
@@ -25,8 +26,7 @@ origin: the upstream answered or failed."""
 State = Literal["closed", "open", "half-open"]
 
 
-@dataclass(frozen=True, slots=True)
-class Attempted:
+class Attempted(Struct, frozen=True):
     """One attempt has ended. outcome: ``ok``, ``throttled`` (429), ``cancelled``, or a reason of docs/contract.md;
     address: empty when none was chosen."""
 
@@ -38,8 +38,7 @@ class Attempted:
     side: Side
 
 
-@dataclass(frozen=True, slots=True)
-class Retried:
+class Retried(Struct, frozen=True):
     """Attempt number `attempt` (2 is the first retry) begins in `delay` seconds. why: the reason or the status of the
     attempt before."""
 
@@ -50,8 +49,7 @@ class Retried:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class CallRejected:
+class CallRejected(Struct, frozen=True):
     """A call was not sent, or not retried. why: ``deadline``, ``circuit-open``, ``bulkhead`` or ``retry-budget``."""
 
     service: str
@@ -59,8 +57,7 @@ class CallRejected:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class BreakerChanged:
+class BreakerChanged(Struct, frozen=True):
     """A breaker changed its state. group: the name of its calls; open_for: seconds that it is open, otherwise 0."""
 
     service: str
@@ -70,8 +67,7 @@ class BreakerChanged:
     open_for: float
 
 
-@dataclass(frozen=True, slots=True)
-class BulkheadFull:
+class BulkheadFull(Struct, frozen=True):
     """A call got no permit. waited: seconds in the queue, 0 when the queue was full."""
 
     service: str
@@ -79,8 +75,7 @@ class BulkheadFull:
     waited: float
 
 
-@dataclass(frozen=True, slots=True)
-class Hedged:
+class Hedged(Struct, frozen=True):
     """A second copy of a read was sent. won: True when its answer was used."""
 
     service: str
@@ -88,8 +83,7 @@ class Hedged:
     won: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Ejected:
+class Ejected(Struct, frozen=True):
     """An address gets no calls for a while. until: monotonic seconds."""
 
     service: str
@@ -97,16 +91,14 @@ class Ejected:
     until: float
 
 
-@dataclass(frozen=True, slots=True)
-class Readmitted:
+class Readmitted(Struct, frozen=True):
     """An ejected address gets calls again."""
 
     service: str
     address: str
 
 
-@dataclass(frozen=True, slots=True)
-class Served:
+class Served(Struct, frozen=True):
     """A read was answered by the cache or by coalescing. age: seconds since the upstream made the answer, 0 for a new
     one."""
 
@@ -116,8 +108,7 @@ class Served:
     age: float
 
 
-@dataclass(frozen=True, slots=True)
-class Shed:
+class Shed(Struct, frozen=True):
     """Admission rejected a request or left out optional parts. where: ``request`` or ``optional``; lag: delay of the
     event loop in seconds; in_flight: requests in progress."""
 
@@ -126,8 +117,7 @@ class Shed:
     in_flight: int
 
 
-@dataclass(frozen=True, slots=True)
-class SurrogatesReplaced:
+class SurrogatesReplaced(Struct, frozen=True):
     """An answer had this many lone surrogates; each was replaced by U+FFFD."""
 
     service: str

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from msgspec import Struct
+
 from ..calls import Call, RequestContext, TimeLimit
 from ..policies.balance import Backend
 from ..policies.breaker import Breaker, BreakerRule
@@ -209,8 +211,7 @@ class UpstreamClient:
         return "open" if "open" in states else "half-open" if "half-open" in states else "closed"
 
 
-@dataclass(slots=True)
-class CallContext:
+class CallContext(Struct):
     """What one call carries through the pipeline. request: the context of its request; conditions: further request
     headers such as `if-none-match`."""
 

@@ -25,9 +25,9 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from typing import Any, TypeAlias
 
+from msgspec import structs
 from opentelemetry.trace import INVALID_SPAN, Span, SpanKind, StatusCode, Tracer, get_current_span
 
 from ..calls import (
@@ -182,7 +182,9 @@ class CallPipeline:
             return refused, asker
         if renewed is None or context.call.is_write:
             return refused, asker
-        context = replace(context, request=replace(request, principal=renewed))
+        context = CallContext(
+            context.call, structs.replace(request, principal=renewed), context.client, context.conditions
+        )
         return await self._with_retries(context), renewed
 
     # ---- retry ---------------------------------------------------------------------------------------------------

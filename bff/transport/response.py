@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from time import time
 from typing import Any, get_args
 
+from msgspec import Struct
 from pydantic import ValidationError
 from pydantic_core.core_schema import ErrorType
 
@@ -28,8 +28,7 @@ MAX_RETRY_AFTER = 3600.0
 """Seconds; a longer Retry-After is cut to this."""
 
 
-@dataclass(frozen=True, slots=True)
-class CallResult:
+class CallResult(Struct, frozen=True):
     """response: as the service sent it; value: its body as the call's model, None for a 304; coalesced: True when it is
     the response to another caller's request.
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, Literal
+
+from msgspec import structs
 
 from ..calls import Call, Deadline, Invalid, Refused, RequestContext, RequestRecord, UpstreamError
 from ..policies.cache import CacheEntry, Key, Lru, entry_of, key_of, public_by, renewed
@@ -148,7 +149,7 @@ class ResponseCache:
         key = lookup.key
         if key in self._revalidating:
             return
-        background = replace(
+        background = structs.replace(
             request,
             deadline=Deadline.after(REVALIDATION, request.deadline.clock),
             record=RequestRecord(changes=request.record.changes),

@@ -7,8 +7,9 @@ and uses no proxy from the environment. Every failure is one of the four subclas
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 RESPONSE_HEADERS = frozenset(
     {
@@ -27,8 +28,7 @@ RESPONSE_HEADERS = frozenset(
 others are dropped, but for those that a request takes."""
 
 
-@dataclass(frozen=True, slots=True)
-class WireRequest:
+class WireRequest(Struct, frozen=True):
     """target: path and query as they are sent; headers: lower-case names; takes: further headers of the response that
     are passed on, names in lower case."""
 
@@ -43,8 +43,7 @@ class WireRequest:
         return name in RESPONSE_HEADERS or name in self.takes
 
 
-@dataclass(frozen=True, slots=True)
-class WireResponse:
+class WireResponse(Struct, frozen=True):
     """status, headers (lower-case names, repeated ones joined by commas, RFC 9110 section 5.3) and the whole body."""
 
     status: int

@@ -38,6 +38,8 @@ from .tracestate import trace_members
 TRACES = "/v1/traces"
 """Where a collector takes traces, below its base address (OTLP over HTTP)."""
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+# Flags of traces that are not recorded (W3C Trace Context level 2, section 3.2.2.5).
+_NO_FLAGS, _RANDOM = TraceFlags(0), TraceFlags(TraceFlags.RANDOM_TRACE_ID)
 _TRACE_CONTEXT = TraceContextTextMapPropagator()
 
 
@@ -122,17 +124,18 @@ class RequestTraces:
         parent = get_current_span(context).get_span_context() if context else None
         trace_id: int
         if parent is not None and parent.is_valid:
-            recorded, trace_id, state = parent.trace_flags.sampled, parent.trace_id, parent.trace_state
+            flags, trace_id, state = parent.trace_flags, parent.trace_id, parent.trace_state
+            recorded, random_id = flags.sampled, flags.random_trace_id
         else:
-            trace_id, state = self._ids.generate_trace_id(), None
+            trace_id, state, random_id = self._ids.generate_trace_id(), None, True
             recorded = trace_id & TraceIdRatioBased.TRACE_ID_LIMIT < self._bound
             self._ids.chosen = trace_id if recorded else None
         span: Span
         if recorded:
             span = self._tracer.start_span(name, context, SpanKind.SERVER, record_exception=False)
         else:
-            ids = SpanContext(trace_id, self._ids.generate_span_id(), False, TraceFlags(0), state)
-            span = NonRecordingSpan(ids)
+            flags = _RANDOM if random_id else _NO_FLAGS
+            span = NonRecordingSpan(SpanContext(trace_id, self._ids.generate_span_id(), False, flags, state))
         return span, attach(set_span_in_context(span, context))
 
     def end(self, span: Span, token: Token[Context]) -> None:

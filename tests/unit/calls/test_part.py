@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec import structs
 from pydantic import BaseModel
 
 from bff import Call, Missing, Ready, Stale, Upstream, optional, together
@@ -127,7 +127,7 @@ async def test_while_the_gateway_is_overloaded_optional_parts_are_left_out_witho
         await words.say("a")
         return await words.say("b")
 
-    with use_context(replace(scope(runner), degraded=True)) as request:
+    with use_context(structs.replace(scope(runner), degraded=True)) as request:
         required = await words.say("needed")
         one, two = await together(optional(words.say("x")), optional(several()))
     assert required == Word(text="needed")

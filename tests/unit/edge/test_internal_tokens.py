@@ -12,6 +12,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from msgspec import structs
 
 from bff import Principal
 from bff.calls import Deadline, RequestContext
@@ -51,7 +52,7 @@ def tokens(file: Path, clock: Clocks) -> InternalTokens:
 
 def scope(**changes: Any) -> RequestContext:
     made = RequestContext(Deadline.after(1), None, "6f1c1d6e-0000-4000-8000-000000000000", ADA)  # type: ignore[arg-type]  # nothing is run
-    return replace(made, **changes)
+    return structs.replace(made, **changes)
 
 
 def read(token: str, tokens: InternalTokens, audience: str = "stock") -> dict[str, Any]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec import structs
 from pydantic import BaseModel
 
 from bff import Call, Principal, Upstream
@@ -237,7 +237,7 @@ async def test_an_unconditional_read_does_not_join_a_conditional_one() -> None:
     first = asyncio.ensure_future(coalescer.exchange(shelf.thing(), scope(), conditions))
     same = asyncio.ensure_future(coalescer.exchange(shelf.thing(), scope(), conditions))
     await turns()
-    plain = asyncio.ensure_future(coalescer.exchange(shelf.thing(), replace(scope()), NO_CONDITIONS))
+    plain = asyncio.ensure_future(coalescer.exchange(shelf.thing(), structs.replace(scope()), NO_CONDITIONS))
     await turns()
     inner.gate.set()
     assert (await first).response.status == 304

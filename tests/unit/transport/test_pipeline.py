@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 from opentelemetry.trace import NoOpTracer
 from pydantic import BaseModel
 
@@ -208,7 +209,7 @@ async def test_a_cancelled_probe_lets_the_next_call_probe() -> None:
 
 async def test_an_attempt_ends_at_the_nearest_of_its_limits() -> None:
     upstream = OneUpstream(forever, timeout=5.0, failures=1)
-    short = replace(upstream.scope, deadline=Deadline.after(0.02))
+    short = structs.replace(upstream.scope, deadline=Deadline.after(0.02))
     assert isinstance(await upstream.ask(shelf.thing(), short), Timeout)
     assert isinstance(await upstream.ask(shelf.thing().within(0.02)), Timeout)
     assert upstream.client.circuit == "closed", "a caller's short deadline is not the upstream's failure"
@@ -216,7 +217,7 @@ async def test_an_attempt_ends_at_the_nearest_of_its_limits() -> None:
 
 async def test_nothing_is_sent_after_the_deadline() -> None:
     upstream = OneUpstream(GOOD)
-    late = replace(upstream.scope, deadline=Deadline.after(0.0))
+    late = structs.replace(upstream.scope, deadline=Deadline.after(0.0))
     assert isinstance(await upstream.ask(shelf.thing(), late), Timeout)
     assert upstream.wire.sent == []
 
@@ -262,7 +263,7 @@ def test_the_target_is_path_and_query_with_lists_repeated() -> None:
 
 def sends(call: Call[Thing], **changes: object) -> dict[str, str]:
     scope = RequestContext(Deadline.after(1.0), OneUpstream(GOOD).pipeline, "id", ADA, mutation="click")
-    return request_headers(call, replace(scope, **changes), 0.25)  # type: ignore[arg-type]  # a scope's own fields
+    return request_headers(call, structs.replace(scope, **changes), 0.25)  # type: ignore[arg-type]  # a scope's own fields
 
 
 def test_request_headers_carry_identity_and_ids_only_where_they_belong() -> None:
@@ -330,10 +331,10 @@ def test_derived_keys_differ_when_the_mutation_or_the_target_differs(one: str, o
     scope = RequestContext(Deadline.after(1.0), OneUpstream(GOOD).pipeline, "id", ADA, mutation=one)
     key = idempotency_key(shelf.make(), scope)
     assert key is not None and len(key) == 64
-    again = idempotency_key(shelf.make(), replace(scope, mutation=other))
+    again = idempotency_key(shelf.make(), structs.replace(scope, mutation=other))
     assert (again == key) == (one == other)
     assert idempotency_key(shelf.make("2"), scope) != key
-    assert idempotency_key(shelf.make(), replace(scope, principal=replace(ADA, subject="bea"))) != key
+    assert idempotency_key(shelf.make(), structs.replace(scope, principal=replace(ADA, subject="bea"))) != key
     assert idempotency_key(shelf.thing(), scope) is None
     assert idempotency_key(shelf.make().keyed("mine"), scope) == "mine"
 
@@ -411,7 +412,7 @@ async def test_a_write_is_repeated_only_under_a_key_its_service_honours() -> Non
         (shelf.make().keyed("mine"), {"mutation": "click", "safe": False}, 2),
     ]:
         upstream = OneUpstream(BROKEN, attempts=2, failures=9)
-        await upstream.ask(call, replace(upstream.scope, **scope_of))  # type: ignore[arg-type]  # a scope's own fields
+        await upstream.ask(call, structs.replace(upstream.scope, **scope_of))  # type: ignore[arg-type]  # a scope's own fields
         assert len(upstream.wire.sent) == sent, (call.key, scope_of)
         keys = {request.headers.get("idempotency-key") for request in upstream.wire.sent}
         assert len(keys) == 1, "the same key each time"
@@ -584,7 +585,7 @@ async def test_local_client_and_origin_failures_are_distinguished() -> None:
     await upstream.ask(shelf.thing())
     upstream.now += 60.0
     await upstream.ask(shelf.thing().within(0.01))
-    await upstream.ask(shelf.thing(), replace(upstream.scope, deadline=Deadline.after(0.0)))
+    await upstream.ask(shelf.thing(), structs.replace(upstream.scope, deadline=Deadline.after(0.0)))
     reports = [(event.outcome, event.side) for event in upstream.events if isinstance(event, Attempted)]
     assert reports == [
         ("ok", "origin"),
