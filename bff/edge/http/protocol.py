@@ -28,7 +28,7 @@ from ..settings import Settings
 from ..state import Reservation, state_of
 from .admission import Admission
 from .body_bounds import BodyBounds
-from .connection import ConnectionFlow, Http10Cycle, LightEvent, RequestPipeline, disconnect
+from .connection import ConnectionFlow, Cycle, Http10Cycle, LightEvent, RequestPipeline, disconnect
 from .head import read_head, too_large, unreadable
 from .refusal import whole_answer
 from .request import body_too_large
@@ -297,8 +297,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._current = cycle
         if not cycle.message_event.is_set():
             cycle.message_event = LightEvent()  # type: ignore[assignment]  # all of an Event that uvicorn uses
-        if cycle.scope["http_version"] == "1.0":
-            cycle.__class__ = Http10Cycle
+        cycle.__class__ = Http10Cycle if cycle.scope["http_version"] == "1.0" else Cycle
         admitted: Reservation | bytes | None = None
         # A client that does not read its answers gets no refusal from here: a task waits until it reads.
         if self._admission is not None and not self.flow.write_paused:

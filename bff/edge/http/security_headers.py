@@ -47,7 +47,7 @@ _ALWAYS: HeaderPairs = (
 # A year in seconds, as preload lists require. Only where browsers use https.
 _HSTS = (b"strict-transport-security", b"max-age=31536000")
 
-_NAMES = frozenset(name for name, _ in (*_ALWAYS, _HSTS))
+NAMES = frozenset(name for name, _ in (*_ALWAYS, _HSTS))
 
 
 @lru_cache(maxsize=16)
@@ -60,6 +60,6 @@ def with_security_headers(headers: list[tuple[bytes, bytes]], public_url: str) -
     """The headers, and the security headers whose names are not among them."""
     pairs = security_headers(public_url)
     given = {name for name, _ in headers}
-    if _NAMES.isdisjoint(given):
+    if NAMES.isdisjoint(given):
         return [*headers, *pairs]
     return [*headers, *(pair for pair in pairs if pair[0] not in given)]
