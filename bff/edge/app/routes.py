@@ -36,6 +36,7 @@ from ..observe.metrics import Metrics
 from ..page import Fallback, Html, assets
 from ..settings import Settings
 from .parts import Calls, Live, Stores
+from .route_table import RouteTable
 
 R = TypeVar("R", DeclaredRoute, Forward)
 # The keys that Starlette's router adds to the scope when it has found a route.
@@ -176,6 +177,7 @@ class Routes:
 
     def __init__(self, routes: list[BaseRoute], fallback: Fallback | None = None) -> None:
         self._router = Router(routes, redirect_slashes=False, default=fallback)
+        self._table = RouteTable(routes)
         self._fallback = fallback
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -188,8 +190,14 @@ class Routes:
         # Starlette raises 404 and 405 where there is an application to handle them.
         scope["app"] = self
         root = scope.get("root_path", "")
+        route = self._table.find(scope["method"], scope["path"].removeprefix(root))
+        found, parameters = (Match.NONE, {}) if route is None else route.matches(scope)
         try:
-            await self._router(scope, receive, send)
+            if route is not None and found is Match.FULL:
+                scope.update(parameters)
+                await route.handle(scope, receive, send)
+            else:
+                await self._router(scope, receive, send)
         except HTTPException as error:
             if error.status_code != 405:
                 raise
