@@ -132,14 +132,20 @@ def current_context() -> RequestContext:
         ) from None
 
 
-@contextmanager
-def use_context(request: RequestContext) -> Iterator[RequestContext]:
-    """Make `request` the current one inside the block."""
-    token = _current.set(request)
-    try:
-        yield request
-    finally:
-        _current.reset(token)
+class use_context:
+    """Makes `request` the current one inside the block."""
+
+    __slots__ = ("_request", "_token")
+
+    def __init__(self, request: RequestContext) -> None:
+        self._request = request
+
+    def __enter__(self) -> RequestContext:
+        self._token = _current.set(self._request)
+        return self._request
+
+    def __exit__(self, *_: object) -> None:
+        _current.reset(self._token)
 
 
 @contextmanager
