@@ -17,7 +17,7 @@ import uvicorn
 
 from bff import DeclarationError
 from bff.edge import settings as settings_file
-from bff.edge.observe import telemetry
+from bff.edge.observe.log_lines import log_to_stderr
 from bff.edge.server import run
 from bff.edge.settings import Settings
 from bff.edge.signing_keys import rotate
@@ -164,7 +164,7 @@ def main() -> int:
         fleet = Fleet(services(HOME / "data"), service_environment(store.url, HOME / "data"), HOME / "logs")
         fleet.start()
         settings = settings_file.load({**gateway_environment(store.url), **os.environ})
-        telemetry.log_to_stderr(settings.telemetry.log_level)
+        log_to_stderr(settings.telemetry.log_level)
         loop = uvicorn.Config(shop, loop="uvloop").get_loop_factory()
         with asyncio.Runner(loop_factory=loop) as runner:
             runner.run(_serve(fleet, settings, store))
