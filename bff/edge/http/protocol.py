@@ -28,7 +28,8 @@ from ..settings import Settings
 from ..state import Reservation, state_of
 from .admission import Admission
 from .body_bounds import BodyBounds
-from .connection import ConnectionFlow, Cycle, Http10Cycle, LightEvent, RequestPipeline, disconnect
+from .connection import ConnectionFlow, LightEvent, RequestPipeline, disconnect
+from .cycle import Cycle, Http10Cycle
 from .head import read_head, too_large, unreadable
 from .refusal import whole_answer
 from .request import body_too_large

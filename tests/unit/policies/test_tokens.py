@@ -475,3 +475,29 @@ def test_the_time_of_an_authentication_that_cannot_be_read_is_unknown(
 def test_the_class_of_an_authentication_is_a_short_text(acr: object, read: str | None) -> None:
     assert tokens.acr_of({"acr": acr}) == read
     assert tokens.acr_of({"ACR": acr}) is None
+
+
+@pytest.mark.parametrize(
+    ("claims", "paths", "left_out"),
+    [
+        ({"_claim_names": {"groups": "src1"}}, ["groups"], ("groups",)),
+        ({"_claim_names": {"groups": "src1"}}, ["groups.name", "roles"], ("groups",)),
+        ({"_claim_names": {"groups": "src1", "roles": "src1"}}, ["roles", "groups"], ("groups", "roles")),
+        ({"_claim_names": {"groups": "src1"}, "groups": []}, ["groups"], ()),
+        ({"_claim_names": {"other": "src1"}}, ["groups"], ()),
+        ({"_claim_names": ["groups"]}, ["groups"], ()),
+        ({"_claim_names": None}, ["groups"], ()),
+        ({"_CLAIM_NAMES": {"groups": "src1"}}, ["groups"], ()),
+        ({"hasgroups": True}, ["groups"], ("groups",)),
+        ({"hasgroups": "true"}, ["groups"], ("groups",)),
+        ({"hasgroups": True}, ["roles"], ()),
+        ({"hasgroups": "TRUE"}, ["groups"], ()),
+        ({"hasgroups": False}, ["groups"], ()),
+        ({"HASGROUPS": True}, ["groups"], ()),
+        ({}, ["groups", "roles"], ()),
+    ],
+)
+def test_the_claims_with_roles_that_a_provider_left_out_are_named(
+    claims: dict[str, Any], paths: list[str], left_out: tuple[str, ...]
+) -> None:
+    assert tokens.left_out_of(claims, paths) == left_out
