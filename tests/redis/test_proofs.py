@@ -66,7 +66,11 @@ class Requests:
         raw: bool = True,
     ) -> None:
         headers = [(b"host", host.encode()), *((b"dpop", proof.encode("latin-1")) for proof in proofs)]
-        scope = {"method": method, "path": unquote(path.decode("latin-1")), "headers": headers}
+        scope: dict[str, Any] = {
+            "method": method,
+            "path": unquote(path.decode("latin-1")),
+            "headers": headers,
+        }
         if raw:
             scope["raw_path"] = path
         await self._verifier.verify(scope, TOKEN, key, self.refused.append)

@@ -186,7 +186,8 @@ def test_at_the_start_of_a_machine_refusals_are_logged_as_well(caplog: pytest.Lo
 async def test_a_principal_has_when_and_how_the_person_signed_in_and_what_it_can_be_revoked_by() -> None:
     token = sign(KEY, claims(auth_time=int(NOW) - 60, acr="mfa", roles=["staff"]))
     principal = await verifier(roles="roles").verify(token)
-    assert (principal.authenticated_at, principal.acr, principal.roles) == (NOW - 60, "mfa", {"staff"})
+    assert (principal.authenticated_at, principal.acr) == (NOW - 60, "mfa")
+    assert principal.roles == {"staff"}
     assert principal.revocation_keys == RevocationKeys(hashed(ISSUER, "1"), hashed(ISSUER, "ada"), NOW)
 
 
