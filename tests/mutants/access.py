@@ -13,8 +13,6 @@ _TESTS = {
     "authenticate": ("authenticate",),
     "authorization": ("authorization", "authorization_refusals", "step_up"),
     "csrf": ("csrf", "csrf_refusals"),
-    "fetch": ("fetch",),
-    "introspection": ("introspection", "introspection_edges", "token_watch"),
     "issuer": ("issuer",),
     "jwks": ("jwks", "jwks_edges"),
     "jwt": ("introspection", "jwt", "jwt_edges"),
@@ -28,20 +26,15 @@ _TESTS = {
     "session_cookies": ("session_cookies",),
     "session_record": ("login_state", "session_record"),
     "step_up": ("step_up", "step_up_challenge"),
-    "token_revocation": ("token_revocation",),
-    "token_watch": ("token_watch",),
     "token_endpoint": ("token_endpoint",),
+    "token_watch": ("token_watch",),
 }
-"""The unit tests of each module, some of which use a real server on loopback. Modules that are not here need sockets or
-Redis, and their tests are in tests/wire and tests/redis."""
-_WITH_REDIS = {"dpop": ["tests/redis/test_proofs.py"]}
-"""Modules whose few tests with Redis are fast enough for a trial."""
+"""The modules whose own unit tests try all that they do."""
 ACCESS = Target(
     "bff/edge/access",
-    {module: [f"{_UNIT}/test_{name}.py" for name in names] for module, names in _TESTS.items()} | _WITH_REDIS,
+    {module: [f"{_UNIT}/test_{name}.py" for name in names] for module, names in _TESTS.items()},
     Path(__file__).with_name("access_survivors.toml"),
     [f"{_UNIT}/*.py", "tests/unit/hasty.py", "tests/*.py"],
-    [f"{_UNIT}/*.py", "tests/*.py", "tests/wire/[!t]*.py"],
 )
 
 if __name__ == "__main__":
