@@ -239,3 +239,16 @@ async def test_sessions_are_dropped_above_the_bound_in_bytes_and_the_newest_stay
         except Problem:
             continue
     assert found == left
+
+
+@in_virtual_time
+async def test_the_bound_in_bytes_holds_after_many_sessions_were_dropped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(session_cache, "MAX_BYTES", 9_000)
+    table = SessionTable()
+    sessions, keys = cache(table), [SessionKey.new() for _ in range(6)]
+    for key in keys:
+        sessions.put(key.id, sized(998), STORED)
+    table.failing = {"open"}
+    assert [await got(sessions, key) for key in keys] == [503] * 3 + ["a" * 998] * 3
