@@ -27,6 +27,7 @@ _TESTS = {
     "session_record": ("login_state", "session_record"),
     "step_up": ("step_up", "step_up_challenge"),
     "token_endpoint": ("token_endpoint",),
+    "token_revocation": ("token_revocation",),
     "token_watch": ("token_watch",),
 }
 """The modules whose own unit tests try all that they do."""
