@@ -261,3 +261,111 @@ def test_a_mark_of_the_settings_is_nothing_that_an_id_token_has(
     types: set[str], required: list[str], marked: bool
 ) -> None:
     assert has_mark(frozenset(types), dict.fromkeys(required, ())) is marked
+
+
+# What a person's token of each profile has beside its mark.
+OF_A_PERSON: dict[str, dict[str, Any]] = {
+    "rfc9068": {"client_id": "app"},
+    "keycloak": {"sid": "s1"},
+    "auth0": {"sub": "auth0|1"},
+    "entra": {"scp": "read"},
+    "okta": {"uid": "00u1"},
+    "cognito": {"username": "ada"},
+    "jwt": {"client_id": "app"},
+}
+# And what says so instead, or does not.
+OTHERWISE: list[tuple[str, dict[str, Any], bool]] = [
+    ("rfc9068", {}, False),
+    ("rfc9068", {"azp": "app"}, True),
+    ("rfc9068", {"client_id": "ada"}, False),
+    ("rfc9068", {"auth_time": NOW}, True),
+    ("rfc9068", {"auth_time": "then"}, False),
+    ("rfc9068", {"sub": "app", "client_id": "app", "auth_time": NOW}, False),
+    ("jwt", {}, False),
+    ("jwt", {"auth_time": NOW}, True),
+    ("keycloak", {}, False),
+    ("keycloak", {"sid": ""}, False),
+    ("keycloak", {"session_state": "s1"}, True),
+    ("keycloak", {"sid": "", "session_state": ""}, False),
+    ("keycloak", {"SID": "s1"}, False),
+    ("keycloak", {"SESSION_STATE": "s1"}, False),
+    ("auth0", {}, False),
+    ("auth0", {"sub": "ada"}, False),
+    ("entra", {"scp": "", "azp": "app", "roles": ["x"]}, False),
+    ("entra", {"scp": ..., "azp": "app", "roles": ["x"]}, False),
+    ("okta", {}, False),
+    ("okta", {"uid": ""}, False),
+    ("cognito", {}, False),
+    ("cognito", {"username": ""}, False),
+]
+# What only a client's own token has, whatever else says that it is a person's.
+OF_A_CLIENT: list[dict[str, Any]] = [
+    {"sub": "app", "azp": "app"},
+    {"sub": "app", "appid": "app"},
+    {"sub": "app", "cid": "app"},
+    {"sub": "app", "client_id": "app"},
+    {"sub": "app|x@clients"},
+    {"gty": "client-credentials"},
+    {"gty": "client_credentials"},
+    {"gty": ["refresh_token", "client-credentials"]},
+    {"grant_type": "client_credentials"},
+    {"grant_type": ["client_credentials"]},
+    {"idtyp": "app"},
+    {"idtyp": "device"},
+    {"preferred_username": "service-account-app"},
+    {"clientHost": "10.0.0.1"},
+    {"clientAddress": "10.0.0.1"},
+]
+# What looks like one of these, and says nothing.
+OF_BOTH: list[dict[str, Any]] = [
+    {"gty": "password"},
+    {"gty": ["refresh_token", 7]},
+    {"gty": 7},
+    {"GTY": "client-credentials"},
+    {"gty": "password", "grant_type": "client_credentials"},
+    {"GRANT_TYPE": "client_credentials"},
+    {"idtyp": "user"},
+    {"IDTYP": "app"},
+    {"preferred_username": "ada"},
+    {"preferred_username": 7},
+    {"PREFERRED_USERNAME": "service-account-app"},
+    {"clienthost": "10.0.0.1"},
+]
+
+
+def of_a_person(name: str, **changes: Any) -> bool:
+    claims = token(name, **{**OF_A_PERSON[name], **changes}).claims
+    return PROFILES[name].is_person(claims)
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_a_persons_token_is_one(name: str) -> None:
+    assert of_a_person(name)
+    grant = rules(name).grant(token(name, **OF_A_PERSON[name]).claims)
+    assert grant.person is True and grant.left_out == ()
+
+
+@pytest.mark.parametrize(("name", "claims", "person"), OTHERWISE)
+def test_a_token_of_which_it_is_not_clear_is_no_persons(
+    name: str, claims: dict[str, Any], person: bool
+) -> None:
+    assert PROFILES[name].is_person(token(name, **claims).claims) is person
+
+
+@pytest.mark.parametrize("name", PROFILES)
+@pytest.mark.parametrize("claims", OF_A_CLIENT)
+def test_a_clients_own_token_is_no_persons(name: str, claims: dict[str, Any]) -> None:
+    assert not of_a_person(name, **claims)
+    assert rules(name).grant(token(name, **{**OF_A_PERSON[name], **claims}).claims).person is False
+
+
+@pytest.mark.parametrize("claims", OF_BOTH)
+def test_a_claim_that_only_looks_like_a_clients_changes_nothing(claims: dict[str, Any]) -> None:
+    assert of_a_person("keycloak", **claims)
+    assert of_a_person("auth0", **claims)
+
+
+def test_the_claims_with_roles_that_were_left_out_are_those_of_the_rules() -> None:
+    claims = token("entra", _claim_names={"groups": "src1", "roles": "src1"}).claims
+    assert rules("entra", roles=("groups",)).grant(claims).left_out == ("groups",)
+    assert rules("entra").grant(claims).left_out == ("roles",)
