@@ -267,7 +267,7 @@ def _is_machine(claims: Claims) -> bool:
     clients = [claims.get(name) for name in _CLIENT]
     if subject in clients or (isinstance(subject, str) and subject.endswith("@clients")):
         return True
-    grants = claims.get("gty", claims.get("grant_type", ()))
+    grants = claims.get("gty", claims.get("grant_type"))
     named = grants if isinstance(grants, list) else [grants]
     return (
         any(isinstance(one, str) and one in _MACHINE_GRANTS for one in named)
@@ -277,11 +277,10 @@ def _is_machine(claims: Claims) -> bool:
     )
 
 
-def _names_another_client(claims: Claims) -> bool:
-    """RFC 9068 section 2.2: a person's token names a client, which is not its subject. Other issuers may name none, but
-    then say when the person proved who they are."""
-    client = client_of(claims)
-    return client != claims.get("sub") if client is not None else tokens.auth_time_of(claims) is not None
+def _names_client_or_sign_in(claims: Claims) -> bool:
+    """RFC 9068 section 2.2: a person's token names a client that is not its subject (see `_is_machine`). Other issuers
+    may name none, but then say when the person proved who they are."""
+    return client_of(claims) is not None or tokens.auth_time_of(claims) is not None
 
 
 def _of_keycloak_person(claims: Claims) -> bool:
@@ -311,7 +310,7 @@ _ANY_TYPE = GENERIC_TYPES | ACCESS_TOKEN_TYPES
 
 PROFILES: Mapping[str, Profile] = {
     "rfc9068": Profile(
-        ACCESS_TOKEN_TYPES, _typed, "the type at+jwt", foreign=frozenset(), person=_names_another_client
+        ACCESS_TOKEN_TYPES, _typed, "the type at+jwt", foreign=frozenset(), person=_names_client_or_sign_in
     ),
     # Old versions of Keycloak repeat the nonce in access tokens.
     "keycloak": Profile(
@@ -361,7 +360,7 @@ PROFILES: Mapping[str, Profile] = {
         _typed,
         "the required claims of the settings",
         scope_lists=True,
-        person=_names_another_client,
+        person=_names_client_or_sign_in,
     ),
 }
 """By name, what is known of providers. Their own documentation is the source: docs/how-to/providers/ names it."""
