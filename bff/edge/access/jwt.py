@@ -102,7 +102,7 @@ class RefusalLog:
 
     def incomplete(self, principal: Principal) -> None:
         """Log which roles the issuer left out of this principal's token, if any."""
-        last = self._incomplete.get(principal.issuer, float("-inf"))
+        last = self._incomplete.get(principal.issuer, -inf)
         if principal.left_out and self._clock() - last >= 60:
             self._incomplete[principal.issuer] = self._clock()
             log.error(

@@ -53,6 +53,19 @@ def test_the_403_names_what_is_missing_and_challenges_for_scopes_only(
     assert problem.headers.get("www-authenticate") == challenge
 
 
+def test_a_403_for_a_role_says_which_claims_the_provider_left_out() -> None:
+    ada = Principal("i", "ada", "t", 0, left_out=("groups", "roles"))
+    with pytest.raises(Problem) as caught:
+        authorize(ada, needs(roles="x"))
+    assert caught.value.detail == (
+        "This needs the role x, which your sign-in or token does not have. Your identity provider left groups and "
+        "roles out of the token, because it has too many values, so no role of it counts."
+    )
+    with pytest.raises(Problem) as caught:
+        authorize(ada, needs("a"))
+    assert caught.value.detail == "This needs the scope a, which your sign-in or token does not have."
+
+
 def test_what_a_route_declares_replaces_each_kind_by_itself() -> None:
     outer = needs("a", "x")
     assert outer.override(None, None, False, "view /x") == outer

@@ -180,6 +180,35 @@ def test_at_the_start_of_a_machine_refusals_are_logged_as_well(caplog: pytest.Lo
     assert len(lines(caplog)) == LOGGED
 
 
+def left_out(issuer: str = ISSUER, *names: str) -> Principal:
+    return Principal(issuer, "ada", "t", NOW + 60, left_out=names)
+
+
+def test_roles_that_a_provider_left_out_are_logged_once_a_minute_for_each_issuer(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    clock = Clocks()
+    log = RefusalLog(clock)
+    told = (
+        "{} left the claim {} out of an access token, because it has too many values: the token has no roles of "
+        "it. At Entra, assign app roles, or emit only groups assigned to the application"
+    )
+    with caplog.at_level(logging.INFO, "bff.tokens"):
+        log.incomplete(left_out())
+        assert lines(caplog) == []
+        for _ in range(3):
+            log.incomplete(left_out(ISSUER, "groups", "roles"))
+            log.incomplete(left_out("https://other.test", "groups"))
+        first = [told.format(ISSUER, "groups, roles"), told.format("https://other.test", "groups")]
+        assert lines(caplog) == first
+        clock.now += 59.5
+        log.incomplete(left_out(ISSUER, "groups"))
+        assert lines(caplog) == first
+        clock.now += 0.5
+        log.incomplete(left_out(ISSUER, "groups"))
+        assert lines(caplog) == [*first, told.format(ISSUER, "groups")]
+
+
 # ---- the principal
 
 
@@ -200,7 +229,7 @@ async def test_the_answer_about_an_opaque_token_gives_the_principal_its_roles_an
     checks, endpoint, _ = world()
     endpoint.says(answer(roles=["staff"]))
     principal = await checks.verify(TOKEN)
-    assert principal.roles == {"staff"}
+    assert principal.roles == {"staff"} and principal.left_out == ()
     assert principal.revocation_keys == RevocationKeys(hashed(ISSUER, "t1"), hashed(ISSUER, "ada"), NOW - 5)
 
 
@@ -471,3 +500,14 @@ async def test_keys_that_changed_make_every_cached_token_be_verified_again() -> 
     await checks.verify_bound(bound)
     await checks.issuers[ISSUER].keys.find("k9", "ES256")
     assert (await refused(checks, bound, bound=True)).extra == {"reason": "unknown-key"}
+
+
+async def test_the_roles_that_an_answer_about_an_opaque_token_left_out_are_named(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    checks, endpoint, _ = world()
+    endpoint.says(answer(_claim_names={"roles": "src1"}))
+    with caplog.at_level(logging.INFO, "bff.tokens"):
+        principal = await checks.verify(TOKEN)
+    assert principal.left_out == ("roles",) and not principal.roles
+    assert any("left the claim roles out" in line for line in lines(caplog))

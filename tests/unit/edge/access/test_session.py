@@ -135,6 +135,7 @@ async def test_a_principal_has_what_the_record_says() -> None:
     assert principal.claims == {"name": "Ada"}
     assert (principal.session, principal.session_key) == (key.id, key)
     assert (principal.authenticated_at, principal.acr) == (NOW - 9, "gold")
+    assert principal.is_person is True
     assert principal.revocation_keys == RevocationKeys(None, "hash of ada", NOW + 0.123)
     assert table.asked == [("open", key.id, 3000, None)], "it counts as use"
 
