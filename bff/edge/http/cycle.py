@@ -20,8 +20,6 @@ _REPEATED = frozenset({b"bff-complete", b"cache-control", b"content-type", b"var
 _LINES: dict[tuple[bytes, bytes], bytes] = {}
 _LINES_AT_MOST = 512
 _LINE_AT_MOST = 512
-# Bytes of a piece that is copied behind its head; a longer one is written by itself.
-_TOGETHER = 65_536
 
 
 class Cycle(RequestResponseCycle):
@@ -37,7 +35,7 @@ class Cycle(RequestResponseCycle):
                 return await app(scope, receive, send)
             finally:
                 # Uvicorn may close the connection now.
-                self._send_head()
+                self.send_head()
 
         await super().run_asgi(run)
 
@@ -51,14 +49,15 @@ class Cycle(RequestResponseCycle):
             self.response_started = True
             self.waiting_for_100_continue = False
             self._head = self._encoded(cast(dict[str, Any], message))
-            self._later = asyncio.get_running_loop().call_soon(self._send_head)
+            self._later = asyncio.get_running_loop().call_soon(self.send_head)
         elif self.response_started and not self.response_complete and kind == "http.response.body":
             body: Any = message.get("body", b"")
             self._send_body(body, bool(message.get("more_body", False)))
         else:
             raise RuntimeError(f"unexpected message {kind}")
 
-    def _send_head(self) -> None:
+    def send_head(self) -> None:
+        """Write the head now, if it was not written yet."""
         if self._later is not None:
             self._later.cancel()
             self._later = None
@@ -106,11 +105,13 @@ class Cycle(RequestResponseCycle):
             self.expected_content_length -= len(body)
             if self.expected_content_length < 0:
                 raise RuntimeError("the body is longer than its Content-Length")
-        if self._head and len(body) <= _TOGETHER:
-            body, self._head = self._head + body, b""
-        self._send_head()
-        if body:
+        if body and self._head:
+            # Not joined: many answers may share one body.
+            head, self._head = self._head, b""
+            self.transport.writelines((head, body))
+        elif body:
             self.transport.write(body)
+        self.send_head()
         if more:
             return
         if self.expected_content_length:

@@ -22,6 +22,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle as HttpTo
 from ...live.outlet import Buffer, Bye, Snapshot
 from ...stores.journal import Position
 from . import sse
+from .cycle import Cycle
 
 # The last messages that were encoded: each is encoded once for all clients that get the same one.
 _position: bytes | None = None
@@ -204,6 +205,9 @@ class Direct(Inline):
 
     def __init__(self, cycle: HttpToolsCycle, queue: int) -> None:
         super().__init__(cycle, queue)
+        if isinstance(cycle, Cycle):
+            # It may still wait for the first piece of the body, which is written past it.
+            cycle.send_head()
         self._flow = cycle.flow
         self._transport_write = cycle.transport.write
 
