@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from typing import NamedTuple
 
@@ -147,6 +148,24 @@ class Person:
         """Wait until this order's row has these attributes: `status="COMPLETED"`, for example."""
         for name, value in marks.items():
             await expect(self.row_of(order)).to_have_attribute(f"data-{name}", value, timeout=PATIENCE)
+
+    async def order_step_by_step(self) -> Placed:
+        """Order what is in the basket. Each service takes its part in the order only when the page shows the step
+        before it, so that every step is painted on a busy machine as well."""
+        world, steps = self.shop.world, {"reserve": "inventory", "charge": "payments", "ship": "shipping"}
+        for service, path in (
+            ("inventory", "reservations"),
+            ("payments", "charges"),
+            ("shipping", "shipments"),
+        ):
+            world.faults(service, hold="before", match=f"POST /{path}$")
+        placed = await self.place_order()
+        for step, service in steps.items():
+            await self.row(placed.id, step=step)
+            await asyncio.to_thread(world.wait_held, service)
+            world.calm(service)
+        await self.row(placed.id, status="COMPLETED")
+        return placed
 
     async def seen(self) -> list[dict[str, object]]:
         found: list[dict[str, object]] = await self.page.evaluate("window.seen")

@@ -17,8 +17,7 @@ async def test_an_order_is_on_the_page_at_once_and_every_step_arrives(person: Pe
     await person.sign_in("ada")
     before = person.shop.world.stock("lamp-01")
     await person.put_in_basket("lamp-01")
-    placed = await person.place_order()
-    await person.row(placed.id, status="COMPLETED")
+    placed = await person.order_step_by_step()
     seen = [one for one in await person.seen() if one["order"] in placed and one["status"]]
     assert (seen[0]["order"], seen[0]["mood"]) == (placed.key, "sending")
     steps = [one["step"] for one in seen if one["status"] == "RUNNING"]

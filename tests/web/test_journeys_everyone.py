@@ -178,8 +178,7 @@ async def test_each_step_of_an_order_is_announced_to_screen_readers_once(person:
         }"""
     )
     await person.put_in_basket("mug-01")
-    placed = await person.place_order()
-    await person.row(placed.id, status="COMPLETED")
+    await person.order_step_by_step()
     assert await person.page.get_attribute("#announce", "aria-live") == "polite"
     # What is shown is announced a moment later.
     await person.page.wait_for_function("window.said.at(-1) === 'Order: On its way'")
