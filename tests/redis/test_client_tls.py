@@ -13,6 +13,7 @@ import pytest
 
 from bff.stores.redis.client import RedisClient, StoreUnavailable
 
+from ..waiting import close_listener
 from .tls import certificate
 
 
@@ -36,7 +37,7 @@ async def encrypted(target: int, chain: tuple[Path, Path]) -> AsyncIterator[int]
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
     yield server.sockets[0].getsockname()[1]
-    server.close()
+    await close_listener(server)
     async with asyncio.timeout(10):
         await asyncio.gather(*tasks)
 

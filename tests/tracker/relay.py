@@ -8,6 +8,8 @@ import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from ..waiting import close_listener
+
 PIECE = 65_536
 
 
@@ -91,5 +93,5 @@ async def relay(target: int) -> AsyncIterator[Relay]:
     try:
         yield found
     finally:
-        server.close()
+        await close_listener(server)
         await found.close()

@@ -20,6 +20,8 @@ from tests.upstreams.conftest import Serve
 from upstreams.catalog.app import build
 from upstreams.catalog.settings import CatalogSettings
 
+from ..waiting import close_listener
+
 SECRET = "a-secret-for-this-test-alone"
 
 
@@ -65,7 +67,7 @@ async def listening() -> AsyncIterator[Listener]:
     try:
         yield listener
     finally:
-        server.close()
+        await close_listener(server)
 
 
 FORM = {"name": "Harbour <mug>", "description": "New & better.", "price_cents": "1990"}

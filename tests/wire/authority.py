@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import NameOID
 
+from ..waiting import close_listener
 from .served import no_connections
 from .upstream import http
 
@@ -144,7 +145,7 @@ async def tls_server(own: Pair, callers: Authority | None) -> AsyncIterator[TlsS
     try:
         yield server
     finally:
-        listening.close()
+        await close_listener(listening)
         for writer in server.writers:
             if not writer.is_closing():
                 writer.transport.abort()

@@ -22,7 +22,7 @@ from bff.stores.redis.scripts import read
 
 from ..conftest import Program, Valkey, free_port, start_module, wait_for_port
 from ..unit.edge.access.issuing import ISSUER
-from ..waiting import GUARD
+from ..waiting import GUARD, close_listener
 from .gateway import bearer
 from .scripted import Asked, Scripted, upstream
 from .upstream import http
@@ -241,5 +241,5 @@ async def world(folder: Path, **settings: Any) -> AsyncIterator[World]:
                     with contextlib.suppress(ProcessLookupError):
                         gate.send(signal.SIGCONT)
                 gate.kill()
-            listening.close()
+            await close_listener(listening)
             valkey.stop()

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from ..waiting import close_listener
 from .served import no_connections
 
 
@@ -97,7 +98,7 @@ async def forward_proxy(
     try:
         yield proxy
     finally:
-        listening.close()
+        await close_listener(listening)
         for task in list(tasks):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -23,7 +23,7 @@ from bff.edge.settings import Settings
 
 from ..conftest import closed_port
 from ..unit.edge.access.issuing import ISSUER, claims, sign
-from ..waiting import GUARD
+from ..waiting import GUARD, close_listener
 from .scripted import KEY, Scripted, upstream
 from .served import end_tasks
 
@@ -294,7 +294,7 @@ async def serving(app: Any, sock: socket.socket, *, lifespan: str = "on") -> Asy
     finally:
         # The same as `server.shutdown()`, without its wait of 100 ms.
         for listening in server.servers:
-            listening.close()
+            await close_listener(listening)
         for connection in list(server.server_state.connections):
             connection.shutdown()
         await end_tasks(server)

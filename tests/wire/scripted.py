@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from ..unit.edge.access.issuing import ec_key, jwk
+from ..waiting import close_listener
 from .upstream import http
 
 KEY = ec_key()
@@ -120,4 +121,4 @@ async def upstream() -> AsyncIterator[Scripted]:
     try:
         yield scripted
     finally:
-        listening.close()
+        await close_listener(listening)

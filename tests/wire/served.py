@@ -11,7 +11,7 @@ from typing import Any
 
 import uvicorn
 
-from ..waiting import GUARD
+from ..waiting import GUARD, close_listener
 
 
 def listening() -> socket.socket:
@@ -56,7 +56,7 @@ async def served(
     finally:
         # Not `shutdown`, which sleeps: no answer has to be finished.
         for listener in server.servers:
-            listener.close()
+            await close_listener(listener)
         for connection in list(server.server_state.connections):
             connection.transport.abort()
         while server.server_state.connections:

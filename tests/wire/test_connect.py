@@ -19,6 +19,7 @@ from bff.cli import main
 
 from ..brokers.servers import Nats
 from ..conftest import Valkey, closed_port
+from ..waiting import close_listener
 from .authority import Authority, Pair, tls_server
 from .forward_proxy import forward_proxy
 from .oidc_provider import OidcProvider
@@ -101,7 +102,7 @@ async def answering(answer: bytes | None) -> AsyncIterator[int]:
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
-        server.close()
+        await close_listener(server)
         for writer in writers:
             writer.transport.abort()
         for _ in range(3):

@@ -11,6 +11,7 @@ import uvicorn
 
 from bff.edge.http.outlet import outlet
 
+from ..waiting import close_listener
 from .served import listening
 
 
@@ -45,7 +46,7 @@ async def test_an_empty_chunk_does_not_end_a_stream(http: Any, wrapped: bool) ->
         assert answer.text == "ab"
     finally:
         for listener in server.servers:
-            listener.close()
+            await close_listener(listener)
         for connection in list(server.server_state.connections):
             connection.transport.abort()
         while server.server_state.connections:

@@ -18,7 +18,7 @@ import pytest
 from bff import Call, Download, Gateway, Upstream
 from bff.edge.app.build import App
 
-from ..waiting import GUARD, until
+from ..waiting import GUARD, close_listener, until
 from .gateway import bearer, settings_for
 from .own_connection import behind_own_connection
 from .scripted import KEY  # noqa: F401  # the key of the tokens
@@ -164,7 +164,7 @@ async def running(redis_url: str, **forward: object) -> AsyncIterator[World]:
             ):
                 yield World(files, client, port, runtime)
         finally:
-            listening.close()
+            await close_listener(listening)
             await gateway.stop()
 
 
@@ -400,4 +400,4 @@ async def test_two_hundred_megabytes_each_way_take_hardly_any_memory(redis_url: 
             watching.cancel()
         print(f"\n{(most - before) / 1e6:.1f} MB more than the {before / 1e6:.0f} MB before")
         assert most - before <= 30_000_000
-    listening.close()
+    await close_listener(listening)

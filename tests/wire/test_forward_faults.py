@@ -13,7 +13,7 @@ import pytest
 
 from bff import Gateway, Upstream
 
-from ..waiting import GUARD
+from ..waiting import GUARD, close_listener
 from .gateway import bearer, settings_for
 from .own_connection import behind_own_connection
 from .scripted import upstream as keys
@@ -79,7 +79,7 @@ async def echoing() -> AsyncIterator[int]:
     try:
         yield listening.sockets[0].getsockname()[1]
     finally:
-        listening.close()
+        await close_listener(listening)
 
 
 async def test_a_service_may_answer_while_the_request_still_arrives(redis_url: str) -> None:
@@ -113,7 +113,7 @@ async def saying(answer: bytes) -> AsyncIterator[RawServer]:
     try:
         yield server
     finally:
-        listening.close()
+        await close_listener(listening)
 
 
 @pytest.mark.parametrize("name", [NAME.encode(), "Übung.pdf".encode("latin-1")], ids=["UTF-8", "Latin-1"])

@@ -17,7 +17,7 @@ import pytest
 
 from bff import Gateway, Upstream
 
-from ..waiting import GUARD
+from ..waiting import GUARD, close_listener
 from .gateway import settings_for
 from .own_connection import behind_own_connection
 from .scripted import upstream as keys
@@ -87,7 +87,7 @@ async def running(redis_url: str) -> AsyncIterator[World]:
             async with behind_own_connection(gateway, runtime) as port:
                 yield World(store, port)
         finally:
-            listening.close()
+            await close_listener(listening)
             await gateway.stop()
 
 

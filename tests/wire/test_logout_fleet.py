@@ -12,7 +12,7 @@ import pytest
 from redis.asyncio import Redis
 
 from ..conftest import Valkey
-from ..waiting import GUARD, IN_ANY_TIME_AND_TIMED
+from ..waiting import GUARD, IN_ANY_TIME_AND_TIMED, close_listener
 from .replicas import Replicas, replicas
 from .test_stream import Proxy
 
@@ -24,7 +24,7 @@ async def proxy(own_valkey: Valkey) -> AsyncIterator[Proxy]:
     server = await asyncio.start_server(one, "127.0.0.1", 0)
     one.here = server.sockets[0].getsockname()[1]
     yield one
-    server.close()
+    await close_listener(server)
     await one.close()
 
 

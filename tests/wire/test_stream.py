@@ -27,6 +27,8 @@ from bff.stores.values import Values
 from tests.conftest import Valkey
 from tests.waiting import GUARD, until
 
+from ..waiting import close_listener
+
 AT = "2026-03-01T10:00:00Z"
 FAR = 4_000_000_000.0
 
@@ -426,7 +428,7 @@ async def test_a_silent_connection_is_replaced_and_the_events_it_missed_are_sent
         await Journal(outside).append(person("ada").id, entry("o1", 1))
         async with asyncio.timeout(GUARD):
             assert (await ada.until("saga")).data["version"] == 1
-    server.close()
+    await close_listener(server)
     await proxy.close()
 
 

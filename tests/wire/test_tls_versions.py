@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from ..waiting import close_listener
 from .authority import Authority
 from .gateway import running
 from .upstream import http
@@ -49,7 +50,7 @@ async def speaking(authority: Authority, newest: ssl.TLSVersion) -> AsyncIterato
     try:
         yield listening.sockets[0].getsockname()[1], seen
     finally:
-        listening.close()
+        await close_listener(listening)
 
 
 @pytest.mark.parametrize("wire", ["httpx", "aiohttp"])

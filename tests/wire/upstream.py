@@ -7,6 +7,8 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+from ..waiting import close_listener
+
 Answer = Callable[[str, bytes, asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -54,4 +56,4 @@ async def raw_server(answer: Answer) -> AsyncIterator[RawServer]:
     try:
         yield server
     finally:
-        listening.close()
+        await close_listener(listening)

@@ -19,6 +19,8 @@ from bff.network import Network, Proxy, TlsTrust
 from tests.conftest import closed_port
 from tests.wire.authority import Authority
 
+from ....waiting import close_listener
+
 OUTER = "https://id.test"
 
 
@@ -79,7 +81,7 @@ async def serving(tls: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
     try:
         yield served
     finally:
-        server.close()
+        await close_listener(server)
         served.gate.set()
         await served.until(lambda: served.open == 0)
 
