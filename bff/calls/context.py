@@ -57,6 +57,7 @@ class RequestRecord(Struct):
     max_age  seconds for which the screen is fresh, None before the first answer
     private  True when an answer is for this user only
     changes  tag → stamp of the user's own last change, for tags that have been looked up
+    cut_off  name and owner of the call that was cancelled last: after a timeout, the one that was waited for
     """
 
     began: float = field(default_factory=time.monotonic)
@@ -66,6 +67,7 @@ class RequestRecord(Struct):
     max_age: float | None = None
     private: bool = False
     changes: dict[str, int] = field(default_factory=dict)
+    cut_off: tuple[str, Owner] | None = None
 
     def add_call(self, name: str, seconds: float, outcome: str) -> None:
         """Record a call that has just ended and took this many seconds."""

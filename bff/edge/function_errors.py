@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 
-from ..calls import Clock, Refused, UpstreamError
+from ..calls import Clock, Refused, RequestRecord, UpstreamError
 from .problem import DOCS, TITLES, Problem
 
 log = logging.getLogger("bff.upstreams")
@@ -125,3 +125,12 @@ def self_cancellation() -> RuntimeError | None:
     if task is None or task.cancelling() > 0:
         return None
     return RuntimeError("the function raised CancelledError though nobody cancelled it")
+
+
+def took_too_long(detail: str, record: RequestRecord) -> Problem:
+    """504 for a function that did not end in time. It names the owner of the call that was waited for, if any: on a
+    late event loop the time of the function may end before the error of that call has arrived."""
+    if record.cut_off is None:
+        return Problem(504, "timeout", detail)
+    name, owner = record.cut_off
+    return Problem(504, "timeout", f"{detail} {name} had not answered by then.", owner=owner)

@@ -131,6 +131,7 @@ class RequestCoalescer:
             ) from None
         except asyncio.CancelledError:
             self._hand_over(flight, me)
+            request.record.cut_off = call.name, call.owner
             raise
 
     def _end(self, flight: _Flight, outcome: _Outcome) -> None:

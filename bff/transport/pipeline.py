@@ -138,6 +138,7 @@ class CallPipeline:
                 raise
             except asyncio.CancelledError:
                 outcome = "cancelled"
+                request.record.cut_off = call.name, call.owner
                 raise
             finally:
                 client.budget.active -= 1

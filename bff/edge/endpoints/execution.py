@@ -27,7 +27,7 @@ from ...stores.claims import Claims, Replay, StoredAnswer, Ticket
 from ...stores.redis.client import StoreUnavailable
 from ..declared import Route
 from ..dependencies import Resources
-from ..function_errors import UpstreamFailures, expected_error, self_cancellation
+from ..function_errors import UpstreamFailures, expected_error, self_cancellation, took_too_long
 from ..http.public_path import PublicPath
 from ..http.request import BodyReader
 from ..observe import telemetry
@@ -205,11 +205,8 @@ class CommandExecution:
             if not limit.expired:
                 # A timeout inside the function, of something that it waited for.
                 raise
-            raise Problem(
-                504,
-                "timeout",
-                f"The command took longer than its {self.command.deadline:g} s; send it again.",
-            ) from None
+            late = f"The command took longer than its {self.command.deadline:g} s; send it again."
+            raise took_too_long(late, request.record) from None
         finally:
             # Before the answer, and also after a failure: the command may have changed something.
             if request.principal is not None:

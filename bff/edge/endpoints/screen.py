@@ -12,7 +12,7 @@ from ... import calls
 from ...calls import Deadline, RequestRecord, Runner, UpstreamError
 from ..declared import Route
 from ..dependencies import Resources
-from ..function_errors import UpstreamFailures, expected_error, self_cancellation
+from ..function_errors import UpstreamFailures, expected_error, self_cancellation, took_too_long
 from ..http.request import is_run_by_page
 from ..problem import OwnerContacts, Problem
 from ..reply import Download, Renderer
@@ -96,7 +96,9 @@ class ScreenEndpoint:
             if not limit.expired:
                 # A timeout inside the function, of something that it waited for.
                 raise
-            raise Problem(504, "timeout", f"The screen took longer than its {self._deadline:g} s.") from None
+            raise took_too_long(
+                f"The screen took longer than its {self._deadline:g} s.", request.record
+            ) from None
         except Exception as error:
             found = expected_error(error)
             if not isinstance(found, UpstreamError):
