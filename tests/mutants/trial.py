@@ -27,7 +27,7 @@ only_mutate = ["{mutate}"]
 pytest_add_cli_args_test_selection = {tests}
 # The program chooses hypothesis' profile before pytest comes.
 pytest_add_cli_args = ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
-timeout_constant = 1.0
+timeout_constant = 5.0
 timeout_multiplier = 10.0
 use_git_change_detection = false
 """

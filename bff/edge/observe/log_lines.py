@@ -92,8 +92,9 @@ class JsonStream(logging.StreamHandler):  # type: ignore[type-arg]  # generic fo
         try:
             lines, self._waiting = self._waiting, []
             self.stream.write("".join(lines))
-        except Exception:
-            # As for a record that cannot be written: the process goes on, and standard error says why, if it can.
+        except (OSError, ValueError):
+            # The stream is closed or its reader is gone. As for a record that cannot be written, the process goes on,
+            # and standard error says why, if it can.
             count = (len(lines),)
             self.handleError(logging.LogRecord("bff.access", logging.INFO, "", 0, "%d lines", count, None))
         finally:
