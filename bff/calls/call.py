@@ -382,5 +382,5 @@ class Call(Struct, Generic[T], frozen=True):
 
     def __await__(self) -> Generator[Any, None, T]:
         request = current_context()
-        answer: T = yield from request.runner.run(self, request).__await__()
-        return answer
+        running: Generator[Any, None, T] = request.runner.run(self, request).__await__()
+        return running

@@ -7,7 +7,8 @@ errors only: a bug in a view is still raised.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Coroutine, Sequence
+from collections.abc import Awaitable, Sequence
+from types import CoroutineType
 from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar, overload
 
 from msgspec import structs
@@ -97,28 +98,47 @@ async def optional(part: Awaitable[T], *, within: float | None = None) -> Ready[
     parent = current_context()
     record = PartRecord()
     runner: Runner = _LEFT_OUT if parent.degraded else parent.runner
-    if within is not None:
-        runner = _LastCall(runner, record)
-    deadline = parent.deadline.within(within)
-    limit = parent.timer.limit(None if within is None else deadline.left() + PART_GRACE)
-    request = structs.replace(parent, deadline=deadline, part=record, runner=runner)
+    request = structs.replace(parent, part=record, runner=runner)
+    try:
+        if within is None:
+            with use_context(request):
+                data = await part
+        else:
+            data = await _limited(part, request, record, within)
+    except UpstreamError as error:
+        return _missing(parent, error.reason, error.owner, error.retry_after)
+    except _OutOfTime:
+        return _missing(parent, "timeout", record.owner or _GATEWAY)
+    return Ready(data=data) if record.age is None else Stale(data=data, age=record.age)
+
+
+class _OutOfTime(Exception):
+    """A part has used up its own time."""
+
+
+async def _limited(part: Awaitable[T], parent: RequestContext, record: PartRecord, seconds: float) -> T:
+    """What the part gives. Raises _OutOfTime."""
+    deadline = parent.deadline.within(seconds)
+    limit = parent.timer.limit(deadline.left() + PART_GRACE)
+    request = structs.replace(parent, deadline=deadline, runner=_LastCall(parent.runner, record))
     try:
         with use_context(request), limit:
-            data = await part
-    except UpstreamError as error:
-        parent.record.missing += 1
-        return Missing(
-            reason=error.reason,
-            retry_after=error.retry_after,
-            owner=OwnerInfo(**error.owner.as_dict(contacts=parent.contacts)),
-        )
+            return await part
     except TimeoutError:
         if not limit.expired:
             raise
-        parent.record.missing += 1
-        owner = record.owner or _GATEWAY
-        return Missing(reason="timeout", owner=OwnerInfo(**owner.as_dict(contacts=parent.contacts)))
-    return Ready(data=data) if record.age is None else Stale(data=data, age=record.age)
+        raise _OutOfTime from None
+
+
+def _missing(
+    request: RequestContext, reason: Reason, owner: Owner, retry_after: float | None = None
+) -> Missing:
+    request.record.missing += 1
+    return Missing(
+        reason=reason,
+        retry_after=retry_after,
+        owner=OwnerInfo(**owner.as_dict(contacts=request.contacts)),
+    )
 
 
 class _LastCall:
@@ -245,7 +265,7 @@ async def _all(parts: Sequence[Awaitable[Any]]) -> tuple[Any, ...]:
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [
-                group.create_task(part if isinstance(part, Coroutine) else _finish(part)) for part in rest
+                group.create_task(part if isinstance(part, CoroutineType) else _finish(part)) for part in rest
             ]
             try:
                 found = await first

@@ -41,6 +41,7 @@ class Principal:
     left_out         claims with roles that the provider left out of the access token, because they have too many values
                      (Entra: `groups`); none of their roles is in `roles`
     session_key      from which the session store gets an access token that is valid later; None for a bearer token
+    rights           who it is, with client, scopes and roles: equal for two principals who may see the same
     """
 
     issuer: str
@@ -58,9 +59,14 @@ class Principal:
     is_person: bool = field(default=False, compare=False)
     left_out: tuple[str, ...] = field(default=(), compare=False)
     id: str = field(init=False, repr=False, compare=False)
+    rights: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "id", f"{self.issuer}|{self.subject}")
+        id = f"{self.issuer}|{self.subject}"
+        client = str(self.claims.get("client_id", ""))
+        allowed = (*sorted(self.scopes), "", *sorted(self.roles))
+        object.__setattr__(self, "id", id)
+        object.__setattr__(self, "rights", "\n".join((id, client, *allowed)))
 
     @property
     def header_id(self) -> str:

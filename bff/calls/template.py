@@ -22,6 +22,8 @@ _PARAMETER = re.compile(r"\{([^{}]*)\}")
 _INSIDE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::(path|escaped))?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _SEPARATOR = re.compile(r"[/\\]")
+# A segment that stands as it is (RFC 3986 section 2.3).
+_UNRESERVED = re.compile(r"(?!\.\.?\Z)[A-Za-z0-9._~-]+")
 
 
 class UnusablePathValue(ValueError):
@@ -85,6 +87,8 @@ def template_of(text: str) -> Template:
 
 
 def _segment(name: str, text: str, kind: str) -> str:
+    if _UNRESERVED.fullmatch(text):
+        return text
     segments = _SEPARATOR.split(text)
     if (len(segments) > 1 and (kind == "segment" or "\\" in text)) or _CONTROL.search(text):
         raise UnusablePathValue(name)

@@ -40,14 +40,10 @@ _OVERHEAD = 1_000
 
 
 def key_of(call: Call[Any], principal: Principal | None) -> Key:
-    """The key under which an answer is cached. It has the principal with scopes, roles and client, because a token with
-    fewer rights may get another answer; the tags, because an entry stored without a tag is not invalidated by it; and
+    """The key under which an answer is cached. It has the principal's rights, because a token with fewer of them may
+    get another answer; the tags, because an entry stored without a tag is not invalidated by it; and
     the lifetimes, because another call may require a newer answer."""
-    whose = None
-    if principal is not None and not call.shared:
-        client = principal.claims.get("client_id", "")
-        allowed = (*sorted(principal.scopes), "", *sorted(principal.roles))
-        whose = "\n".join((principal.id, str(client), *allowed))
+    whose = None if principal is None or call.shared else principal.rights
     body = None if call.body is None else hashlib.sha256(call.body).hexdigest()
     asked = (call.method, call.path, call.query, body, call.headers)
     return call.owner.service, asked, call.takes, call.tags, (call.freshness, call.swr, call.sie), whose

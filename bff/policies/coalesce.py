@@ -48,11 +48,14 @@ class Flights(Generic[K, W]):
     def join(self, key: K, who: W, *, now: float, after: float = 0.0) -> Flight[K, W]:
         """The flight that `who` has joined; `who` leads it when it is its `leader`. now, after: on the caller's clock;
         a flight that began at or before `after` is not joined."""
-        flight = self._newest.get(key)
-        if flight is None or flight.began <= after or len(flight.followers) >= self._max_followers:
-            flight = self._newest[key] = Flight(key, who, now)
-        else:
-            flight.followers[who] = None
+        new = Flight(key, who, now)
+        flight = self._newest.setdefault(key, new)
+        if flight is new:
+            return new
+        if flight.began <= after or len(flight.followers) >= self._max_followers:
+            self._newest[key] = new
+            return new
+        flight.followers[who] = None
         return flight
 
     def ended(self, flight: Flight[K, W]) -> list[W]:
@@ -75,5 +78,7 @@ class Flights(Generic[K, W]):
         return flight.leader
 
     def _remove(self, flight: Flight[K, W]) -> None:
-        if self._newest.get(flight.key) is flight:
-            del self._newest[flight.key]
+        found = self._newest.pop(flight.key, flight)
+        if found is not flight:
+            # A newer one has taken its place.
+            self._newest[flight.key] = found

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from msgspec import Struct
+from opentelemetry.trace import SpanContext
 
 from ..calls import Call, RequestContext, TimeLimit
 from ..policies.balance import Backend
@@ -213,12 +214,13 @@ class UpstreamClient:
 
 class CallContext(Struct):
     """What one call carries through the pipeline. request: the context of its request; conditions: further request
-    headers such as `if-none-match`."""
+    headers such as `if-none-match`; trace: its own span, or the request's where none is recorded."""
 
     call: Call[Any]
     request: RequestContext
     client: UpstreamClient
     conditions: Mapping[str, str]
+    trace: SpanContext
 
 
 class Attempts(Protocol):

@@ -12,6 +12,8 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
+from opentelemetry.trace import get_current_span
+
 from ..calls import Call, Invalid, RequestContext, Timeout, Unreachable
 from ..policies import events
 from .client import CallContext
@@ -71,7 +73,8 @@ class Forwarding:
         raised."""
         pipeline = self._pipeline
         client = pipeline.client_of(call)
-        context = CallContext(call, request, client, NO_CONDITIONS)
+        trace = get_current_span().get_span_context()
+        context = CallContext(call, request, client, NO_CONDITIONS, trace)
         seconds = request.deadline.left()
         backend, breaker = pipeline.choose(context, None)
         generation = breaker.generation
@@ -86,7 +89,7 @@ class Forwarding:
             try:
                 headers = request_headers(call, request, seconds, client.credentials)
                 headers.update(client.headers)
-                traced(headers)
+                traced(headers, trace)
                 async with head:
                     response = await client.backends.exchanges(backend).open(make(headers))
                 failed = response.status >= 500

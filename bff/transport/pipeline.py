@@ -28,7 +28,15 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeAlias
 
 from msgspec import structs
-from opentelemetry.trace import INVALID_SPAN, Span, SpanKind, StatusCode, Tracer, get_current_span
+from opentelemetry.trace import (
+    INVALID_SPAN,
+    Span,
+    SpanContext,
+    SpanKind,
+    StatusCode,
+    Tracer,
+    get_current_span,
+)
 
 from ..calls import (
     Call,
@@ -117,8 +125,11 @@ class CallPipeline:
     ) -> CallResult:
         """As `CallStage.exchange`."""
         client = self.client_of(call)
-        context = CallContext(call, request, client, conditions)
-        with self._span(call) as span:
+        trace = get_current_span().get_span_context()
+        with self._span(call, trace) as span:
+            if span is not INVALID_SPAN:
+                trace = span.get_span_context()
+            context = CallContext(call, request, client, conditions, trace)
             client.budget.active += 1
             started = self.clock()
             outcome = "ok"
@@ -154,8 +165,7 @@ class CallPipeline:
             )
         return client
 
-    def _span(self, call: Call[Any]) -> AbstractContextManager[Span]:
-        parent = get_current_span().get_span_context()
+    def _span(self, call: Call[Any], parent: SpanContext) -> AbstractContextManager[Span]:
         if parent.is_valid and not parent.trace_flags.sampled:
             # This trace is not recorded. The SDK would need 5 µs to create a span that is not recorded.
             return _NOT_RECORDED
@@ -183,9 +193,7 @@ class CallPipeline:
             return refused, asker
         if renewed is None or context.call.is_write:
             return refused, asker
-        context = CallContext(
-            context.call, structs.replace(request, principal=renewed), context.client, context.conditions
-        )
+        context = structs.replace(context, request=structs.replace(request, principal=renewed))
         return await self._with_retries(context), renewed
 
     # ---- retry ---------------------------------------------------------------------------------------------------
@@ -307,7 +315,8 @@ class CallPipeline:
         try:
             with request.timer.limit(seconds):
                 message = wire_request(
-                    call, request, seconds, client.credentials, context.conditions, client.headers
+                    *(call, request, seconds, client.credentials, context.conditions, client.headers),
+                    trace=context.trace,
                 )
                 try:
                     response = await backend.wire.send(message)

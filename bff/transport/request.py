@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any, Protocol
 from urllib.parse import urlencode
 
-from opentelemetry.trace import get_current_span
+from opentelemetry.trace import INVALID_SPAN_CONTEXT, SpanContext
 
 from ..calls import Call, Principal, Refused, RequestContext
 from .wire import WireRequest
@@ -70,15 +70,16 @@ def wire_request(
     credentials: Credentials = USER_TOKEN,
     conditions: Mapping[str, str] = NO_CONDITIONS,
     constant: Mapping[str, str] = NO_HEADERS,
+    trace: SpanContext = INVALID_SPAN_CONTEXT,
 ) -> WireRequest:
     """The request of one attempt. seconds: its time limit; conditions: further headers such as `if-none-match`;
-    constant: the headers of every request to this upstream."""
+    constant: the headers of every request to this upstream; trace: the span that the call belongs to."""
     headers = request_headers(call, request, seconds, credentials)
     if constant:
         headers.update(constant)
     if conditions:
         headers.update(conditions)
-    traced(headers)
+    traced(headers, trace)
     return WireRequest(call.method, request_target(call), headers, call.body, call.takes)
 
 
@@ -151,10 +152,9 @@ def idempotency_key(call: Call[Any], request: RequestContext) -> str | None:
     return digest.hexdigest()
 
 
-def traced(headers: dict[str, str]) -> None:
+def traced(headers: dict[str, str], span: SpanContext) -> None:
     """Add the trace that this call belongs to (W3C Trace Context level 2, section 4.3). Each call is a separate parent:
     in a trace that is not recorded the call has no span, and a random id is used instead."""
-    span = get_current_span().get_span_context()
     if not span.is_valid:
         return
     parent = span.span_id if span.trace_flags.sampled else random.getrandbits(64) or 1

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, Literal
 
 from msgspec import structs
@@ -67,9 +67,13 @@ class ResponseCache:
         self._observed = observe is not ignore
         self._revalidating: set[Key] = set()
 
-    async def run(self, call: Call[Any], request: RequestContext) -> Any:
-        if call.is_write or call.freshness is None:
-            return await self._next.run(call, request)
+    def run(self, call: Call[Any], request: RequestContext) -> Coroutine[Any, Any, Any]:
+        """The value: cached, or as the next step gives it. Raises an UpstreamError."""
+        if call.options.freshness is None or call.is_write:
+            return self._next.run(call, request)
+        return self._cached(call, request)
+
+    async def _cached(self, call: Call[Any], request: RequestContext) -> Any:
         lookup = await self._storage.find(call, request, key_of(call, request.principal))
         entry = lookup.entry
         if entry is not None:

@@ -173,7 +173,7 @@ class _Answer:
         found = dict(headers)
         if not self._is_compressible(message["status"], found):
             return message
-        headers = _varied(headers)
+        headers = _varied(headers, found.get(b"vary"))
         if self._coding is None or not may_be_compressed(self._scope):
             return {**message, "headers": headers}
         self._compressor = self._codings[self._coding]()
@@ -225,8 +225,8 @@ def _with_plain_tags(pair: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
     return (name, b", ".join((value, *plain)) if plain else value)
 
 
-def _varied(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """The headers with `Accept-Encoding` in Vary."""
-    if not any(name == b"vary" for name, _ in headers):
+def _varied(headers: list[tuple[bytes, bytes]], vary: bytes | None) -> list[tuple[bytes, bytes]]:
+    """The headers with `Accept-Encoding` in Vary. vary: None where there is no such header yet."""
+    if vary is None:
         return [*headers, (b"vary", b"Accept-Encoding")]
     return [(name, value + b", Accept-Encoding" if name == b"vary" else value) for name, value in headers]

@@ -15,6 +15,9 @@ from .security_headers import NAMES
 
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+")
 _UNSAFE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+# Names that were checked before.
+_CHECKED: set[bytes] = set()
+_CHECKED_AT_MOST = 256
 # Headers with few values, none of which is about one person or one request.
 _REPEATED = frozenset({b"bff-complete", b"cache-control", b"content-type", b"vary", *NAMES})
 _LINES: dict[tuple[bytes, bytes], bytes] = {}
@@ -142,9 +145,19 @@ class Http10Cycle(Cycle):
 
 def _line(name: bytes, value: bytes) -> bytes:
     """A header as a line. Raises RuntimeError for one that would be more than a line."""
-    if not _NAME.fullmatch(name) or _UNSAFE.search(value):
+    # Values are nearly always printable ASCII, which is quicker to see.
+    plain = value.isascii() and value.decode("ascii").isprintable()
+    if (name not in _CHECKED and not _is_name(name)) or (not plain and _UNSAFE.search(value)):
         raise RuntimeError("a header has a name or value that cannot be sent")
     line = name + b": " + value + b"\r\n"
     if name in _REPEATED and len(line) <= _LINE_AT_MOST and len(_LINES) < _LINES_AT_MOST:
         _LINES[name, value] = line
     return line
+
+
+def _is_name(name: bytes) -> bool:
+    if not _NAME.fullmatch(name):
+        return False
+    if len(_CHECKED) < _CHECKED_AT_MOST:
+        _CHECKED.add(name)
+    return True
