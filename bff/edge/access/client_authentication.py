@@ -1,9 +1,10 @@
 """How the gateway proves to the identity provider which client it is: a client secret or a signed assertion.
 
 A secret goes into the Authorization header (`client_secret_basic`), or into the form where the provider takes only that
-(`client_secret_post`). A key signs a new assertion for each request (`private_key_jwt`, RFC 7523 and OpenID Connect
-Core section 9), valid for a minute and once. The assertion names the issuer as its audience, so that no other provider
-can use it. Symmetric keys, weak RSA keys and keys for another use are refused at the start.
+(`client_secret_post`). Both are read again when their file changes. A key signs a new assertion for each request
+(`private_key_jwt`, RFC 7523 and OpenID Connect Core section 9), valid for a minute and once. The assertion names the
+issuer as its audience, so that no other provider can use it. Symmetric keys, weak RSA keys and keys for another use are
+refused at the start.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from ...calls import Clock, DeclarationError
+from ...network import FileWatcher, fingerprint
 from ..settings import OidcSettings
 
 ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -46,24 +48,55 @@ class Proof:
     sensitive: tuple[str, ...] = field(default=(), repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class KeyFile:
+    """What the file of a client key held. kid: the key's own id, None without one; hash: of the whole content."""
+
+    key: PrivateKey = field(repr=False)
+    kid: str | None
+    hash: str = field(repr=False)
+
+
+class ClientKey:
+    """The private key in a file, PEM or JWK. now: what the file holds, replaced when it changes while `watch` runs.
+    look: seconds between two checks. Raises ValueError that names the file and what is wrong with it."""
+
+    def __init__(self, path: Path, *, look: float = 1.0) -> None:
+        self._path = path
+        self.watch = FileWatcher("the client key", [path], look, self._read, fingerprint([path]))
+        self._read()
+
+    def _read(self) -> None:
+        content = _content(self._path)
+        key, kid = _key(content, self._path)
+        self.now = KeyFile(key, kid, hashlib.sha256(b"bff client key:" + content).hexdigest())
+
+
 class ClientAuthentication:
     """clock: Unix seconds. Raises DeclarationError for a key that cannot be used."""
 
     def __init__(self, settings: OidcSettings, clock: Clock) -> None:
         self._settings = settings
         self._clock = clock
-        content = b"" if settings.client_key is None else _content(settings.client_key)
-        self._key: PrivateKey | None = None
-        kid = None
-        if settings.client_key is not None:
-            self._key, kid = _key(content, settings.client_key)
-        self._kid = settings.client_key_id or kid
-        self._key_hash = hashlib.sha256(b"bff client key:" + content).hexdigest()
+        try:
+            self._key = None if settings.client_key is None else ClientKey(settings.client_key)
+        except ValueError as error:
+            raise DeclarationError(str(error)) from None
+
+    def start(self) -> None:
+        """Follow the file of the key until `close`."""
+        if self._key is not None:
+            self._key.watch.start()
+
+    async def close(self) -> None:
+        """Stop following it."""
+        if self._key is not None:
+            await self._key.watch.close()
 
     @property
     def secret(self) -> str:
-        """The client secret as it is now, because its file may change; or a hash of the key."""
-        return self._secret or self._key_hash
+        """The client secret, or a hash of the key, as it is now, because its file may change."""
+        return self._secret if self._key is None else self._key.now.hash
 
     @property
     def _secret(self) -> str:
@@ -74,7 +107,7 @@ class ClientAuthentication:
         """The proof for one request. document: the provider's discovery document."""
         client = self._settings.client_id
         if self._key is not None:
-            assertion = self._assertion(document)
+            assertion = self._assertion(self._key.now, document)
             given = {"client_assertion_type": ASSERTION, "client_assertion": assertion}
             return Proof({}, {"client_id": client, **given}, (assertion,))
         methods = document.get("token_endpoint_auth_methods_supported", ["client_secret_basic"])
@@ -85,7 +118,7 @@ class ClientAuthentication:
         basic = base64.b64encode(pair.encode()).decode()
         return Proof({"authorization": f"Basic {basic}"}, {}, (self._secret, basic))
 
-    def _assertion(self, document: Mapping[str, Any]) -> str:
+    def _assertion(self, held: KeyFile, document: Mapping[str, Any]) -> str:
         now, client, audience = int(self._clock()), self._settings.client_id, self._settings.issuer
         if self._settings.assertion_audience == "token_endpoint":
             audience = str(document.get("token_endpoint"))
@@ -97,15 +130,16 @@ class ClientAuthentication:
         }
         claims |= {"iat": now, "exp": now + ASSERTION_LIFETIME}
         taken = document.get("token_endpoint_auth_signing_alg_values_supported")
+        kid = self._settings.client_key_id or held.kid
         return jwt.encode(
             claims,
-            self._key,  # type: ignore[arg-type]  # the caller has checked that there is one
-            algorithm=_algorithm(self._key, taken),
-            headers=None if self._kid is None else {"kid": self._kid},
+            held.key,
+            algorithm=_algorithm(held.key, taken),
+            headers=None if kid is None else {"kid": kid},
         )
 
 
-def _algorithm(key: PrivateKey | None, taken: object) -> str:
+def _algorithm(key: PrivateKey, taken: object) -> str:
     """The algorithm of this key; for RSA PS256 where the provider says that it takes it, else RS256."""
     if isinstance(key, EllipticCurvePrivateKey):
         return _CURVES[key.curve.name]
@@ -119,7 +153,7 @@ def _content(file: Path) -> bytes:
         with file.open("rb") as opened:
             return opened.read(MAX_KEY_FILE)
     except OSError as error:
-        raise DeclarationError(f"client_key {file}: it cannot be read: {error.strerror}") from None
+        raise ValueError(f"client_key {file}: it cannot be read: {error.strerror}") from None
 
 
 def _key(content: bytes, file: Path) -> tuple[PrivateKey, str | None]:
@@ -133,11 +167,11 @@ def _key(content: bytes, file: Path) -> tuple[PrivateKey, str | None]:
             key = load_pem_private_key(content, None)
     except (ValueError, TypeError, RecursionError, jwt.PyJWTError):
         # The message of the library could repeat a part of the key.
-        raise DeclarationError(f"client_key {file}: it holds no private key as PEM or JWK") from None
+        raise ValueError(f"client_key {file}: it holds no private key as PEM or JWK") from None
     weak = isinstance(key, RSAPrivateKey) and key.key_size < 2048
     odd = isinstance(key, EllipticCurvePrivateKey) and key.curve.name not in _CURVES
     if not isinstance(key, PrivateKey) or weak or odd:
-        raise DeclarationError(
+        raise ValueError(
             f"client_key {file}: it must be a private key of RSA (2,048 bits and more), P-256, P-384, P-521 or Ed25519"
         )
     return key, kid if isinstance(kid, str) and kid else None

@@ -155,8 +155,13 @@ class Provider:
         self._discovery.refresh_when_old()
         return {"issuer": self.issuer, "state": self._discovery.state}
 
+    def start(self) -> None:
+        """Follow the file of the client key until `close`."""
+        self._authentication.start()
+
     async def close(self) -> None:
         """Cancel the fetches under way."""
+        await self._authentication.close()
         await self._verifier.close()
 
     async def authorize_url(

@@ -282,9 +282,7 @@ class App:
         self.calls.invalidations.start()
         await self.stores.subscriptions.start()
         await self.live.hub.start()
-        await self.identity.revocations.start()
-        if self.identity.token_watch is not None:
-            await self.identity.token_watch.start()
+        await self.identity.start()
         for ingester in self.live.ingesters:
             await ingester.start()
 

@@ -159,6 +159,14 @@ class Identity:
     def _on_revocation(self) -> None:
         self.streams.end_revoked(self.ended)
 
+    async def start(self) -> None:
+        """Follow revocations, and what may change while the gateway runs."""
+        for entry in self.providers or ():
+            entry.provider.start()
+        await self.revocations.start()
+        if self.token_watch is not None:
+            await self.token_watch.start()
+
     def closings(self) -> list[Closing]:
         """What to close, in this order."""
         return [

@@ -83,7 +83,8 @@ class LiveSettings(Section):
     rabbitmq: RabbitMqSettings | None = None
     """RabbitMQ queues with events."""
     brokers: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    """By name, the settings of a broker that an installed package provides."""
+    """By name, the settings of a broker that an installed package provides. The package decides which of them name
+    files; those of bff, `nats` and `rabbitmq`, have sections of their own above."""
 
 
 class CacheSettings(Section):

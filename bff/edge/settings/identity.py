@@ -107,7 +107,8 @@ class OidcSettings(Section):
     """Secret of that client; unset where `client_key` is set."""
     client_key: Path | None = None
     """File with the client's private key, PEM or JWK: it signs in with `private_key_jwt` (RFC 7523) instead of a
-    secret. RSA of 2,048 bits and more, P-256, P-384, P-521 or Ed25519."""
+    secret. RSA of 2,048 bits and more, P-256, P-384, P-521 or Ed25519. A changed file is used within two seconds;
+    sign-ins under way then begin again."""
     client_key_id: str | None = Field(None, min_length=1, max_length=256)
     """The `kid` under which the provider knows that key; unset: the key's own, or none."""
     assertion_audience: Literal["issuer", "token_endpoint"] = "issuer"

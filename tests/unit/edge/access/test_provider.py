@@ -22,6 +22,7 @@ from bff.edge.access.session_record import SessionKey, SessionRecord, TokenSet
 from bff.edge.settings import IssuerSettings, OidcSettings
 from bff.policies.tokens import TokenRefused, parse
 
+from ....waiting import until
 from .issuing import ISSUER, NOW, Clocks, PrivateKey, claims, ec_key, jwk, sign
 
 KEY = ec_key()
@@ -394,6 +395,35 @@ async def test_a_client_key_signs_an_assertion_for_each_request(idp: Idp, tmp_pa
             made.append(jwt.decode(assertion, public, algorithms=[alg], audience=ISSUER, options=options))
     assert [(one["iss"], one["sub"], one["exp"] - one["iat"]) for one in made] == [("c", "c", 60)] * 2
     assert len({one["jti"] for one in made}) == 2
+
+
+async def test_a_changed_client_key_signs_the_next_assertion_and_an_unusable_one_does_not(
+    idp: Idp, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "client.pem"
+
+    def put(content: bytes) -> None:
+        (tmp_path / "new").write_bytes(content)
+        (tmp_path / "new").rename(file)
+
+    put(_pem(ALGORITHMS["ES256"]))
+    client = provider(idp, Clocks(NOW), client_secret=..., client_key=file)
+    client.start()
+    try:
+        before = client.secret
+        await client.exchange("code", verifier="v", nonce="n")
+        put(_pem(ALGORITHMS["ES384"]))
+        await until(lambda: client.secret != before)
+        after = client.secret
+        await client.exchange("code", verifier="v", nonce="n")
+        put(b"no key")
+        await until(lambda: "their last content stays in use" in caplog.text)
+        await client.exchange("code", verifier="v", nonce="n")
+    finally:
+        await client.close()
+    assertions = [form["client_assertion"] for path, form, _ in idp.asked if path == "/token"]
+    algorithms = [jwt.get_unverified_header(one)["alg"] for one in assertions]
+    assert (algorithms, client.secret) == (["ES256", "ES384", "ES384"], after)
 
 
 async def test_an_assertion_names_the_token_endpoint_where_the_provider_wants_it(
