@@ -57,8 +57,7 @@ def _pipeline(observe: Observer, **changes: object) -> CallPipeline:
     client = upstream_client("store", settings, observe)
     for backend in client.backends:
         backend.wire = InstantWire()
-    tracer = TracerProvider(sampler=ALWAYS_OFF).get_tracer("bench")
-    return CallPipeline({"store": client}, tracer, observe=observe)
+    return CallPipeline({"store": client}, observe=observe)
 
 
 async def _least(work: Callable[[], Awaitable[object]]) -> float:

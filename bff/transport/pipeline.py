@@ -24,19 +24,10 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeAlias
 
 from msgspec import structs
-from opentelemetry.trace import (
-    INVALID_SPAN,
-    Span,
-    SpanContext,
-    SpanKind,
-    StatusCode,
-    Tracer,
-    get_current_span,
-)
+from opentelemetry.trace import get_current_span
 
 from ..calls import (
     Call,
@@ -60,6 +51,7 @@ from ..policies.retry import retryable
 from .client import CallContext, UpstreamClient
 from .request import NO_CONDITIONS, repeatable, wire_request
 from .response import CallResult, decode, retry_after
+from .traces import NO_TRACES, CallTraces
 from .wire import (
     Wire,
     WireConnectionError,
@@ -74,7 +66,6 @@ AttemptResult: TypeAlias = WireResponse | UpstreamError
 RenewToken: TypeAlias = Callable[[Principal], Awaitable[Principal | None]]
 """Returns the principal with a new access token in place of the one that a service refused; None when there is none."""
 
-_NOT_RECORDED = nullcontext(INVALID_SPAN)
 # Outcomes that count as failures of the upstream. A 429 does not: the upstream works and limits its clients.
 _UPSTREAM_FAILURES = frozenset({"timeout", "unreachable", "failed", "overloaded"})
 _CIRCUIT_OPEN = "is not called for a short time, because it failed repeatedly."
@@ -88,7 +79,7 @@ class CallPipeline:
     """The steps from retry to value; the cache and the coalescing of reads come before it.
 
     clients  by service name
-    tracer   starts the span of each call
+    traces   makes the span of each call
     clock    monotonic seconds
     chance   a random number, uniform in [0, 1), for the jitter of retries
     observe  receives the policy events
@@ -98,7 +89,7 @@ class CallPipeline:
     def __init__(
         self,
         clients: Mapping[str, UpstreamClient],
-        tracer: Tracer,
+        traces: CallTraces = NO_TRACES,
         *,
         clock: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
@@ -109,7 +100,7 @@ class CallPipeline:
         self._renew = renew
         self.clock = clock
         self._chance = chance
-        self._tracer = tracer
+        self._traces = traces
         self.observe = guarded(observe)
         # Events of attempts are made only when somebody observes them.
         self._observed = observe is not ignore
@@ -125,35 +116,35 @@ class CallPipeline:
     ) -> CallResult:
         """As `CallStage.exchange`."""
         client = self.client_of(call)
-        trace = get_current_span().get_span_context()
-        with self._span(call, trace) as span:
-            if span is not INVALID_SPAN:
-                trace = span.get_span_context()
-            context = CallContext(call, request, client, conditions, trace)
-            client.budget.active += 1
-            started = self.clock()
-            outcome = "ok"
-            try:
-                response = await self._with_retries(context)
-                credentials = client.credentials
-                asker = None if call.shared or not credentials.identifies_user else request.principal
-                if response.status == 401 and asker is not None and credentials.sends_user_token:
-                    response, asker = await self._with_new_token(context, asker, response)
-                span.set_attribute("http.response.status_code", response.status)
-                if response.status == 304 and conditions:
-                    return CallResult(response, None)
-                return CallResult(response, decode(call, response, self.observe, asker=asker))
-            except UpstreamError as error:
-                outcome = error.reason
-                span.set_status(StatusCode.ERROR, error.reason)
-                raise
-            except asyncio.CancelledError:
-                outcome = "cancelled"
-                request.record.cut_off = call.name, call.owner
-                raise
-            finally:
-                client.budget.active -= 1
-                request.record.add_call(call.name, self.clock() - started, outcome)
+        parent = get_current_span().get_span_context()
+        trace = self._traces.begin(parent)
+        began = time.time_ns() if trace is not parent else 0
+        context = CallContext(call, request, client, conditions, trace)
+        client.budget.active += 1
+        started = self.clock()
+        outcome, status, error = "ok", None, None
+        try:
+            response = await self._with_retries(context)
+            credentials = client.credentials
+            asker = None if call.shared or not credentials.identifies_user else request.principal
+            if response.status == 401 and asker is not None and credentials.sends_user_token:
+                response, asker = await self._with_new_token(context, asker, response)
+            status = response.status
+            if status == 304 and conditions:
+                return CallResult(response, None)
+            return CallResult(response, decode(call, response, self.observe, asker=asker))
+        except UpstreamError as failure:
+            outcome = error = failure.reason
+            raise
+        except asyncio.CancelledError:
+            outcome = "cancelled"
+            request.record.cut_off = call.name, call.owner
+            raise
+        finally:
+            client.budget.active -= 1
+            request.record.add_call(call.name, self.clock() - started, outcome)
+            if trace is not parent:
+                self._traces.end(call, trace, parent, began, status, error)
 
     def client_of(self, call: Call[Any]) -> UpstreamClient:
         """Raises DeclarationError for an upstream without an address."""
@@ -164,18 +155,6 @@ class CallPipeline:
                 f"set BFF_UPSTREAMS__{call.owner.service.upper()}__URL"
             )
         return client
-
-    def _span(self, call: Call[Any], parent: SpanContext) -> AbstractContextManager[Span]:
-        if parent.is_valid and not parent.trace_flags.sampled:
-            # This trace is not recorded. The SDK would need 5 µs to create a span that is not recorded.
-            return _NOT_RECORDED
-        return self._tracer.start_as_current_span(
-            call.name,
-            kind=SpanKind.CLIENT,
-            attributes={"http.request.method": call.method, "url.template": call.template},
-            record_exception=False,
-            set_status_on_exception=False,
-        )
 
     async def _with_new_token(
         self, context: CallContext, asker: Principal, refused: WireResponse

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 import uvloop
-from opentelemetry.trace import NoOpTracer
 from pydantic import BaseModel
 
 from bff import Call, Upstream, UpstreamError
@@ -64,7 +63,7 @@ async def rounds(kind: type[H1Wire | AiohttpWire | HttpxWire]) -> None:
 
     async with raw_server(sometimes_slow) as server:
         wire = kind(f"http://127.0.0.1:{server.port}", connections=CONNECTIONS, max_body=10_000)
-        pipeline = CallPipeline({"store": upstream_client(wire)}, NoOpTracer())
+        pipeline = CallPipeline({"store": upstream_client(wire)})
 
         async def call(seconds: float) -> bool:
             with use_context(RequestContext(Deadline.after(seconds), pipeline, "id")):

@@ -10,7 +10,7 @@ from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from bff.edge.observe.telemetry import provider
+from bff.edge.observe.telemetry import processor, provider
 from bff.edge.settings import load
 
 from ..waiting import GUARD
@@ -78,7 +78,7 @@ async def test_the_key_of_the_collector_follows_its_file(tmp_path: Path) -> None
     key.write_text("first-key")
     async with served(collector) as otlp:
         settings = load({"BFF_TELEMETRY__OTLP": otlp, "BFF_TELEMETRY__HEADERS__X-KEY_FILE": str(key)})
-        traces = provider("desk", settings.telemetry)
+        traces = provider("desk", settings.telemetry, processor(settings.telemetry))
         assert settings.secret_files is not None
         try:
             for value in ("first-key", "second-key"):

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import pytest
-from opentelemetry.trace import NoOpTracer
 from pydantic import BaseModel
 
 from bff import Call, Upstream, UpstreamError
@@ -152,7 +151,7 @@ async def _rig(
         one.backends = DynamicBackends("store", urls, opener, how="round-robin", failures=1000)
         seen: list[PolicyEvent] = []
         one.hedge = Hedging(HedgeRule(quantile=0.5, least=least, minimum=10), observe=seen.append)
-        made = Rig(CallPipeline({"store": one}, NoOpTracer()), one, [a, b], events=seen)
+        made = Rig(CallPipeline({"store": one}), one, [a, b], events=seen)
         for _ in range(10 if known else 0):
             await made.ask()
         for listening in made.servers:

@@ -9,7 +9,6 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Protocol
 
 import pytest
-from opentelemetry.trace import NoOpTracer
 from pydantic import BaseModel
 
 from bff import Call, Missing, Principal, Upstream, UpstreamError, optional
@@ -100,7 +99,7 @@ def pipeline_to(request: pytest.FixtureRequest) -> PipelineTo:
     ) -> AsyncIterator[tuple[CallPipeline, UpstreamClient]]:
         wire = open_wire(wire_name, connections=10, max_body=20_000)(f"http://127.0.0.1:{port}", None)
         one = upstream_client(wire, failures=failures, open_for=60.0, timeout=timeout)
-        pipeline = CallPipeline({"store": one}, NoOpTracer())
+        pipeline = CallPipeline({"store": one})
         try:
             yield pipeline, one
         finally:

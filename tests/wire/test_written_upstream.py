@@ -17,7 +17,6 @@ from uuid import UUID
 import httpx
 import pytest
 from fastapi import FastAPI, Header, HTTPException, Query, Request, Response
-from opentelemetry.trace import NoOpTracer
 from pydantic import BaseModel, Field
 
 from bff import Call, Refused
@@ -172,7 +171,7 @@ async def ask() -> AsyncIterator[Caller]:
     async with served(app) as url:
         wire = H1Wire(url, connections=4, max_body=100_000)
         try:
-            yield Caller(CallPipeline({"shelf": upstream_client(wire)}, NoOpTracer()))
+            yield Caller(CallPipeline({"shelf": upstream_client(wire)}))
         finally:
             await wire.close()
 

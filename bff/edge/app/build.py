@@ -76,14 +76,19 @@ def build(declared: Declarations, settings: Settings, extensions: Extensions) ->
     connections = Connections(settings.network)
     collector = connections.to("BFF_TELEMETRY", "the collector of traces", settings.telemetry.tls)
     trace_ids = telemetry.TraceIds()
-    traces = telemetry.provider(declared.name, settings.telemetry, collector, trace_ids)
+    processor, sampler = (
+        telemetry.processor(settings.telemetry, collector),
+        telemetry.sampler(settings.telemetry),
+    )
+    traces = telemetry.provider(declared.name, settings.telemetry, processor, trace_ids)
     tracer = traces.get_tracer("bff", __version__)
-    request_traces = telemetry.RequestTraces(tracer, telemetry.sampler(settings.telemetry), trace_ids)
+    request_traces = telemetry.RequestTraces(tracer, sampler, trace_ids)
+    call_spans = telemetry.CallSpans(processor, traces.resource, sampler, trace_ids)
     once_only = any(not command.safe for command in declared.commands)
     stores = parts.make_stores(settings, extensions, connections, once_only=once_only)
     identity = Identity(settings, stores.redis, connections)
     calls = parts.make_calls(
-        declared, settings, extensions, stores, identity, tasks, observe, tracer, connections.network
+        declared, settings, extensions, stores, identity, tasks, observe, call_spans, connections.network
     )
     live = parts.make_live(declared, settings, extensions, stores, identity, calls, connections)
     health = Health(

@@ -8,8 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from opentelemetry.trace import Tracer
-
 from ...calls import Runner
 from ...live.hub import Hub
 from ...live.ingest import EventDispatcher, Ingester, Registry
@@ -30,6 +28,7 @@ from ...transport.invalidations import Invalidations
 from ...transport.pipeline import CallPipeline
 from ...transport.resolvers import RESOLVERS
 from ...transport.response_cache import ResponseCache
+from ...transport.traces import CallTraces
 from ..declared import Declarations
 from ..internal_tokens import InternalTokens, open_tokens
 from ..settings import Settings
@@ -109,7 +108,7 @@ def make_calls(
     identity: Identity,
     tasks: BackgroundTasks,
     observe: Guarded,
-    tracer: Tracer,
+    traces: CallTraces,
     network: Network,
 ) -> Calls:
     tokens = open_tokens(settings.internal, settings.public_url)
@@ -119,7 +118,7 @@ def make_calls(
             name: upstream_client(name, upstream, observe, tokens, resolvers, network)
             for name, upstream in settings.upstreams.items()
         },
-        tracer,
+        traces,
         observe=observe,
         renew=identity.renewed,
     )

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
-from opentelemetry.trace import NoOpTracer
 from pydantic import BaseModel
 
 from bff import Call, DeclarationError, Principal, Upstream, UpstreamError
@@ -146,9 +145,7 @@ class OneUpstream:
             clock=lambda: self.now,
             observe=self.events.append,
         )
-        self.pipeline = CallPipeline(
-            {"shelf": self.client}, NoOpTracer(), chance=lambda: 0.0, observe=self.events.append
-        )
+        self.pipeline = CallPipeline({"shelf": self.client}, chance=lambda: 0.0, observe=self.events.append)
         self.scope = RequestContext(Deadline.after(1.0), self.pipeline, "id", ADA)
 
     async def ask(self, call: Call[Thing], scope: RequestContext | None = None) -> Thing | UpstreamError:
@@ -247,7 +244,7 @@ async def test_each_call_records_one_timing_with_its_outcome() -> None:
 
 
 async def test_a_call_to_an_upstream_without_an_address_names_the_setting() -> None:
-    pipeline = CallPipeline({}, NoOpTracer())
+    pipeline = CallPipeline({})
     named = pytest.raises(DeclarationError, match="BFF_UPSTREAMS__SHELF__URL")
     with use_context(RequestContext(Deadline.after(1), pipeline, "id")), named:
         await shelf.thing()

@@ -3,15 +3,27 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import time
 import uuid
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased
-from opentelemetry.trace import get_current_span
+from opentelemetry.trace import (
+    INVALID_SPAN_CONTEXT,
+    SpanContext,
+    SpanKind,
+    StatusCode,
+    TraceFlags,
+    get_current_span,
+)
 
+from bff import Call, Raw, Upstream
 from bff.edge.observe import log_lines, telemetry
 from bff.edge.settings import TelemetrySettings
 
@@ -132,3 +144,52 @@ def test_ids_are_uuids_of_version_4() -> None:
     assert len(made) == 500
     assert all(str(uuid.UUID(one)) == one and uuid.UUID(one).version == 4 for one in made)
     assert all(uuid.UUID(one).variant == uuid.RFC_4122 for one in made)
+
+
+class Shop(Upstream, team="Test", contact="#test"):
+    def thing(self, id: str) -> Call[Raw]:
+        return self.get("/things/{id}", Raw, id=id)
+
+
+def call_spans(sample: float = 1.0) -> tuple[telemetry.CallSpans, InMemorySpanExporter]:
+    out = InMemorySpanExporter()
+    settings = TelemetrySettings(otlp="http://127.0.0.1:1", sample=sample)
+    resource = Resource.create({"service.name": "desk"})
+    return telemetry.CallSpans(SimpleSpanProcessor(out), resource, telemetry.sampler(settings)), out
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "code"), [(200, None, StatusCode.UNSET), (None, "timeout", StatusCode.ERROR)]
+)
+def test_a_call_in_a_recorded_trace_is_a_client_span_below_its_request(
+    status: int | None, error: str | None, code: StatusCode
+) -> None:
+    spans, out = call_spans()
+    parent = SpanContext(int(TRACE, 16), 1, True, TraceFlags(TraceFlags.SAMPLED))
+    span = spans.begin(parent)
+    assert (span.trace_id, span.trace_flags) == (parent.trace_id, parent.trace_flags)
+    assert span.is_valid and span.span_id != parent.span_id
+    began = time.time_ns()
+    spans.end(Shop().thing("a"), span, parent, began, status, error)
+    (made,) = out.get_finished_spans()
+    assert (made.name, made.kind, made.context, made.parent) == ("Shop.thing", SpanKind.CLIENT, span, parent)
+    expected = {"http.request.method": "GET", "url.template": "/things/{id}"}
+    assert made.attributes == expected | ({} if status is None else {"http.response.status_code": status})
+    assert (made.status.status_code, made.status.description) == (code, error)
+    assert made.start_time == began and made.end_time is not None and began <= made.end_time
+    assert made.resource.attributes["service.name"] == "desk"
+
+
+def test_a_call_in_a_trace_that_is_not_recorded_has_no_span() -> None:
+    spans, _ = call_spans()
+    parent = SpanContext(int(TRACE, 16), 1, True, TraceFlags(0))
+    assert spans.begin(parent) is parent
+
+
+@pytest.mark.parametrize(("sample", "recorded"), [(0.0, 0), (1.0, 1)])
+def test_a_call_outside_a_request_begins_a_trace(sample: float, recorded: int) -> None:
+    spans, out = call_spans(sample)
+    span = spans.begin(INVALID_SPAN_CONTEXT)
+    assert span.is_valid and span.trace_flags.sampled is bool(recorded)
+    spans.end(Shop().thing("x"), span, INVALID_SPAN_CONTEXT, 1, 200, None)
+    assert [made.parent for made in out.get_finished_spans()] == [None] * recorded
