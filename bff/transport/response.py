@@ -80,7 +80,7 @@ def _value(call: Call[Any], response: WireResponse, observe: Observer) -> Any:
             observe(SurrogatesReplaced(call.owner.service, call.name, count))
 
     try:
-        return codec_of(call.model).decode(body, replaced)
+        return codec_of(call.model).decode_lazily(body, replaced)
     except (ValueError, RecursionError) as error:
         if not response.body:
             why = f"answered {response.status} without a body, which its model does not allow"

@@ -59,6 +59,9 @@ USED = {
     # The form of the schemas that it builds for models.
     "pydantic": {
         "bff/calls/codec/schema.py": ["core_schema"],
+        # What a model may say, and where an instance keeps its values.
+        "bff/calls/codec/projection.py": ["model-fields", "extra_fields_behavior", "__pydantic_fields__"],
+        "bff/calls/codec/lazy.py": ["__pydantic_private__", "__pydantic_fields_set__", "__pydantic_extra__"],
         # The value of a secret, which changes with its file.
         "bff/edge/settings/secrets.py": ["_secret_value"],
     },

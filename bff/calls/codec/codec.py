@@ -14,6 +14,8 @@ from pydantic_core import SchemaSerializer, SchemaValidator, core_schema, to_jso
 
 from . import leaves, schema
 from .json_text import BOM, may_have_constants, parsed, refuse_constants, without_lone_surrogates
+from .lazy import SERIALIZER, LazyModel, filled, lazy_of, spliced
+from .projection import projection_of
 from .raw import Raw, Splices
 from .spelling import in_order, spelling
 
@@ -21,6 +23,7 @@ T = TypeVar("T")
 _PLAIN = frozenset((str, int, bool, type(None)))
 _MAX_CODECS = 4096
 _codecs: dict[Any, Codec[Any]] = {}
+_lazy_models: dict[type[BaseModel], LazyModel | None] = {}
 
 
 class Codec(Generic[T]):
@@ -33,6 +36,7 @@ class Codec(Generic[T]):
         "_adapter",
         "_exact",
         "_floats",
+        "_lazy",
         "_marks",
         "_quick",
         "_raw",
@@ -44,6 +48,7 @@ class Codec(Generic[T]):
     def __init__(self, model: Any) -> None:
         self.model = model
         self._raw = model is Raw or (get_origin(model) in (Union, UnionType) and Raw in get_args(model))
+        self._lazy: LazyModel | None = None
         self._quick: Callable[[bytes], T] | None = None
         self._validator: SchemaValidator | None = None
         self._exact: SchemaValidator | None = None
@@ -60,7 +65,9 @@ class Codec(Generic[T]):
         given = schema.fitted(declared, "exact" if decimals else "quick", any_writer=any_out)
         # The validator and serializer of a model itself are not used: they were made from the unchanged schema.
         self._validator = SchemaValidator(given, None, False)
-        self._serializer = SchemaSerializer(given, {"ser_json_inf_nan": "constants"}, False)
+        self._serializer = SchemaSerializer(spliced(given, _lazy_model), SERIALIZER, False)
+        if isinstance(self.model, type) and issubclass(self.model, BaseModel):
+            self._lazy = _lazy_model(self.model)
         if decimals:
             self._exact = self._validator
         elif not self._raw:
@@ -79,6 +86,13 @@ class Codec(Generic[T]):
                 # It may be one of the few texts that the quick validator refuses although they are valid.
                 pass
         return self._carefully(body, replaced)
+
+    def decode_lazily(self, body: bytes, replaced: Callable[[int], None] | None = None) -> T:
+        """As `decode`, but a model whose body msgspec can check is filled at its first use (lazy.py)."""
+        if self._validator is None and not self._raw:
+            self.prepare()
+        found: T | None = None if self._lazy is None else self._lazy.of(body)
+        return self.decode(body, replaced) if found is None else found
 
     def _carefully(self, body: bytes, replaced: Callable[[int], None] | None) -> T:
         body = body.removeprefix(BOM)
@@ -135,6 +149,10 @@ class Codec(Generic[T]):
         """
         if self._serializer is None:
             self.prepare()
+        if self._lazy is not None and include is None and not exclude_unset:
+            body = self._lazy.passed_on(value)
+            if body is not None:
+                return body
         splices = Splices()
         splices.secrets = secrets
         splices.exclude_unset = exclude_unset
@@ -196,6 +214,24 @@ def codec_of(model: Any) -> Codec[Any]:
     return found
 
 
+def _lazy_model(model: type[BaseModel]) -> LazyModel | None:
+    """None for a model that msgspec cannot express. After 4,096 models all are dropped and made again."""
+    if model not in _lazy_models:
+        if len(_lazy_models) >= _MAX_CODECS:
+            _lazy_models.clear()
+        declared = TypeAdapter(model).core_schema
+        projection = projection_of(declared)
+
+        def decode(body: bytes) -> Any:
+            return codec_of(model).decode(body)
+
+        def serializer() -> SchemaSerializer:
+            return SchemaSerializer(schema.fitted(declared, "quick", any_writer=any_out), SERIALIZER, False)
+
+        _lazy_models[model] = None if projection is None else LazyModel(model, projection, decode, serializer)
+    return _lazy_models[model]
+
+
 def _key(model: Any) -> Any:
     """A key that is equal only for types that are read alike: `int | str` equals `str | int`, but reads differently."""
     if isinstance(model, type) and not get_args(model):
@@ -241,7 +277,12 @@ def _plain(value: Any, splices: Any) -> Any:
     if isinstance(value, SecretStr | SecretBytes):
         raise ValueError("a secret outside a model: it is unknown whether to write it in plain text")
     if isinstance(value, BaseModel) or dataclasses.is_dataclass(kind):
-        return codec_of(kind).tree(value, splices)
+        lazy = lazy_of(value)
+        if lazy is not None and isinstance(splices, Splices) and not splices.exclude_unset:
+            body = lazy.passed_on(value)
+            if body is not None:
+                return splices.put(body)
+        return codec_of(type(filled(value))).tree(value, splices)
     return spelling(value) or value
 
 
@@ -256,7 +297,8 @@ def encode(value: Any, *, secrets: bool = False, exclude_unset: bool = False) ->
     """A value as JSON, by its type: a model as it is declared, anything else as pydantic prints it. secrets: True
     writes the secrets of a model in plain text; exclude_unset: True leaves out the fields of models that were never
     set. Raises ValueError."""
-    kind = type(value)
+    lazy = lazy_of(value)
+    kind = type(value) if lazy is None else lazy.model
     if isinstance(value, BaseModel) or (dataclasses.is_dataclass(kind) and not isinstance(value, type)):
         declared: Codec[Any] = codec_of(kind)
         return declared.encode(value, secrets=secrets, exclude_unset=exclude_unset)
