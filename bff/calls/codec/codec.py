@@ -47,7 +47,7 @@ class Codec(Generic[T]):
 
     def __init__(self, model: Any) -> None:
         self.model = model
-        self._raw = model is Raw or (get_origin(model) in (Union, UnionType) and Raw in get_args(model))
+        self._raw = Raw in _members(model)
         self._lazy: LazyModel | None = None
         self._quick: Callable[[bytes], T] | None = None
         self._validator: SchemaValidator | None = None
@@ -66,8 +66,10 @@ class Codec(Generic[T]):
         # The validator and serializer of a model itself are not used: they were made from the unchanged schema.
         self._validator = SchemaValidator(given, None, False)
         self._serializer = SchemaSerializer(spliced(given, _lazy_model), SERIALIZER, False)
-        if isinstance(self.model, type) and issubclass(self.model, BaseModel):
-            self._lazy = _lazy_model(self.model)
+        # `X | None`, too: a body of null is read by the validator.
+        models = [kind for kind in _members(self.model) if kind is not type(None)]
+        if len(models) == 1 and isinstance(models[0], type) and issubclass(models[0], BaseModel):
+            self._lazy = _lazy_model(models[0])
         if decimals:
             self._exact = self._validator
         elif not self._raw:
@@ -212,6 +214,10 @@ def codec_of(model: Any) -> Codec[Any]:
             _codecs.clear()
         found = _codecs[key] = Codec(model)
     return found
+
+
+def _members(model: Any) -> tuple[Any, ...]:
+    return get_args(model) if get_origin(model) in (Union, UnionType) else (model,)
 
 
 def _lazy_model(model: type[BaseModel]) -> LazyModel | None:

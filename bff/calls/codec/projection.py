@@ -1,8 +1,8 @@
 """The quick way of a model from JSON to JSON: msgspec checks a body and prints the declared members, without pydantic.
 
 `projection_of` compiles the schema of a model to a `msgspec.Struct`, where msgspec can express exactly what the codec
-does: text, integers, floats, booleans, lists, objects with any names, nested models, `X | None`, literals of text,
-aliases, plain defaults and `extra="ignore"` or `"forbid"`. Every other model has no projection.
+does: text, integers, floats, booleans, lists, objects with any names, nested models, `X | None`, literals and enums of
+text, aliases, plain defaults and `extra="ignore"` or `"forbid"`. Every other model has no projection.
 
 Guarantee: what `check` accepts, the codec accepts too, and `printed` gives the bytes that the codec prints for the
 value that it reads. `check` refuses whatever may differ; the codec then decides. tests/unit/calls/test_projection.py
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 import re
+from enum import Enum
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -149,6 +150,9 @@ class _Compiler:
             if any(type(word) is not str for word in schema["expected"]):
                 raise _Inexpressible
             return Literal[tuple(schema["expected"])]
+        if kind == "enum":
+            _only(schema, "cls", "members", "sub_type")
+            return Literal[tuple(map(_word, schema["members"]))]
         if kind == "list":
             _only(schema, "items_schema")
             return list[self._type(schema["items_schema"])]  # type: ignore[misc]  # a type made here
@@ -219,7 +223,15 @@ class _Compiler:
             default = schema["default"]
         if not _fits(default, inner):
             raise _Inexpressible
-        return name, self._type(inner), default
+        return name, self._type(inner), _word(default) if isinstance(default, Enum) else default
+
+
+def _word(member: Enum) -> str:
+    """The text that stands for a member of an enum."""
+    value = member.value
+    if type(value) is not str or (isinstance(member, str) and str.__str__(member) != value):
+        raise _Inexpressible
+    return value
 
 
 def _fits(default: Any, schema: Tree) -> bool:
@@ -231,6 +243,8 @@ def _fits(default: Any, schema: Tree) -> bool:
         return not default and type(default) is (list if kind == "list" else dict)
     if kind == "literal":
         return type(default) is str and default in schema["expected"]
+    if kind == "enum":
+        return type(default) is schema["cls"]
     if kind not in _SCALARS or type(default) is not _SCALARS[kind][1]:
         return False
     if kind == "float":

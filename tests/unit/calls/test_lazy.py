@@ -201,6 +201,13 @@ def outcome(use: Callable[[Product], Any], one: Product) -> Any:
     return found
 
 
+def test_an_answer_that_may_be_missing_is_lazy_too() -> None:
+    codec = codec_of(Product | None)
+    assert codec.decode_lazily(b"null") is None
+    found = codec.decode_lazily(BODY)
+    assert codec.encode(found) == PRINTED and is_lazy(found)
+
+
 def test_values_of_two_callers_are_their_own() -> None:
     one, other = lazy(), lazy()
     one.tags.append("mine")

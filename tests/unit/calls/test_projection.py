@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+from enum import Enum, StrEnum
 from typing import Any, Generic, Literal, TypeVar
 
 import pytest
@@ -44,12 +45,43 @@ HOSTILE = st.sampled_from(
         '{"a":' * 250 + "1" + "}" * 250,
     ]
 )  # fmt: skip
+
+
+class Colour(StrEnum):
+    RED = "red"
+    BLUE = "blue"
+
+
+class Size(Enum):
+    SMALL = "s"
+    LARGE = "l"
+
+    @classmethod
+    def _missing_(cls, value: object) -> Size | None:
+        return cls.LARGE if value == "large" else None
+
+
+class Loud(str, Enum):  # noqa: UP042  # its text differs from its value
+    HELLO = "hello"
+
+    def __new__(cls, value: str) -> Loud:
+        made = str.__new__(cls, value.upper())
+        made._value_ = value
+        return made
+
+
+class Number(Enum):
+    ONE = 1
+
+
 LEAVES: list[tuple[Any, st.SearchStrategy[str]]] = [
     (str, TEXTS),
     (int, st.integers().map(str)),
     (float, NUMBERS),
     (bool, st.sampled_from(["true", "false"])),
     (Literal["one", "two"], st.sampled_from(['"one"', '"two"', '"three"'])),
+    (Colour, st.sampled_from(['"red"', '"blue"', '"RED"'])),
+    (Size, st.sampled_from(['"s"', '"l"', '"large"'])),
 ]
 # A few models and many texts for each: making a model takes longer than reading a text.
 NAMES = ["plain", "with space", "é", "a.b", "field_0", "class"]
@@ -77,7 +109,7 @@ def models(draw: st.DrawFn, depth: int = 1) -> tuple[type[BaseModel], st.SearchS
                 kind, text = kind | None, st.just("null") | text
                 default = draw(st.sampled_from([..., None]))
             case "default":
-                default = {str: "x", int: 7, bool: True, float: 0.5}.get(kind, ...)
+                default = {str: "x", int: 7, bool: True, float: 0.5, Size: Size.SMALL}.get(kind, ...)
             case "nested":
                 kind, text = (
                     list[dict[str, kind]],
@@ -168,9 +200,10 @@ class Whole(BaseModel):
     more: list[Inner] = []
     named: dict[str, float] = Field(default_factory=dict)
     kind: Literal["a", "b"] | None = None
+    size: Size = Size.SMALL
 
 
-WHOLE = '{"Id":1,"inner":{"text":"é","ratio":2},"more":[{"text":""}],"named":{"b":1,"a":0.1},"kind":"a"}'
+WHOLE = '{"Id":1,"inner":{"text":"é","ratio":2},"more":[{"text":""}],"named":{"b":1,"a":0.1},"kind":"a","size":"l"}'
 
 
 @given(HOSTILE)
@@ -300,7 +333,7 @@ def model(**fields: Any) -> type[BaseModel]:
             model(one=(kind, ...))
             for kind in (
                 Checked, list[Derived], Box[int], int | str, Any, datetime.date, set[int], dict[int, int], Literal[1],
-                tuple[int, int], list, dict,
+                tuple[int, int], list, dict, Number, Loud,
             )
         ),
         *(
