@@ -283,11 +283,6 @@ def _plain(value: Any, splices: Any) -> Any:
     if isinstance(value, SecretStr | SecretBytes):
         raise ValueError("a secret outside a model: it is unknown whether to write it in plain text")
     if isinstance(value, BaseModel) or dataclasses.is_dataclass(kind):
-        lazy = lazy_of(value)
-        if lazy is not None and isinstance(splices, Splices) and not splices.exclude_unset:
-            body = lazy.passed_on(value)
-            if body is not None:
-                return splices.put(body)
         return codec_of(type(filled(value))).tree(value, splices)
     return spelling(value) or value
 

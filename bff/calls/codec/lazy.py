@@ -111,24 +111,16 @@ def _subclass(maker: LazyModel) -> type[Any]:
     model, fill = maker.model, maker.fill
 
     def attribute(self: Any, name: str) -> Any:
+        if name == "__class__":
+            # `isinstance` asks every value for it.
+            return model
         fill(self)
         return getattr(self, name)
 
-    def set_attribute(self: Any, name: str, value: Any) -> None:
-        fill(self)
-        setattr(self, name, value)
-
-    def delete_attribute(self: Any, name: str) -> None:
-        fill(self)
-        delattr(self, name)
-
+    # `copy.copy` looks for this in the class. All other methods of a model begin with an attribute of the instance.
     def copied(self: Any) -> Any:
         fill(self)
         return copy.copy(self)
-
-    def deeply_copied(self: Any, memo: dict[int, Any] | None = None) -> Any:
-        fill(self)
-        return copy.deepcopy(self, memo)
 
     names = {
         "__slots__": (),
@@ -136,10 +128,7 @@ def _subclass(maker: LazyModel) -> type[Any]:
         "__qualname__": model.__qualname__,
         "__doc__": model.__doc__,
         "__getattribute__": attribute,
-        "__setattr__": set_attribute,
-        "__delattr__": delete_attribute,
         "__copy__": copied,
-        "__deepcopy__": deeply_copied,
         "bff_lazy": maker,
     }
     # Pydantic's metaclass would build another model, with validators of its own.

@@ -11,7 +11,6 @@ compares both over generated models and texts.
 
 from __future__ import annotations
 
-import math
 import re
 from enum import Enum
 from typing import Annotated, Any, Literal
@@ -221,9 +220,29 @@ class _Compiler:
             default: Any = schema["default_factory"]()
         else:
             default = schema["default"]
-        if not _fits(default, inner):
+        if not self._fits(default, inner):
             raise _Inexpressible
         return name, self._type(inner), _word(default) if isinstance(default, Enum) else default
+
+    def _fits(self, default: Any, schema: Tree) -> bool:
+        """Whether a default, which pydantic does not check, has the declared type."""
+        kind = schema["type"]
+        if kind == "definition-ref":
+            return self._fits(default, self._definitions[schema["schema_ref"]])
+        if kind == "nullable":
+            return default is None or self._fits(default, schema["schema"])
+        if kind in ("list", "dict"):
+            return not default and type(default) is (list if kind == "list" else dict)
+        if kind == "literal":
+            return type(default) is str and default in schema["expected"]
+        if kind == "enum":
+            return type(default) is schema["cls"]
+        if kind not in _SCALARS or type(default) is not _SCALARS[kind][1]:
+            return False
+        if kind == "float":
+            return bool(-EXACT < default < EXACT)
+        # A surrogate is not printable either.
+        return not isinstance(default, str) or default.isprintable()
 
 
 def _word(member: Enum) -> str:
@@ -232,25 +251,6 @@ def _word(member: Enum) -> str:
     if type(value) is not str or (isinstance(member, str) and str.__str__(member) != value):
         raise _Inexpressible
     return value
-
-
-def _fits(default: Any, schema: Tree) -> bool:
-    """Whether a default, which pydantic does not check, has the declared type."""
-    kind = schema["type"]
-    if kind == "nullable":
-        return default is None or _fits(default, schema["schema"])
-    if kind in ("list", "dict"):
-        return not default and type(default) is (list if kind == "list" else dict)
-    if kind == "literal":
-        return type(default) is str and default in schema["expected"]
-    if kind == "enum":
-        return type(default) is schema["cls"]
-    if kind not in _SCALARS or type(default) is not _SCALARS[kind][1]:
-        return False
-    if kind == "float":
-        return math.isfinite(default)
-    # A surrogate is not printable either.
-    return not isinstance(default, str) or default.isprintable()
 
 
 def _only(schema: Tree, *names: str) -> None:

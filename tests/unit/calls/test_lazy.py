@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -208,6 +209,22 @@ def test_an_answer_that_may_be_missing_is_lazy_too() -> None:
     assert codec.encode(found) == PRINTED and is_lazy(found)
 
 
+def test_setting_and_deleting_at_once_change_a_filled_model() -> None:
+    one, other, third = lazy(), lazy(), lazy()
+    one.sku = "changed"
+    assert (type(one), one.sku, one.price, one.model_fields_set) == (
+        Product,
+        "changed",
+        12.0,
+        plain().model_fields_set,
+    )
+    del other.sku
+    assert "sku" not in other.__dict__ and other.price == 12.0
+    copied = copy.deepcopy([third, third])
+    assert copied[0] is copied[1] and copied[0] is not third and type(copied[0]) is Product
+    assert copied == [plain(), plain()]
+
+
 def test_values_of_two_callers_are_their_own() -> None:
     one, other = lazy(), lazy()
     one.tags.append("mine")
@@ -215,20 +232,25 @@ def test_values_of_two_callers_are_their_own() -> None:
 
 
 def test_threads_that_use_a_part_at_once_find_one_value() -> None:
-    for _ in range(20):
-        one, ready = lazy(), threading.Barrier(4)
-        found: list[Any] = []
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(50):
+            one, ready = lazy(), threading.Barrier(4)
+            found: list[Any] = []
 
-        def use(one: Product = one, ready: threading.Barrier = ready, found: list[Any] = found) -> None:
-            ready.wait(10)
-            found.append(one.tags)
+            def use(one: Product = one, ready: threading.Barrier = ready, found: list[Any] = found) -> None:
+                ready.wait(10)
+                found.append(one.tags)
 
-        threads = [threading.Thread(target=use) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(10)
-        assert len(found) == 4 and all(tags is one.tags for tags in found)
+            threads = [threading.Thread(target=use) for _ in range(4)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join(10)
+            assert len(found) == 4 and all(tags is one.tags for tags in found)
+    finally:
+        sys.setswitchinterval(interval)
 
 
 def test_a_model_that_derives_or_lists_the_part_is_checked_as_before() -> None:

@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from bff import DeclarationError, Download, Part, Redirect, Reply, Router, SetCookie, optional
+from bff import DeclarationError, Download, Part, Ready, Redirect, Reply, Router, SetCookie, optional
+from bff.calls.codec import codec_of
+from bff.calls.codec.lazy import lazy_of
 from bff.edge.reply import Renderer, returns_of
 from bff.testing import request_context
 
@@ -162,3 +164,32 @@ def test_only_a_view_may_return_a_download() -> None:
 
     with pytest.raises(DeclarationError, match="only a view"):
         Router().command("/x")(export)
+
+
+class Item(BaseModel):
+    id: int
+
+
+class Items(BaseModel):
+    first: Item
+    more: list[Part[Item]]
+
+
+@pytest.mark.parametrize(
+    ("declared", "result"),
+    [
+        (Item, lambda item: item),
+        (Item | None, lambda item: item),
+        (Item | Redirect, lambda item: item),
+        (Reply[Item], lambda item: Reply(item, 201)),
+        (list[Part[Item]], lambda item: [Ready(data=item)]),
+        (Items, lambda item: Items(first=item, more=[Ready(data=item)])),
+    ],
+)
+def test_a_part_that_is_passed_on_is_never_filled(declared: Any, result: Any) -> None:
+    item = codec_of(Item).decode_lazily(b'{"more":0,"id":1}')
+    renderer = Renderer(returns_of(declared, "view"), (), "", "view")
+    answer = renderer.render(result(item))
+    assert lazy_of(item) is not None
+    assert answer.body == renderer.render(result(Item(id=1))).body
+    assert b'{"id":1}' in answer.body
