@@ -18,7 +18,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..calls import BffError
-from ..edge.access.fetch import Fetcher, FetchFailed, fetch_json
+from ..edge.access.fetch import FetchFailed, fetch_json
+from ..edge.access.fetcher import Fetcher
 from ..edge.access.issuer import Discovery
 from ..edge.access.jwks import usable_keys
 from ..edge.app.brokers import open_brokers

@@ -12,9 +12,7 @@ import re
 import ssl
 from collections.abc import Callable, Sequence
 from ipaddress import ip_address, ip_network
-from urllib.parse import urlsplit
-
-from yarl import URL
+from urllib.parse import quote, urlsplit
 
 HOST_PATTERN = re.compile(r"\.?[a-z0-9_]([a-z0-9._-]*[a-z0-9_])?|[0-9a-f:]*:[0-9a-f:.]*")
 """A host in lower case, or a suffix that begins with a dot."""
@@ -65,10 +63,12 @@ class Proxy:
         return not any(mapped in network for network in self._networks)
 
     @property
-    def url(self) -> URL:
+    def url(self) -> str:
         """Its address with user and password as they are now. A secret: never shown, never logged."""
-        user, password = self._login() or (None, None)
-        return URL.build(scheme="http", host=self.host, port=self.port, user=user, password=password)
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        pair = self._login()
+        login = "" if pair is None else ":".join(quote(one, safe="") for one in pair) + "@"
+        return f"http://{login}{host}:{self.port}"
 
     @property
     def authorization(self) -> str | None:

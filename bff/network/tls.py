@@ -16,8 +16,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 
-import httpx
-from cryptography import x509
+import certifi
 
 from .file_watcher import FileWatcher, fingerprint
 
@@ -82,7 +81,12 @@ class TlsTrust:
         if self._usual is not None:
             context = _with_authorities(None, self._usual, "SSL_CERT_FILE: ")
         else:
-            context = httpx.create_ssl_context()
+            folder = os.environ.get("SSL_CERT_DIR")
+            context = (
+                ssl.create_default_context(capath=folder)
+                if folder
+                else ssl.create_default_context(cafile=certifi.where())
+            )
         return context if self._also is None else _with_authorities(context, self._also)
 
     def _load_certificate(self, context: ssl.SSLContext, cert: Path, key: Path) -> None:
@@ -97,6 +101,8 @@ class TlsTrust:
             raise ValueError(
                 f"{cert} and {key} are not a certificate and its unencrypted key in PEM ({error.reason})"
             ) from None
+        from cryptography import x509  # only a gateway with a client certificate reads one
+
         left = x509.load_pem_x509_certificate(cert.read_bytes()).not_valid_after_utc - datetime.now(UTC)
         if left < SOON:
             log.warning(

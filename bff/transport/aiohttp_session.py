@@ -13,13 +13,10 @@ from typing import Any
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
 
 from ..network import Proxy, TlsTrust, usual_trust
-from .wire import WireConnectionError, WireInvalidResponse, WireTimeout
-
-KEEP_ALIVE = 4.0
-"""Seconds for which an idle connection stays open. Common servers (uvicorn) close it after five. A shorter time avoids
-writes to a connection that is just being closed."""
+from .wire import KEEP_ALIVE, WireConnectionError, WireInvalidResponse, WireTimeout
 
 opened: contextvars.ContextVar[bool] = contextvars.ContextVar("bff_connection_opened", default=False)
 """Whether a connection was opened for the request that is sent in this context."""
@@ -39,7 +36,7 @@ class _Connector(aiohttp.TCPConnector):
             req._ssl = self._trust.context
         if self._proxy is not None and self._proxy.applies_to(req.url.raw_host or ""):
             # For each request, because the password may change; idle connections are found by it, too.
-            req.update_proxy(self._proxy.url, None, None)
+            req.update_proxy(URL(self._proxy.url), None, None)
         return await super().connect(req, *args, **options)
 
     async def _create_connection(self, *args: Any, **options: Any) -> Any:

@@ -12,19 +12,21 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from ..calls.shutdown import cancel_tasks, close_all
 from ..network import Network, Proxy, TlsTrust
 from ..policies.balance import Backend, Balancer, Strategy
 from ..policies.events import Observer, ignore
-from .aiohttp_wire import AiohttpWire
 from .exchange import Exchanges
 from .h1_wire import H1Wire
-from .httpx_wire import HttpxWire
 from .resolvers import BackendAddress, Resolver, ResolverContext, StaticResolver
 from .wire import Wire, WireConnectionError
+
+if TYPE_CHECKING:
+    from .aiohttp_wire import AiohttpWire
+    from .httpx_wire import HttpxWire
 
 log = logging.getLogger("bff.transport")
 
@@ -49,10 +51,23 @@ def open_wire(name: WireName, *, connections: int, max_body: int, network: Netwo
         proxy = _proxy(ways, url, at)
         if name == "h1" and proxy is None and urlsplit(url).scheme == "http":
             return H1Wire(url, connections=connections, max_body=max_body, at=at)
-        kind = HttpxWire if name == "httpx" else AiohttpWire
+        kind = _httpx_wire() if name == "httpx" else _aiohttp_wire()
         return kind(url, connections=connections, max_body=max_body, at=at, trust=ways.trust, proxy=proxy)
 
     return opened
+
+
+# The libraries are imported for the upstreams that need them: for addresses of the settings before the gateway serves.
+def _httpx_wire() -> type[HttpxWire]:
+    from .httpx_wire import HttpxWire
+
+    return HttpxWire
+
+
+def _aiohttp_wire() -> type[AiohttpWire]:
+    from .aiohttp_wire import AiohttpWire
+
+    return AiohttpWire
 
 
 def open_exchanges(*, connections: int, network: Network) -> OpenExchanges:

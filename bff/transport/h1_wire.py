@@ -14,12 +14,11 @@ from collections import OrderedDict
 from itertools import takewhile
 from urllib.parse import urlsplit
 
-from .aiohttp_session import KEEP_ALIVE
 from .content_coding import decode_body
 from .h1_connection import Connection
 from .h1_connector import Connector
 from .h1_request import encode_request
-from .wire import WireConnectionError, WireRequest, WireResponse, WireTimeout
+from .wire import KEEP_ALIVE, WireConnectionError, WireRequest, WireResponse, WireTimeout
 
 
 class H1Wire:

@@ -11,6 +11,10 @@ from typing import Protocol
 
 from msgspec import Struct
 
+KEEP_ALIVE = 4.0
+"""Seconds for which an idle connection stays open. Common servers (uvicorn) close it after five. A shorter time avoids
+writes to a connection that is just being closed."""
+
 RESPONSE_HEADERS = frozenset(
     {
         "age",

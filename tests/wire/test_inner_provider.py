@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 
 from bff.cli.connect import connections_of
-from bff.edge.access.fetch import Fetcher
+from bff.edge.access.fetcher import Fetcher
 from bff.edge.access.provider import Provider
 from bff.edge.app.network import Connections, fetch_targets
 from bff.edge.settings import Settings

@@ -15,7 +15,8 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from bff import DeclarationError
-from bff.edge.access.fetch import Fetcher, FetchFailed, FetchTarget, fetch_json
+from bff.edge.access.fetch import FetchFailed, FetchTarget, fetch_json
+from bff.edge.access.fetcher import Fetcher
 from bff.edge.access.provider import Provider
 from bff.edge.app.network import Connections, fetch_targets, make_network
 from bff.edge.settings import Settings

@@ -19,7 +19,7 @@ from starlette.routing import Route
 
 from bff.edge.access import csrf
 from bff.edge.access.authenticate import Authenticator
-from bff.edge.access.fetch import Fetcher
+from bff.edge.access.fetcher import Fetcher
 from bff.edge.access.jwt import TokenVerifier
 from bff.edge.access.login_state import FLOWS, PREFIX, LoginStates
 from bff.edge.access.provider import Provider

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from bff.edge.access.fetch import Fetcher, FetchFailed
+from bff.edge.access.fetch import FetchFailed
+from bff.edge.access.fetcher import Fetcher
 from bff.edge.access.issuer import FRESH, GAP, STALE
 from bff.edge.access.jwt import TokenVerifier
 from bff.edge.problem import Problem

@@ -11,13 +11,14 @@ from urllib.parse import urlsplit
 from ...calls import Principal
 from ...calls.shutdown import Closing
 from ...live.hub import Hub
+from ...network import Network
 from ...stores.proofs import ProofStore
 from ...stores.redis.client import RedisClient
 from ...stores.revocations import RevocationStore
 from ...stores.sessions import SessionStore
 from ..access.authenticate import Authenticator, FailureLimit
 from ..access.dpop import ProofVerifier
-from ..access.fetch import Fetcher
+from ..access.fetch import Fetch, FetchTarget, fetch_nothing
 from ..access.jwt import TokenVerifier
 from ..access.login_state import LoginStates
 from ..access.provider import Provider
@@ -30,6 +31,7 @@ from ..access.token_revocation import TokenRevocations
 from ..access.token_watch import TokenWatch
 from ..problem import Problem
 from ..settings import IssuerSettings, OidcSettings, Settings
+from ..settings.network import NetworkSettings
 from .network import Connections, fetch_targets
 
 log = logging.getLogger("bff.edge")
@@ -42,20 +44,13 @@ class Identity:
 
     def __init__(self, settings: Settings, redis: RedisClient, connections: Connections) -> None:
         self.store = SessionStore(redis)
-        network, targets = connections.network, fetch_targets(settings, connections)
-        limits = settings.network
-        self._keys = Fetcher(timeout=limits.discovery_timeout, network=network, targets=targets)
-        # Refreshes have connections of their own, so that they do not wait behind sign-ins.
-        self._tokens, self._refreshes = (
-            Fetcher(
-                timeout=limits.token_timeout,
-                max_body=ANSWER_BYTES,
-                connections=32,
-                network=network,
-                targets=targets,
-            )
-            for _ in range(2)
-        )
+        targets = fetch_targets(settings, connections)
+        self._fetchers: list[Closing] = []
+        self._keys: Fetch = fetch_nothing
+        self._tokens: Fetch = fetch_nothing
+        self._refreshes: Fetch = fetch_nothing
+        if settings.issuers or settings.sign_ins:
+            self._open_fetchers(settings.network, connections.network, targets)
         self._revocation_store = RevocationStore(redis)
         self.revocations = RevocationList(
             self._revocation_store, on_session_end=self._on_session_end, on_change=self._on_revocation
@@ -90,6 +85,29 @@ class Identity:
             cookies=cookies,
             proofs=ProofVerifier(ProofStore(redis), cookies.site, settings.dpop),
         )
+
+    def _open_fetchers(self, limits: NetworkSettings, network: Network, targets: list[FetchTarget]) -> None:
+        # Its HTTP client is imported only where there is an identity provider.
+        from ..access.fetcher import Fetcher
+
+        keys = Fetcher(timeout=limits.discovery_timeout, network=network, targets=targets)
+        # Refreshes have connections of their own, so that they do not wait behind sign-ins.
+        tokens, refreshes = (
+            Fetcher(
+                timeout=limits.token_timeout,
+                max_body=ANSWER_BYTES,
+                connections=32,
+                network=network,
+                targets=targets,
+            )
+            for _ in range(2)
+        )
+        self._keys, self._tokens, self._refreshes = keys, tokens, refreshes
+        self._fetchers += [
+            ("the fetcher of keys", keys.close),
+            ("the fetcher of tokens", tokens.close),
+            ("the fetcher of refreshed tokens", refreshes.close),
+        ]
 
     def _entry(self, name: str, oidc: OidcSettings, cookies: SessionCookies) -> ProviderEntry:
         provider = Provider(
@@ -175,9 +193,7 @@ class Identity:
             ("the revocations of tokens", self.token_revocations.close),
             *(("the identity provider", entry.provider.close) for entry in self.providers or ()),
             ("the token verifier", self.verifier.close),
-            ("the fetcher of keys", self._keys.close),
-            ("the fetcher of tokens", self._tokens.close),
-            ("the fetcher of refreshed tokens", self._refreshes.close),
+            *self._fetchers,
         ]
 
 

@@ -63,7 +63,7 @@ class _Session(requests.Session):
         proxy = self._network.proxy_for(urlsplit(str(url)).hostname or "")
         if proxy is not None:
             # One for each request, because the password may change.
-            options["proxies"] = dict.fromkeys(("http", "https"), str(proxy.url))
+            options["proxies"] = dict.fromkeys(("http", "https"), proxy.url)
         options["headers"] = {**(options.get("headers") or {}), **self._own_headers()}
         return super().request(method, url, *args, **options)
 

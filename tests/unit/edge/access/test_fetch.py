@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from bff.edge.access import fetch as fetching
-from bff.edge.access.fetch import Fetcher, FetchFailed, FetchTarget, fetch_json
+from bff.edge.access import fetcher as fetching
+from bff.edge.access.fetch import FetchFailed, FetchTarget, fetch_json
+from bff.edge.access.fetcher import Fetcher
 from bff.network import Network, Proxy, TlsTrust
 from tests.conftest import closed_port
 from tests.wire.authority import Authority
