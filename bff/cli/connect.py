@@ -14,7 +14,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
 from urllib.parse import urlsplit
 
 from ..calls import BffError
@@ -37,55 +36,14 @@ from ..stores.redis.client import RedisClient, StoreUnavailable
 from ..stores.redis.health import RedisHealth
 from ..stores.redis.outage import CURES
 from ..transport.resolvers import RESOLVERS
+from .connection_report import SECONDS, Connection
 
-SECONDS = 5.0
-"""Seconds for one address."""
 AT_ONCE = 32
 """Addresses that are tried at the same time."""
 SKEW = 10.0
 """Seconds that the clock of an identity provider may differ: the default leeway for its tokens."""
 SOON = timedelta(days=14)
 """A certificate that ends within this time is named."""
-
-
-@dataclass(frozen=True, slots=True)
-class Connection:
-    """One address that was tried. what: whose it is; address: without user and password; latency: seconds;
-    certificate_until: None without TLS; fault: what is wrong, "" when it can be used; cure: what to do; notes: what is
-    no fault and worth knowing."""
-
-    what: str
-    address: str
-    latency: float | None = None
-    certificate_until: datetime | None = None
-    fault: str = ""
-    cure: str = ""
-    notes: tuple[str, ...] = ()
-
-    @property
-    def ok(self) -> bool:
-        """Whether the gateway can use it."""
-        return not self.fault
-
-    @property
-    def mistake(self) -> str:
-        """The fault as one sentence for the list of mistakes."""
-        return f"{self.what} at {self.address}: {self.fault}" + (f"; {self.cure}" if self.cure else "")
-
-    @property
-    def document(self) -> dict[str, Any]:
-        """As JSON."""
-        until = self.certificate_until
-        return {
-            "what": self.what,
-            "address": self.address,
-            "ok": self.ok,
-            "latency_ms": None if self.latency is None else round(self.latency * 1000, 1),
-            "certificate_until": None if until is None else until.isoformat(),
-            "fault": self.fault or None,
-            "cure": self.cure or None,
-            "notes": list(self.notes),
-        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,36 +1,18 @@
 """The command `bff`. Mistakes are printed to standard error, each with the name of what to correct. Exit codes: 0
-success, 1 mistakes found, 2 wrong arguments."""
+success, 1 mistakes found, 2 wrong arguments.
+
+Each command is imported when it is run, so that `bff --help` and `bff new` need no gateway.
+"""
 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from .._version import __version__
-from ..calls import DeclarationError
-from ..calls.errors import collecting
-from ..edge import settings as settings_file
-from ..edge.gateway import Gateway
-from ..edge.settings import Settings, SettingsError
-from ..edge.settings.upstream import UpstreamSettings
-from . import (
-    check,
-    connect,
-    connection_report,
-    events,
-    forget,
-    from_openapi,
-    keys,
-    new,
-    redis,
-    revoke,
-    routes,
-    settings_reference,
-)
-from .target import load
+from .connection_report import SECONDS
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -71,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     checked.add_argument("--json", action="store_true", help="write the result as JSON")
     checked.add_argument(
-        "--timeout", type=float, default=connect.SECONDS, help="seconds for one address (%(default)g)"
+        "--timeout", type=float, default=SECONDS, help="seconds for one address (%(default)g)"
     )
     listed = commands.add_parser("routes", help="list the routes with their calls, budgets and policies")
     for command in (serve, checked, listed):
@@ -152,54 +134,56 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # No gateway can have this name, so that the word is free for it.
         return _new_upstream(_upstream_parser().parse_args(words[2:]))
     given = _parser().parse_args(words)
-    try:
-        if given.command == "new":
-            folder = new.create(given.name, Path.cwd())
-            print(f"{folder.name} is written. Start it with:\n\n    cd {folder.name} && bff dev\n")
-            return 0
-        if given.command == "dev":
-            from . import dev
+    from ..calls import DeclarationError
 
-            return dev.run(given.target, given.port, sign_in=given.sign_in)
-        if given.command == "settings":
-            print(settings_reference.page(), end="")
-            return 0
-        if given.command == "keys":
-            return keys.rotate_keys(given.file)
-        if given.command in ("events", "revoke", "forget"):
-            return _with_redis(given)
-        if given.command == "check":
-            return _check(given.target, given.timeout if given.connect else None, as_json=given.json)
-        gateway = load(given.target)
-        if given.command == "routes":
-            print(routes.table(gateway, _upstreams()))
-            return 0
-        return _serve(gateway, given.host, given.port)
+    try:
+        return _run(given)
     except DeclarationError as error:
         print(error, file=sys.stderr)
         return 1
 
 
-def _with_redis(given: argparse.Namespace) -> int:
-    """A command that works on what is in Redis."""
-    settings, credentials = settings_file.load(), redis.credentials_of(given.gateway)
-    if given.command == "revoke":
-        return revoke.revoke(
-            settings,
-            given.issuer,
-            subject=given.subject,
-            token=given.token,
-            keep=given.keep,
-            credentials=credentials,
-        )
-    if given.command == "forget":
-        return forget.forget(settings, given.issuer, given.subject, keep=given.keep, credentials=credentials)
-    if given.events == "dead":
-        return events.dead(settings, given.count, credentials)
-    return events.replay(settings, given.id, credentials)
+def _run(given: argparse.Namespace) -> int:
+    if given.command == "new":
+        from . import new
+
+        folder = new.create(given.name, Path.cwd())
+        print(f"{folder.name} is written. Start it with:\n\n    cd {folder.name} && bff dev\n")
+        return 0
+    if given.command == "dev":
+        from . import dev
+
+        return dev.run(given.target, given.port, sign_in=given.sign_in)
+    if given.command == "settings":
+        from . import settings_reference
+
+        print(settings_reference.page(), end="")
+        return 0
+    if given.command == "keys":
+        from . import keys
+
+        return keys.rotate_keys(given.file)
+    if given.command in ("events", "revoke", "forget"):
+        from . import stored
+
+        return stored.run(given)
+    if given.command == "check":
+        from . import checking
+
+        return checking.run(given.target, given.timeout if given.connect else None, as_json=given.json)
+    if given.command == "routes":
+        from . import routes
+
+        return routes.run(given.target)
+    from . import serving
+
+    return serving.run(given.target, given.host, given.port)
 
 
 def _new_upstream(given: argparse.Namespace) -> int:
+    from ..calls import DeclarationError
+    from . import from_openapi
+
     choices = from_openapi.Choices(given.name, given.team, given.contact, frozenset(given.tag), given.output)
     try:
         written = from_openapi.write(given.file, choices)
@@ -210,78 +194,6 @@ def _new_upstream(given: argparse.Namespace) -> int:
         print(f"no method for {each}", file=sys.stderr)
     print(f"{written.file} is written, with {written.methods} calls. Its address is a setting:\n")
     print(f"    {written.setting}\n")
-    return 0
-
-
-def _upstreams() -> dict[str, UpstreamSettings]:
-    """The settings of each upstream; none when the settings cannot be read. The routes are then listed with the
-    defaults, and `bff check` reports the mistakes."""
-    try:
-        return settings_file.load().upstreams
-    except DeclarationError as error:
-        print(f"{error}\nThe defaults are shown.", file=sys.stderr)
-        return {}
-
-
-def _check(target: str, seconds: float | None = None, *, as_json: bool = False) -> int:
-    """seconds: for each address that is tried; None: none is."""
-    tried: list[connect.Connection] = []
-    warnings: list[str] = []
-    gateway: Gateway | None = None
-    settings: Settings | None = None
-    with collecting() as mistakes:
-        try:
-            gateway = load(target)
-        except DeclarationError as error:
-            mistakes.append(str(error))
-    try:
-        settings = settings_file.load()
-    except SettingsError as error:
-        mistakes += error.mistakes
-    if gateway is not None and settings is not None:
-        mistakes += check.mistakes(gateway, settings)
-        warnings += check.warnings(settings, os.environ)
-        if seconds is not None:
-            try:
-                tried = connect.connections_of(gateway, settings, seconds)
-            except (DeclarationError, ValueError) as error:
-                mistakes.append(str(error))
-            warnings += [f"{one.what} at {one.address}: {note}" for one in tried for note in one.notes]
-    mistakes = list(dict.fromkeys(mistakes))
-    if as_json:
-        print(connection_report.document(mistakes, tried, warnings))
-        return 1 if gateway is None or mistakes or not all(one.ok for one in tried) else 0
-    if tried:
-        print(connection_report.table(tried), end="\n\n")
-    mistakes += [one.mistake for one in tried if not one.ok]
-    for warning in warnings:
-        print(f"warning: {warning}", file=sys.stderr)
-    for mistake in mistakes:
-        print(mistake, file=sys.stderr)
-    if gateway is None or settings is None or mistakes:
-        print(f"\n{len(mistakes)} to correct.", file=sys.stderr)
-        return 1
-    for note in check.notes(gateway, settings):
-        print(f"note: {note}")
-    print(
-        f"{gateway.name}: {len(gateway.views)} views, {len(gateway.commands)} commands, "
-        f"{len(gateway.upstreams())} upstreams, nothing to correct."
-    )
-    return 0
-
-
-def _serve(gateway: Gateway, host: str | None, port: str | None) -> int:
-    from ..edge.server import serve
-
-    if host:
-        os.environ["BFF_HOST"] = host
-    if port:
-        os.environ["BFF_PORT"] = port
-    settings = settings_file.load()
-    found = list(dict.fromkeys(check.mistakes(gateway, settings)))
-    if found:
-        raise DeclarationError("\n".join(found))
-    serve(gateway, settings)
     return 0
 
 

@@ -3,14 +3,18 @@ policies."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ..calls import DeclarationError
+from ..edge import settings as settings_file
 from ..edge.access.authorization import Requirements
 from ..edge.declared import Forward, Route
 from ..edge.gateway import Gateway
 from ..edge.settings.upstream import UpstreamSettings
 from .static_analysis import Step, passes_whole, steps
+from .target import load
 
 # The defaults, for an upstream without settings. The address is never called.
 _DEFAULTS = UpstreamSettings(url="http://localhost")
@@ -144,3 +148,20 @@ def _where(settings: UpstreamSettings) -> str:
         return f"the addresses in {balance.file}"
     resolved = f" (resolved every {balance.resolve:g} s)" if balance.resolve else ""
     return ", ".join([settings.url + resolved, *balance.urls])
+
+
+def run(target: str) -> int:
+    """Print the routes; returns the exit code. Raises DeclarationError."""
+    gateway = load(target)
+    print(table(gateway, _upstreams()))
+    return 0
+
+
+def _upstreams() -> dict[str, UpstreamSettings]:
+    """The settings of each upstream; none when the settings cannot be read. The routes are then listed with the
+    defaults, and `bff check` reports the mistakes."""
+    try:
+        return settings_file.load().upstreams
+    except DeclarationError as error:
+        print(f"{error}\nThe defaults are shown.", file=sys.stderr)
+        return {}

@@ -40,7 +40,7 @@ class AiohttpExchangeResponse:
 
 
 class AiohttpExchanges:
-    """See `exchange.Exchanges`."""
+    """See `exchanges.Exchanges`."""
 
     def __init__(
         self,

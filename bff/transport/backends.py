@@ -19,7 +19,7 @@ from ..calls.shutdown import cancel_tasks, close_all
 from ..network import Network, Proxy, TlsTrust
 from ..policies.balance import Backend, Balancer, Strategy
 from ..policies.events import Observer, ignore
-from .exchange import Exchanges
+from .exchanges import Exchanges
 from .h1_wire import H1Wire
 from .resolvers import BackendAddress, Resolver, ResolverContext, StaticResolver
 from .wire import Wire, WireConnectionError

@@ -21,7 +21,7 @@ from ..policies.breaker import Breaker, BreakerRule
 from ..policies.bulkhead import Bulkhead, BulkheadRule
 from ..policies.events import BreakerChanged, Observer, State, guarded, ignore
 from ..policies.retry import RetryBudget, RetryRule
-from .exchange import Exchanges
+from .exchanges import Exchanges
 from .request import USER_TOKEN, Credentials
 from .wire import Wire, WireConnectionError, WireResponse
 

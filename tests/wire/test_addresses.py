@@ -14,7 +14,7 @@ import pytest
 
 from bff.network import Network
 from bff.transport.backends import DynamicBackends, open_exchanges, open_wire
-from bff.transport.exchange import Exchanges
+from bff.transport.exchanges import Exchanges
 from bff.transport.resolvers import BackendAddress, DnsResolver, FileResolver, Resolver, ResolverContext
 from bff.transport.wire import WireConnectionError, WireError, WireRequest
 

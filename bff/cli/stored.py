@@ -1,0 +1,27 @@
+"""The commands that work on what is in Redis: `bff events`, `bff revoke`, `bff forget`."""
+
+from __future__ import annotations
+
+import argparse
+
+from ..edge import settings as settings_file
+from . import events, forget, redis, revoke
+
+
+def run(given: argparse.Namespace) -> int:
+    """Run the command that was given; returns the exit code. Raises DeclarationError."""
+    settings, credentials = settings_file.load(), redis.credentials_of(given.gateway)
+    if given.command == "revoke":
+        return revoke.revoke(
+            settings,
+            given.issuer,
+            subject=given.subject,
+            token=given.token,
+            keep=given.keep,
+            credentials=credentials,
+        )
+    if given.command == "forget":
+        return forget.forget(settings, given.issuer, given.subject, keep=given.keep, credentials=credentials)
+    if given.events == "dead":
+        return events.dead(settings, given.count, credentials)
+    return events.replay(settings, given.id, credentials)
