@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .._version import __version__
+from . import collector
 from .connection_report import SECONDS
 
 
@@ -151,7 +152,8 @@ def _run(given: argparse.Namespace) -> int:
         print(f"{folder.name} is written. Start it with:\n\n    cd {folder.name} && bff dev\n")
         return 0
     if given.command == "dev":
-        from . import dev
+        with collector.paused():
+            from . import dev
 
         return dev.run(given.target, given.port, sign_in=given.sign_in)
     if given.command == "settings":
@@ -168,14 +170,17 @@ def _run(given: argparse.Namespace) -> int:
 
         return stored.run(given)
     if given.command == "check":
-        from . import checking
+        with collector.paused():
+            from . import checking
 
         return checking.run(given.target, given.timeout if given.connect else None, as_json=given.json)
     if given.command == "routes":
-        from . import routes
+        with collector.paused():
+            from . import routes
 
         return routes.run(given.target)
-    from . import serving
+    with collector.paused():
+        from . import serving
 
     return serving.run(given.target, given.host, given.port)
 

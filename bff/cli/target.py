@@ -16,6 +16,7 @@ from pathlib import Path
 
 from ..calls import DeclarationError
 from ..edge.gateway import Gateway
+from . import collector
 
 
 def load(target: str) -> Gateway:
@@ -26,7 +27,8 @@ def load(target: str) -> Gateway:
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
-        module = importlib.import_module(module_name)
+        with collector.paused():
+            module = importlib.import_module(module_name)
     except DeclarationError:
         raise
     except ModuleNotFoundError as error:
