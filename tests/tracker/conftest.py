@@ -1,4 +1,4 @@
-"""The running tracker, Chromium, and a person who is signed in at the tracker's page."""
+"""The running tracker, one Chromium for all tests, and a person who is signed in at the tracker's page."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import pytest
-from playwright.async_api import BrowserContext, Page, async_playwright
+import pytest_asyncio
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
 from ..programs import program
 from ..waiting import GUARD
@@ -15,31 +15,44 @@ from .world import World, world
 
 
 @asynccontextmanager
-async def chromium() -> AsyncIterator[BrowserContext]:
-    """A browser of its own, with the patience of the tests."""
+async def chromium() -> AsyncIterator[Browser]:
+    """A browser process of its own."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=program("chromium"), args=["--no-sandbox", "--disable-gpu"]
         )
-        context = await browser.new_context(accept_downloads=True)
-        context.set_default_timeout(GUARD * 1000)
         try:
-            yield context
+            yield browser
         finally:
             await browser.close()
 
 
-@pytest.fixture
+async def new_context(browser: Browser) -> BrowserContext:
+    """What one person has of a browser, with the patience of the tests."""
+    context = await browser.new_context(accept_downloads=True)
+    context.set_default_timeout(GUARD * 1000)
+    return context
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    async with chromium() as browser:
+        yield browser
+
+
+@pytest_asyncio.fixture(loop_scope="session")
 async def tracker(redis_url: str, tmp_path: Path) -> AsyncIterator[World]:
     """The gateway in this process, with its services."""
     async with world(redis_url, tmp_path) as found:
         yield found
 
 
-@pytest.fixture
-async def context() -> AsyncIterator[BrowserContext]:
-    async with chromium() as context:
-        yield context
+@pytest_asyncio.fixture(loop_scope="session")
+async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
+    """Nothing of it is shared with the contexts of other tests: neither cookies and storage nor caches and workers."""
+    context = await new_context(browser)
+    yield context
+    await context.close()
 
 
 async def signed_in(context: BrowserContext, world: World) -> Page:

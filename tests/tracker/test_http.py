@@ -6,9 +6,12 @@ import asyncio
 import json
 
 import httpx
+import pytest
 
 from ..waiting import GUARD, until
 from .world import World, bearer
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 # ---- writes --------------------------------------------------------------------------------------------------
 

@@ -90,6 +90,7 @@ async def bounded_memory(tracker: World, what: str) -> AsyncIterator[None]:
 
 
 @pytest.mark.slow
+@pytest.mark.asyncio(loop_scope="session")
 async def test_200_mb_pass_in_both_directions_in_hardly_any_memory(
     redis_url: str, tmp_path: Path, context: BrowserContext
 ) -> None:

@@ -7,11 +7,14 @@ import asyncio
 import hashlib
 from pathlib import Path
 
+import pytest
 from playwright.async_api import BrowserContext, Page, expect
 
 from ..waiting import GUARD, until
-from .conftest import signed_in
+from .conftest import chromium, new_context, signed_in
 from .world import World, world
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 SIZE = 24_000_000
 MIDDLE = 4_000_000
@@ -85,24 +88,24 @@ async def test_a_person_lists_edits_attaches_and_saves(
 
 
 async def test_a_browser_that_leaves_in_mid_upload_leaves_nothing_at_the_service_and_in_the_gateway(
-    tracker: World, context: BrowserContext, tmp_path: Path
+    tracker: World, tmp_path: Path
 ) -> None:
-    page = await signed_in(context, tracker)
-    await choose(page, "1")
-    file = tmp_path / "large.bin"
-    file.write_bytes(content())
-    before = len(asyncio.all_tasks())
-    tracker.relay.hold_up = MIDDLE
-    await attach(page, file)
-    await asyncio.wait_for(tracker.relay.held.wait(), GUARD)
-    assert permits(tracker) > 0 and tracker.files.incoming() != []
-    # Its process has ended, so its connections are closed. A page that is closed may still send for a moment.
-    assert context.browser is not None
-    await context.browser.close()
-    tracker.relay.release()
-    await until(lambda: tracker.files.incoming() == [], "the service keeps half a file")
-    assert tracker.files.whole("1") == []
-    await nothing_is_held(tracker, before)
+    async with chromium() as browser:
+        page = await signed_in(await new_context(browser), tracker)
+        await choose(page, "1")
+        file = tmp_path / "large.bin"
+        file.write_bytes(content())
+        before = len(asyncio.all_tasks())
+        tracker.relay.hold_up = MIDDLE
+        await attach(page, file)
+        await asyncio.wait_for(tracker.relay.held.wait(), GUARD)
+        assert permits(tracker) > 0 and tracker.files.incoming() != []
+        # Its process ends, so its connections are closed. A page that is closed may still send for a moment.
+        await browser.close()
+        tracker.relay.release()
+        await until(lambda: tracker.files.incoming() == [], "the service keeps half a file")
+        assert tracker.files.whole("1") == []
+        await nothing_is_held(tracker, before)
     # The gateway is as before.
     again = await tracker.call("PUT", "/api/tickets/1/files/large.bin", content=b"x")
     assert again.status_code == 201

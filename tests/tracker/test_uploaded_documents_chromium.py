@@ -15,6 +15,8 @@ from .attacks import Victim, address_of, html, script, uploads
 from .conftest import signed_in
 from .world import World, world
 
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
 FILES = "/api/tickets/1/files"
 
 

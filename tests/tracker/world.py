@@ -23,7 +23,7 @@ from bff.cli.target import load
 from bff.edge.gateway import Gateway
 from bff.edge.settings import Settings
 
-from ..conftest import ROOT, Program, free_port, start_program, wait_for_port
+from ..conftest import ROOT, Program, free_port, start_module, start_program, wait_for_port
 from ..unit.edge.access.issuing import ISSUER
 from ..waiting import GUARD
 from ..wire.gateway import token
@@ -87,8 +87,8 @@ class FileService:
     program: Program | None = None
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "services.files", str(self.port), str(self.folder)]
-        self.program = start_program(command, log=self.log, env={"PYTHONPATH": str(TRACKER)})
+        arguments = (str(self.port), str(self.folder))
+        self.program = start_module("tests.tracker.file_service", *arguments, log=self.log)
         wait_for_port(self.port, process=self.program.process)
 
     def kill(self) -> None:
