@@ -35,7 +35,7 @@ ACCESS = Target(
     "bff/edge/access",
     {module: [f"{_UNIT}/test_{name}.py" for name in names] for module, names in _TESTS.items()},
     Path(__file__).with_name("access_survivors.toml"),
-    [f"{_UNIT}/*.py", "tests/unit/hasty.py", "tests/*.py"],
+    [f"{_UNIT}/*.py", "tests/unit/hasty.py", "tests/*.py", "tests/*.pem"],
 )
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import certifi
 import httpx
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -29,6 +30,7 @@ from bff.transport.h1_wire import H1Wire
 from bff.transport.httpx_wire import HttpxWire
 from bff.transport.wire import WireConnectionError, WireRequest
 
+from ..conftest import PUBLIC_AUTHORITIES
 from ..waiting import GUARD
 from .authority import Authority, Pair, tls_server
 from .forward_proxy import ForwardProxy, forward_proxy
@@ -199,11 +201,13 @@ async def test_a_forwarded_exchange_goes_through_the_proxy_with_its_body(
 
 
 async def test_the_authority_for_all_is_trusted_beside_the_usual_ones(
-    inside: Authority, service: Pair
+    inside: Authority, service: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE")
+    monkeypatch.setattr(certifi, "where", lambda: PUBLIC_AUTHORITIES)
     network = make_network(NetworkSettings(ca=inside.file))
     usual = make_network(NetworkSettings()).trust.context.cert_store_stats()["x509_ca"]
-    assert network.trust.context.cert_store_stats()["x509_ca"] == usual + 1 > 2
+    assert network.trust.context.cert_store_stats()["x509_ca"] == usual + 1 > 100
     async with tls_server(service, None) as server:
         wire = AiohttpWire(
             f"https://shelf.test:{server.port}",
