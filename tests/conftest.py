@@ -17,8 +17,10 @@ from pathlib import Path
 
 import certifi
 import pytest
+from _pytest.main import pytest_runtestloop as run_tests
 
 from .modules import Module
+from .roomy import with_room
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -47,6 +49,12 @@ def pytest_collection_finish() -> None:
     """Objects that are loaded by now stay, so the garbage collector need not scan them again and again."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> bool | object:
+    """Pytest's own loop over the tests, with room for the frames of event loops and of what they run."""
+    return with_room(run_tests)(session)
 
 
 # Below the range of outgoing connections (Linux' default where it cannot be read).

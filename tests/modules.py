@@ -18,6 +18,8 @@ from collections.abc import Mapping
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
+from .roomy import with_room
+
 _context: ForkServerContext | None = None
 
 
@@ -77,7 +79,7 @@ def _run(name: str, arguments: list[str], folder: str, log: str, env: dict[str, 
     # As `python -m` finds it.
     sys.argv = [name, *arguments]
     try:
-        runpy.run_module(name, run_name="__main__", alter_sys=True)
+        with_room(runpy.run_module)(name, run_name="__main__", alter_sys=True)
     finally:
         atexit._run_exitfuncs()
         sys.stdout.flush()
