@@ -107,8 +107,17 @@ class Person:
         await self.page.goto(f"{self.shop.url}{path}")
 
     async def sign_in(self, name: str) -> None:
+        """By the address to which the page's button leads: the page is loaded once, after the sign-in."""
+        await self.open("/bff/login?return=/")
+        await self._choose(name)
+
+    async def sign_in_at_the_page(self, name: str) -> None:
+        """As a visitor does: with the button of the page that they look at."""
         await self.open("/")
         await self.page.get_by_test_id("sign-in").first.click()
+        await self._choose(name)
+
+    async def _choose(self, name: str) -> None:
         await self.page.locator(f'button[value="{name}"]').click()
         await self.page.wait_for_url(f"{self.shop.url}/**")
         await self.live()

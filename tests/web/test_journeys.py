@@ -14,7 +14,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def test_an_order_is_on_the_page_at_once_and_every_step_arrives(person: Person) -> None:
-    await person.sign_in("ada")
+    await person.sign_in_at_the_page("ada")
     before = person.shop.world.stock("lamp-01")
     await person.put_in_basket("lamp-01")
     placed = await person.order_step_by_step()
@@ -190,7 +190,7 @@ async def test_the_whole_order_can_be_placed_with_the_keyboard_alone(person: Per
 
 
 async def test_the_page_holds_no_token(person: Person) -> None:
-    await person.sign_in("ada")
+    await person.sign_in_at_the_page("ada")
     kept = await person.page.evaluate(
         "JSON.stringify([{...localStorage}, {...sessionStorage}, document.cookie])"
     )
@@ -202,7 +202,7 @@ async def test_the_page_holds_no_token(person: Person) -> None:
 
 
 async def test_signing_out_ends_the_stream_and_removes_everything_of_the_person(person: Person) -> None:
-    await person.sign_in("ada")
+    await person.sign_in_at_the_page("ada")
     await person.sign_out()
     await person.open("/orders")
     await person.page.get_by_test_id("sign-in-card").wait_for()

@@ -217,7 +217,7 @@ async def test_the_layout_does_not_shift_while_a_page_loads_and_an_order_runs(
         await person.open("/")
         await person.page.get_by_test_id("stock").first.wait_for()
         jumped[f"shop {width}"] = await person.page.evaluate(SHIFTS)
-        await person.sign_in("ada")
+        await person.sign_in_at_the_page("ada")
         await person.put_in_basket("mug-01")
         placed = await person.place_order()
         await person.row_of(placed.id).wait_for()

@@ -71,7 +71,7 @@ async def test_a_german_visitor_reads_german_and_meets_no_barrier(german: Person
 async def test_a_german_person_orders_in_german_and_meets_no_barrier(german: Person) -> None:
     page, world = german.page, german.shop.world
     found: dict[str, list[str]] = {}
-    await german.sign_in("bruno")
+    await german.sign_in_at_the_page("bruno")
     await german.put_in_basket("pen-01")
     await check(page, found, "a toast")
     await page.locator('#nav a[href="/basket"]').click()

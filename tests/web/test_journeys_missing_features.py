@@ -77,12 +77,12 @@ async def test_without_a_shared_worker_twenty_tabs_share_one_stream_too(lab: Lab
 
 async def test_with_storage_blocked_the_shop_works_and_stores_nothing(person: Person) -> None:
     await person.context.add_init_script(NO_STORAGE)
-    await person.sign_in("grace")
+    await person.sign_in_at_the_page("grace")
     await person.put_in_basket("mug-01")
     placed = await person.place_order()
     await person.row(placed.id, status="COMPLETED")
     await person.sign_out()
-    await person.sign_in("ada")
+    await person.sign_in_at_the_page("ada")
     await person.open("/orders")
     await expect(person.page.get_by_test_id("person")).to_contain_text("Ada")
     await expect(person.row_of(placed.id)).to_have_count(0)
