@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
+import stat
+import threading
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 
 from starlette.exceptions import HTTPException
-from starlette.responses import FileResponse
-from starlette.staticfiles import StaticFiles
+from starlette.responses import FileResponse, Response
+from starlette.staticfiles import NotModifiedResponse, StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..calls import DeclarationError
@@ -115,9 +120,67 @@ def _below(path: str, prefix: str) -> bool:
     return prefix == "/" or path == prefix or path.startswith(prefix + "/")
 
 
+class _Files(StaticFiles):
+    """Starlette's, with small files in memory: otherwise each answer is made in five steps of a thread. Whether a file
+    has changed is looked up for each request."""
+
+    SMALL = 256 * 1024
+    """Bytes of a file that is held at most."""
+    MOST = 16 * 1024 * 1024
+    """Bytes of all that are held; those that were not asked for longest go first."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(directory=folder)
+        self._held: OrderedDict[str, tuple[tuple[int, int], bytes]] = OrderedDict()
+        self._size = 0
+        # Files are looked up in several threads.
+        self._lock = threading.Lock()
+
+    def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
+        full, found = super().lookup_path(path)
+        if found is not None and stat.S_ISREG(found.st_mode) and found.st_size <= self.SMALL:
+            state = found.st_mtime_ns, found.st_size
+            with self._lock:
+                known = self._held.get(full)
+                if known is not None and known[0] == state:
+                    self._held.move_to_end(full)
+                    return full, found
+            # Without its content it is answered as a large one is.
+            with contextlib.suppress(OSError):
+                self._hold(full, state, Path(full).read_bytes())
+        return full, found
+
+    def _hold(self, full: str, state: tuple[int, int], content: bytes) -> None:
+        with self._lock:
+            if (before := self._held.pop(full, None)) is not None:
+                self._size -= len(before[1])
+            if len(content) != state[1]:
+                # It was changed meanwhile.
+                return
+            self._held[full] = state, content
+            self._size += len(content)
+            while self._size > self.MOST:
+                self._size -= len(self._held.popitem(last=False)[1][1])
+
+    def file_response(
+        self,
+        full_path: str | os.PathLike[str],
+        stat_result: os.stat_result,
+        scope: Scope,
+        status_code: int = 200,
+    ) -> Response:
+        made = super().file_response(full_path, stat_result, scope, status_code)
+        known = self._held.get(str(full_path))
+        if isinstance(made, NotModifiedResponse) or known is None:
+            return made
+        if known[0] != (stat_result.st_mtime_ns, stat_result.st_size):
+            return made
+        return Response(known[1], made.status_code, dict(made.headers))
+
+
 def assets(folder: Path, headers: Mapping[str, str]) -> ASGIApp:
     """Serves a folder of files, which a browser may cache but must revalidate. headers: the site's policies."""
-    files = StaticFiles(directory=folder)
+    files = _Files(folder)
     # A worker's script, and an SVG image that is opened directly, need the page's policy too.
     marks = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
 
