@@ -62,7 +62,7 @@ class TimeLimit:
         self._before = 0
 
     def __enter__(self) -> TimeLimit:
-        self._task = task = asyncio.current_task()
+        self._task = task = asyncio.current_task(self._timer.loop)
         if task is None:
             raise RuntimeError("a time limit can be used only inside a task")
         self._before = task.cancelling()
@@ -97,13 +97,22 @@ class RequestTimer:
     """The timer of one request. It has one limit for each task and nested block, usually fewer than ten. clock:
     monotonic seconds."""
 
-    __slots__ = ("_at", "_clock", "_limits", "_timer")
+    __slots__ = ("_at", "_clock", "_limits", "_loop", "_timer")
 
     def __init__(self, clock: Clock = time.monotonic) -> None:
         self._clock = clock
         self._limits: list[TimeLimit] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._at = 0.0
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop that the request runs on. To look it up takes a system call each time (CPython 3.11)."""
+        found = self._loop
+        if found is None:
+            found = self._loop = asyncio.get_running_loop()
+        return found
 
     def limit(self, seconds: float | None) -> TimeLimit:
         """A limit that ends its block `seconds` from now, at once for 0 or less; None: only `TimeLimit.expire` ends
@@ -127,8 +136,7 @@ class RequestTimer:
         if self._timer is not None:
             self._timer.cancel()
         self._at = at
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(max(0.0, at - self._clock()), self._on_timer)
+        self._timer = self.loop.call_later(max(0.0, at - self._clock()), self._on_timer)
 
     def _on_timer(self) -> None:
         self._timer = None

@@ -92,7 +92,7 @@ class RequestCoalescer:
         principal = request.principal
         if principal is not None:
             after = max(after, self._last_change_by(principal.id))
-        me: _Participant = asyncio.get_running_loop().create_future()
+        me: _Participant = request.timer.loop.create_future()
         started = self._clock()
         key = (key_of(call, principal), tuple(conditions.values()), call.timeout, call.attempts)
         flight = self.flights.join(key, me, now=started, after=after)

@@ -40,18 +40,19 @@ class Pool(Protocol):
 
 
 class Connection(asyncio.Protocol):
-    """max_body: bytes of a response's body without its framing. `idle_since`: loop time at which it became idle."""
+    """max_body: bytes of a response's body without its framing. `loop`: the event loop; `idle_since`: its time at which
+    the connection became idle."""
 
     __slots__ = (
-        "_body", "_chunks", "_closed", "_fields", "_headers", "_interim", "_keep_alive", "_left", "_loop",
+        "_body", "_chunks", "_closed", "_fields", "_headers", "_interim", "_keep_alive", "_left",
         "_max_body", "_more", "_no_body", "_parser", "_pending", "_pool", "_responded", "_size", "_stage", "_status",
-        "_transport", "_until_close", "_used", "idle_since",
+        "_transport", "_until_close", "_used", "idle_since", "loop",
     )  # fmt: skip
 
     def __init__(self, max_body: int) -> None:
         self._pool: Pool | None = None
         self._max_body = max_body
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._pending: asyncio.Future[WireResponse] | None = None
         self._used = False
@@ -82,7 +83,7 @@ class Connection(asyncio.Protocol):
         self._size = self._chunks = 0
         self._body = b""
         self._more: bytearray | None = None
-        self._pending = pending = self._loop.create_future()
+        self._pending = pending = self.loop.create_future()
         transport.write(request)
         return pending
 

@@ -65,7 +65,7 @@ class H1Wire:
         while self._idle:
             connection, _ = self._idle.popitem()
             # The sweep may be late, so the age is checked here, too.
-            if connection.usable and asyncio.get_running_loop().time() - connection.idle_since < KEEP_ALIVE:
+            if connection.usable and connection.loop.time() - connection.idle_since < KEEP_ALIVE:
                 return connection
             connection.abort()
         return None
@@ -127,7 +127,7 @@ class H1Wire:
         if self._closed:
             connection.abort()
         elif not self._grant(connection):
-            loop = asyncio.get_running_loop()
+            loop = connection.loop
             connection.idle_since = loop.time()
             self._idle[connection] = None
             if self._sweep is None:
