@@ -46,6 +46,10 @@ def _parser() -> argparse.ArgumentParser:
     serve = commands.add_parser("serve", help="serve a gateway")
     serve.add_argument("--host", help="address to listen on (BFF_HOST)")
     serve.add_argument("--port", help="port to listen on (BFF_PORT)")
+    serve.add_argument(
+        "--workers",
+        help="processes that share the port (BFF_WORKERS); SIGHUP restarts them one after the other",
+    )
     checked = commands.add_parser("check", help="load a gateway and its settings, and report every mistake")
     checked.add_argument(
         "--connect",
@@ -182,7 +186,7 @@ def _run(given: argparse.Namespace) -> int:
     with collector.paused():
         from . import serving
 
-    return serving.run(given.target, given.host, given.port)
+    return serving.run(given.target, host=given.host, port=given.port, workers=given.workers)
 
 
 def _new_upstream(given: argparse.Namespace) -> int:

@@ -13,7 +13,7 @@ import logging
 import resource
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
 from types import FrameType
 
@@ -44,6 +44,8 @@ _ACCEPTED = (
     (socket.IPPROTO_TCP, "TCP_NOTSENT_LOWAT", 16_384),
     (socket.IPPROTO_TCP, "TCP_USER_TIMEOUT", 20_000),
 )
+# Seconds, at least, in which the connections of a process that has a successor end with their next answer.
+RETIRE = 1.0
 # Seconds until load balancers know that this process is unready: Kubernetes removes an endpoint of a service while it
 # tells the process to stop.
 LINGER = 5.0
@@ -87,13 +89,57 @@ class Server(uvicorn.Server):
         finally:
             self.should_exit = True
 
+    async def accept_from(self, listener: socket.socket) -> asyncio.Server:
+        """Accept connections from one more socket, until the server that is returned is closed."""
+        make: Callable[..., asyncio.Protocol] = self.config.http_protocol_class
+        protocol = partial(
+            make,
+            config=self.config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+        )
+        server: asyncio.Server = await self._loop.create_server(
+            protocol, sock=listener, backlog=self.config.backlog
+        )
+        self.servers.append(server)
+        return server
 
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises DeclarationError, with the remedy, for a port that cannot be used."""
+    def retire(self) -> None:
+        """End because another process accepts from the same sockets now.
+
+        Nothing is accepted any more. Streams end with `bye` over the drain window, and every answer says
+        `Connection: close`. The server ends with its last connection. Connections without a request are closed after
+        the linger, at least `RETIRE` seconds. The process stays ready: a health check on one of its connections must
+        not take the whole address out of service.
+        """
+        if self._drain is None:
+            self._drain = self._loop.create_task(self._retire())
+
+    async def _retire(self) -> None:
+        try:
+            for server in self.servers:
+                server.close()
+            closing = (b"connection", b"close")
+            # Those of the answers from now on, and those of the next second, when uvicorn makes them anew.
+            self.server_state.default_headers.append(closing)
+            self.config.encoded_headers.append(closing)
+            until = self._loop.time() + max(self._linger, RETIRE)
+            await self._app.end_streams()
+            while self.server_state.connections and self._loop.time() < until:  # noqa: ASYNC110 - their ends have no event
+                await asyncio.sleep(0.05)
+        finally:
+            self.should_exit = True
+
+
+def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:
+    """A listening socket. Raises DeclarationError, with the remedy, for a port that cannot be used. shared: other
+    sockets of this user may listen on the same port (SO_REUSEPORT), and the kernel spreads connections over them."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # The protocol is named so that the event loop recognises TCP and turns Nagle's algorithm off.
     sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if shared:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     # Accepted sockets inherit these.
     for level, option, value in _ACCEPTED:
         if hasattr(socket, option):
@@ -156,18 +202,25 @@ def _config(
     )
 
 
+def admin_server(app: ASGIApp, settings: Settings) -> uvicorn.Server:
+    """The server of an admin port. Call its `_serve`: `serve` would handle the process's signals."""
+    return uvicorn.Server(_config(app, settings))
+
+
 async def run(
     gateway: Gateway,
     settings: Settings,
     app: ASGIApp | None = None,
     ready: Callable[[], None] = lambda: None,
     listeners: tuple[socket.socket, socket.socket] | None = None,
+    control: Callable[[Server, App], Coroutine[None, None, None]] | None = None,
 ) -> None:
     """Serve on the running loop until a signal.
 
     app        the application in front of the gateway, which passes on what it does not answer itself; default: none
     ready      called once connections are accepted
     listeners  the public and the admin socket, where another process has opened them; default: opened here
+    control    runs beside the server, and is cancelled when the server has ended and before the gateway is stopped
     """
     public, admin = listeners or (
         listen(settings.host, settings.port),
@@ -180,7 +233,7 @@ async def run(
         ready,
         linger_of(settings, sys.stdin is not None and sys.stdin.isatty()),
     )
-    admin_server = uvicorn.Server(_config(runtime.admin, settings))
+    private = admin_server(runtime.admin, settings)
     log.info("serving %s on http://%s:%s", gateway.name, *public.getsockname()[:2])
     # The objects that exist now live as long as the process: the garbage collector need not traverse them each time.
     gc.collect()
@@ -190,13 +243,16 @@ async def run(
     try:
         async with asyncio.TaskGroup() as group:
             # `serve` would handle the process's signals, too: those belong to the public server.
-            second = group.create_task(admin_server._serve(sockets=[admin]))
+            second = group.create_task(private._serve(sockets=[admin]))
             watch = group.create_task(_stop_if_dead(runtime, server))
             memory = group.create_task(MemoryWatch().run(), name="bff-memory")
+            beside = [watch, memory]
+            if control is not None:
+                beside.append(group.create_task(control(server, runtime), name="bff-control"))
             await server.serve(sockets=[public])
-            watch.cancel()
-            memory.cancel()
-            admin_server.should_exit = True
+            for task in beside:
+                task.cancel()
+            private.should_exit = True
             await second
         dead = runtime.health.dead()
     finally:

@@ -205,6 +205,7 @@ def build(declared: Declarations, settings: Settings, extensions: Extensions) ->
         routes,
         limits,
         resources,
+        metrics,
     )
 
 
@@ -240,6 +241,7 @@ class App:
     admin      the private ASGI application
     routes     the public ones
     resources  what the lifespan yielded
+    metrics    what the admin port shows of them
     opened     what the lifespan opened
     """
 
@@ -261,6 +263,7 @@ class App:
     routes: list[BaseRoute]
     limits: RateLimiter
     resources: Resources
+    metrics: Metrics
     opened: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
 
     async def start(self) -> None:
@@ -294,6 +297,10 @@ class App:
     async def drain(self, window: float | None = None) -> None:
         """Become unready, and end every stream at a random moment of the drain window (seconds; None: the setting)."""
         self.health.draining = True
+        await self.end_streams(window)
+
+    async def end_streams(self, window: float | None = None) -> None:
+        """End every stream at a random moment of the drain window, and stay ready."""
         await self.live.hub.drain(window)
 
     async def stop(self) -> None:

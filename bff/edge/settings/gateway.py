@@ -163,6 +163,11 @@ class Settings(Section):
     `host` is; in a container, set it so that others on its network can reach it."""
     admin_port: int = Field(8001, ge=0, le=65535)
     """The admin port; 0: any free one."""
+    workers: int = Field(1, ge=1, le=64)
+    """Processes that `bff serve` starts, each like one more gateway: with its own connections, and with what is bounded
+    in one process for itself. More than 1 needs Linux. `bff dev` and other servers ignore it."""
+    worker_start: float = Field(60.0, ge=1, le=3600)
+    """Seconds in which a worker that replaces another one must be ready. The first start takes as long as it needs."""
     max_body: int = Field(65_536, ge=1_024, le=10_000_000)
     """Bytes of a request's body at most."""
     http: HttpSettings = HttpSettings()

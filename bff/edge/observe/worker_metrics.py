@@ -1,0 +1,134 @@
+"""The metrics of several workers as one page.
+
+Counters and histograms are added up, also those of workers that have ended, so that they never go backwards. Of a
+gauge, the sum is shown where it means something (`SUMMED`); every other gauge has the label `worker`. A worker that
+does not answer is named (`bff_worker_up` is 0): its gauges are left out, and its counters stay as they were last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector, CollectorRegistry
+
+SUMMED = frozenset(
+    {
+        "bff_requests_in_flight",
+        "bff_streams",
+        "bff_journals_waiting",
+        "bff_bulkhead_used",
+        "bff_bulkhead_permits",
+        "bff_bulkhead_waiting",
+        "bff_upstream_active",
+        "bff_retry_budget_spent",
+        "bff_address_pending",
+    }
+)
+"""Gauges that are added up. Of all others a sum would mean nothing: states of breakers, ejected addresses, how late a
+loop is, and what the system reports of one process."""
+
+_ADDED = frozenset({"counter", "histogram", "summary"})
+_Key = tuple[str, tuple[tuple[str, str], ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerFigures:
+    """What is known of one process.
+
+    index     the worker's number
+    page      its last metrics page, "" if there is none
+    is_current  False for a process that has a successor and is ending: only what is added up counts
+    answered  whether the page is of now
+    """
+
+    index: int
+    page: str
+    is_current: bool
+    answered: bool
+
+
+class _Sums:
+    """Metrics by name, each with its values by sample and labels."""
+
+    def __init__(self) -> None:
+        self._metrics: dict[str, tuple[str, str, dict[_Key, float]]] = {}
+
+    def add(self, metric: Metric, worker: int | None = None) -> None:
+        """worker: for the label; None: the values are added to those that are there."""
+        values = self._metrics.setdefault(metric.name, (metric.type, metric.documentation, {}))[2]
+        for sample in metric.samples:
+            labels = dict(sample.labels) if worker is None else {**sample.labels, "worker": str(worker)}
+            key = sample.name, tuple(labels.items())
+            values[key] = sample.value + (values.get(key, 0.0) if worker is None else 0.0)
+
+    def copy(self) -> _Sums:
+        made = _Sums()
+        made._metrics = {
+            name: (kind, help, dict(values)) for name, (kind, help, values) in self._metrics.items()
+        }
+        return made
+
+    def collect(self) -> Iterable[Metric]:
+        for name, (kind, help, values) in self._metrics.items():
+            metric = Metric(name, help, kind)
+            for (sample, labels), value in values.items():
+                metric.add_sample(sample, dict(labels), value)
+            yield metric
+
+
+class _Page(Collector):
+    def __init__(self, metrics: Iterable[Metric]) -> None:
+        self._metrics = tuple(metrics)
+
+    def collect(self) -> Iterable[Metric]:
+        return self._metrics
+
+
+class WorkerMetrics:
+    """`page` makes the page; `retain` keeps what a worker has counted that has ended. count: the number of workers."""
+
+    def __init__(self, count: int) -> None:
+        self._ended = _Sums()
+        self._restarts = dict.fromkeys(range(count), 0.0)
+
+    def retain(self, page: str) -> None:
+        """Keep the counters and histograms of a worker's last page, which is in no `WorkerFigures` from now on."""
+        for metric in text_string_to_metric_families(page):
+            if metric.type in _ADDED:
+                self._ended.add(metric)
+
+    def count_restart(self, index: int) -> None:
+        """A worker was started again after its death."""
+        self._restarts[index] += 1
+
+    def kept(self) -> WorkerMetrics:
+        """A copy, which another thread may use."""
+        made = WorkerMetrics(len(self._restarts))
+        made._ended, made._restarts = self._ended.copy(), dict(self._restarts)
+        return made
+
+    def page(self, workers: Sequence[WorkerFigures]) -> bytes:
+        """The page, in Prometheus' text format 0.0.4."""
+        sums = self._ended.copy()
+        answering = {one.index for one in workers if one.answered and one.is_current}
+        for worker in workers:
+            for metric in text_string_to_metric_families(worker.page):
+                if metric.type in _ADDED or (metric.name in SUMMED and worker.answered):
+                    sums.add(metric)
+                elif metric.name not in SUMMED and worker.answered and worker.is_current:
+                    sums.add(metric, worker.index)
+        up = GaugeMetricFamily("bff_worker_up", "1: the worker answers; 0: it does not.", labels=("worker",))
+        restarts = CounterMetricFamily(
+            "bff_worker_restarts", "How often a worker was started again after its death.", labels=("worker",)
+        )
+        for index, count in self._restarts.items():
+            up.add_metric((str(index),), index in answering)
+            restarts.add_metric((str(index),), count)
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(_Page((*sums.collect(), up, restarts)))
+        page: bytes = generate_latest(registry)
+        return page
