@@ -65,9 +65,18 @@ async def block() -> Process:
 @app.view("/leave", public=True)
 async def leave() -> Process:
     # The shell ends at once, and leaves a child without a parent.
-    subprocess.run(["sh", "-c", "sleep 0.05 &"])
-    return await process()
+    left = subprocess.run(["sh", "-c", "sleep 1000 > /dev/null & echo $!"], stdout=subprocess.PIPE)
+    return Process(pid=int(left.stdout), version=VERSION)
 
+"""
+
+
+# Like process 1 of a container, the parent becomes the parent of processes that lost theirs (PR_SET_CHILD_SUBREAPER).
+_AS_PROCESS_1 = """
+import ctypes, os, sys
+if ctypes.CDLL(None).prctl(36, 1, 0, 0, 0):
+    raise OSError("prctl")
+os.execv(sys.executable, [sys.executable, "-m", "bff", *sys.argv[1:]])
 """
 
 
@@ -103,7 +112,7 @@ class Crew:
 
     def start(self, *arguments: str) -> Program:
         self.program = start_program(
-            [sys.executable, "-m", "bff", "serve", "crew_app:app", *arguments],
+            [sys.executable, "-c", _AS_PROCESS_1, "serve", "crew_app:app", *arguments],
             log=self.folder / "log",
             env={
                 "PYTHONPATH": str(self.folder),
@@ -238,6 +247,15 @@ class Connection:
         if self._writer is not None:
             self._writer.close()
         self._reader = self._writer = None
+
+
+async def ask(port: int, path: str = "/process") -> dict[str, Any]:
+    """One request over a new connection."""
+    client = Connection(port)
+    try:
+        return await client.get(path)
+    finally:
+        client.close()
 
 
 async def pids(port: int, connections: int) -> list[int]:

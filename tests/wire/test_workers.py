@@ -13,7 +13,7 @@ import pytest
 from ..conftest import Valkey
 from ..programs import parents_of_processes
 from ..waiting import GUARD, until
-from .crew import Connection, Crew, crew, pids, streams
+from .crew import Connection, Crew, ask, crew, pids, streams
 
 
 @pytest.fixture(scope="module")
@@ -72,14 +72,14 @@ async def test_a_rolling_restart_loses_no_request_serves_the_new_code_and_ends_s
     versions: list[int] = []
     complete = asyncio.Event()
 
-    async def ask(client: Connection) -> None:
+    async def ask_on(client: Connection) -> None:
         while not (complete.is_set() and len(versions) >= 1_000 and client.closed):
             # Any failure fails the test.
             versions.append((await client.get())["version"])
             await asyncio.sleep(0.01)
 
     served.write(version=2)
-    asking = [asyncio.create_task(ask(client), name=f"client {n}") for n, client in enumerate(clients)]
+    asking = [asyncio.create_task(ask_on(client), name=f"client {n}") for n, client in enumerate(clients)]
     served.signal(signal.SIGHUP)
     await served.rolled()
     complete.set()
@@ -145,6 +145,14 @@ async def test_a_rolling_restart_ends_at_a_mistake_and_the_old_workers_go_on(ser
     assert served.workers() == before
     assert set(await pids(served.port, 64)) == before
     assert served.get("/readyz").status_code == 200
+
+
+async def test_a_process_without_a_parent_is_reaped_when_it_ends(served: Crew) -> None:
+    left = (await ask(served.port, "/leave"))["pid"]
+    await until(lambda: parents_of_processes()[left] == served.process.pid)
+    os.kill(left, signal.SIGKILL)
+    # A zombie would still be a process.
+    await until(lambda: left not in parents_of_processes())
 
 
 async def test_after_sigterm_every_worker_is_unready_and_streams_end_with_bye(
