@@ -43,7 +43,7 @@ MODULE_DEPTH = 4
 
 @dataclass(frozen=True, slots=True)
 class GatewayStatus:
-    """What a gateway is doing in this process.
+    """What a gateway is doing in this process, which with several workers is one of them.
 
     breakers: by upstream, the worst state of its circuit breakers; streams: open live streams. Both are empty while
     running is False.

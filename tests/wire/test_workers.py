@@ -13,26 +13,26 @@ import pytest
 from ..conftest import Valkey
 from ..programs import parents_of_processes
 from ..waiting import GUARD, until
-from .crew import Connection, Crew, ask, crew, pids, streams
+from .served_workers import Connection, ServedWorkers, ask, pids, served_workers, streams
 
 
 @pytest.fixture(scope="module")
-def served(valkey_session: Valkey, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crew]:
+def served(valkey_session: Valkey, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedWorkers]:
     """Two workers; a test leaves both ready. They end their last connections in any time that a busy machine needs."""
-    with crew(tmp_path_factory.mktemp("crew"), valkey_session.url, BFF_HTTP__LINGER="60") as made:
+    with served_workers(tmp_path_factory.mktemp("worked"), valkey_session.url, BFF_HTTP__LINGER="60") as made:
         made.start()
         made.up()
         yield made
 
 
-async def test_connections_that_are_kept_are_spread_over_the_workers(served: Crew) -> None:
+async def test_connections_that_are_kept_are_spread_over_the_workers(served: ServedWorkers) -> None:
     answered = await pids(served.port, 64)
     counts = [answered.count(pid) for pid in served.workers()]
     # Each of 64 connections goes to one of two at random: fewer than 8 for one come once in 10^10 runs.
     assert len(counts) == 2 and sum(counts) == 64 and min(counts) >= 8
 
 
-async def test_health_is_that_of_all_workers_each_by_its_number(served: Crew) -> None:
+async def test_health_is_that_of_all_workers_each_by_its_number(served: ServedWorkers) -> None:
     ready, live = served.get("/readyz"), served.get("/livez")
     assert (ready.status_code, ready.json()["status"]) == (200, "ready")
     assert set(ready.json()["workers"]) == {"0", "1"}
@@ -43,7 +43,9 @@ async def test_health_is_that_of_all_workers_each_by_its_number(served: Crew) ->
     assert served.get("/.well-known/jwks.json").status_code == 404
 
 
-async def test_metrics_are_the_sum_of_all_workers_and_states_have_the_workers_number(served: Crew) -> None:
+async def test_metrics_are_the_sum_of_all_workers_and_states_have_the_workers_number(
+    served: ServedWorkers,
+) -> None:
     labels = {"kind": "screen", "route": "/process", "status": "200"}
     before = served.value("bff_requests_total", **labels) or 0.0
     answered = await pids(served.port, 40)
@@ -64,7 +66,7 @@ async def test_metrics_are_the_sum_of_all_workers_and_states_have_the_workers_nu
 
 
 async def test_a_rolling_restart_loses_no_request_serves_the_new_code_and_ends_streams_with_bye(
-    served: Crew,
+    served: ServedWorkers,
 ) -> None:
     before, counted = served.workers(), served.counters()
     opened = await streams(served.port, 6)
@@ -99,7 +101,7 @@ async def test_a_rolling_restart_loses_no_request_serves_the_new_code_and_ends_s
 
 
 async def test_a_killed_worker_is_started_again_and_meanwhile_the_others_take_its_connections(
-    served: Crew,
+    served: ServedWorkers,
 ) -> None:
     killed, other, counted = served.pid_of(0), served.pid_of(1), served.counters()
     os.kill(killed, signal.SIGKILL)
@@ -118,7 +120,7 @@ async def test_a_killed_worker_is_started_again_and_meanwhile_the_others_take_it
     assert served.value("bff_worker_restarts_total", worker="0") == 1
 
 
-async def test_a_worker_that_does_not_answer_is_named_and_its_counters_stay(served: Crew) -> None:
+async def test_a_worker_that_does_not_answer_is_named_and_its_counters_stay(served: ServedWorkers) -> None:
     frozen, counted = served.pid_of(1), served.counters()
     os.kill(frozen, signal.SIGSTOP)
     try:
@@ -136,18 +138,18 @@ async def test_a_worker_that_does_not_answer_is_named_and_its_counters_stay(serv
     await asyncio.to_thread(served.up)
 
 
-async def test_a_rolling_restart_ends_at_a_mistake_and_the_old_workers_go_on(served: Crew) -> None:
+async def test_a_rolling_restart_ends_at_a_mistake_and_the_old_workers_go_on(served: ServedWorkers) -> None:
     before = served.workers()
     served.write(version=3, end="def broken(:")
     served.signal(signal.SIGHUP)
     await until(lambda: "the rolling restart ended at worker 0" in served.log(), seconds=2 * GUARD)
-    assert "crew_app cannot be imported" in served.log()
+    assert "worked_app cannot be imported" in served.log()
     assert served.workers() == before
     assert set(await pids(served.port, 64)) == before
     assert served.get("/readyz").status_code == 200
 
 
-async def test_a_process_without_a_parent_is_reaped_when_it_ends(served: Crew) -> None:
+async def test_a_process_without_a_parent_is_reaped_when_it_ends(served: ServedWorkers) -> None:
     left = (await ask(served.port, "/leave"))["pid"]
     await until(lambda: parents_of_processes()[left] == served.process.pid)
     os.kill(left, signal.SIGKILL)
@@ -158,7 +160,7 @@ async def test_a_process_without_a_parent_is_reaped_when_it_ends(served: Crew) -
 async def test_after_sigterm_every_worker_is_unready_and_streams_end_with_bye(
     redis_url: str, tmp_path: Path
 ) -> None:
-    with crew(tmp_path, redis_url, BFF_HTTP__LINGER="3") as made:
+    with served_workers(tmp_path, redis_url, BFF_HTTP__LINGER="3") as made:
         made.start()
         made.up()
         workers = made.workers()

@@ -18,7 +18,7 @@ from bff.edge.settings import Settings
 
 from ..programs import parents_of_processes
 from ..waiting import GUARD, until
-from .crew import Crew, ask, crew, streams
+from .served_workers import ServedWorkers, ask, served_workers, streams
 
 
 def gone(workers: set[int]) -> Callable[[], bool]:
@@ -29,19 +29,19 @@ def gone(workers: set[int]) -> Callable[[], bool]:
 async def test_a_mistake_in_the_application_is_said_once_and_ends_the_start(
     redis_url: str, tmp_path: Path
 ) -> None:
-    with crew(tmp_path, redis_url, 3) as made:
+    with served_workers(tmp_path, redis_url, 3) as made:
         made.write(end="def broken(:")
         made.start()
         assert await made.ended() == 1
         said = made.log().splitlines()
         assert len(said) == 1, said
-        assert said[0].startswith("crew_app:app: crew_app cannot be imported: ") and "line " in said[0]
+        assert said[0].startswith("worked_app:app: worked_app cannot be imported: ") and "line " in said[0]
 
 
 async def test_a_worker_that_is_killed_at_its_start_ends_the_start_and_the_log_says_how(
     redis_url: str, tmp_path: Path
 ) -> None:
-    with crew(tmp_path, redis_url, 3) as made:
+    with served_workers(tmp_path, redis_url, 3) as made:
         (tmp_path / "die").touch()
         made.start()
         assert await made.ended() == 1
@@ -52,7 +52,7 @@ async def test_a_worker_that_is_killed_at_its_start_ends_the_start_and_the_log_s
 async def test_a_successor_that_is_not_ready_in_time_ends_the_rolling_restart_and_two_signals_end_all_at_once(
     redis_url: str, tmp_path: Path
 ) -> None:
-    with crew(tmp_path, redis_url, BFF_WORKER_START="1", BFF_LIVE__DRAIN="300") as made:
+    with served_workers(tmp_path, redis_url, BFF_WORKER_START="1", BFF_LIVE__DRAIN="300") as made:
         made.start("--workers", "2")
         made.up()
         workers = made.workers()
@@ -75,7 +75,7 @@ async def test_a_successor_that_is_not_ready_in_time_ends_the_rolling_restart_an
 async def test_workers_whose_parent_was_killed_end_their_streams_with_bye_and_are_gone(
     redis_url: str, tmp_path: Path
 ) -> None:
-    with crew(tmp_path, redis_url) as made:
+    with served_workers(tmp_path, redis_url) as made:
         made.start()
         made.up()
         workers = made.workers()
@@ -90,7 +90,7 @@ async def test_workers_whose_parent_was_killed_end_their_streams_with_bye_and_ar
 async def test_a_worker_that_is_starting_is_gone_when_its_parent_was_killed(
     redis_url: str, tmp_path: Path
 ) -> None:
-    with crew(tmp_path, redis_url) as made:
+    with served_workers(tmp_path, redis_url) as made:
         made.write(end="HERE.joinpath('importing').touch()\nimport time; time.sleep(1_000)")
         made.start()
         await until((tmp_path / "importing").exists)
@@ -104,7 +104,7 @@ async def test_a_worker_that_is_starting_is_gone_when_its_parent_was_killed(
 async def test_a_worker_whose_loop_is_blocked_is_gone_when_its_parent_was_killed(
     redis_url: str, tmp_path: Path
 ) -> None:
-    with crew(tmp_path, redis_url) as made:
+    with served_workers(tmp_path, redis_url) as made:
         made.start()
         made.up()
         workers = made.workers()
@@ -142,18 +142,18 @@ def test_workers_where_the_kernel_does_not_spread_connections_are_refused(
 ) -> None:
     monkeypatch.setattr("sys.platform", "darwin")
     with pytest.raises(DeclarationError, match=r"2 workers need Linux.*BFF_WORKERS to 1"):
-        serve_workers("crew_app:app", Settings(workers=2), False)
+        serve_workers("worked_app:app", Settings(workers=2), False)
 
 
 def test_the_local_share_of_a_limit_is_divided_by_the_workers_of_all_gateways(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Crew(tmp_path, {}).write()
+    ServedWorkers(tmp_path, {}).write()
     monkeypatch.syspath_prepend(tmp_path)
     for name, value in (("WORKERS", "4"), ("LIMITS__REPLICAS", "3")):
         monkeypatch.setenv(f"BFF_{name}", value)
-    gateway, settings = prepare("crew_app:app")
-    assert (gateway.name, settings.limits.replicas) == ("crew", 12)
+    gateway, settings = prepare("worked_app:app")
+    assert (gateway.name, settings.limits.replicas) == ("worked", 12)
 
 
 @pytest.mark.parametrize(

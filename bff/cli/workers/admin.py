@@ -87,10 +87,10 @@ class WorkersAdmin:
             known = [
                 WorkerFigures(one.index, one.figures, one in current, was_answered)
                 for one, was_answered in zip(asked, answered, strict=True)
-                if not one.is_forgotten
+                if not one.is_retained
             ]
             # The kept figures and these are of one moment; reading pages takes a while.
-            page = await asyncio.to_thread(self._metrics.kept().page, known)
+            page = await asyncio.to_thread(self._metrics.copy().page, known)
         return Response(page, headers=NO_STORE, media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
     async def keys(self, request: Request) -> Response:

@@ -49,7 +49,7 @@ class WorkerProcess:
     accepting      set when it accepts connections
     figures        its last metrics page, "" before the first one
     has_successor  it was told to retire
-    is_forgotten   it has ended, and its figures are kept elsewhere
+    is_retained   it has ended, and its figures are kept elsewhere
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class WorkerProcess:
         self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.accepting = asyncio.Event()
         self.figures = ""
-        self.has_successor = self.is_forgotten = False
+        self.has_successor = self.is_retained = False
         self._has_sent_last = False
         self._path = folder / f"{serial}.sock"
         self._ours, theirs = socket.socketpair()

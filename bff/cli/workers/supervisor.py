@@ -90,9 +90,9 @@ class Supervisor:
         self._processes: dict[int, WorkerProcess] = {}
         self._starts = 0
         self._locks = [asyncio.Lock() for _ in range(count)]
-        self._died = [asyncio.Event() for _ in range(count)]
+        self._deaths = [asyncio.Event() for _ in range(count)]
         # By the index of a worker that has died: the worker that accepts from its socket meanwhile.
-        self._lent: dict[int, WorkerProcess] = {}
+        self._substitutes: dict[int, WorkerProcess] = {}
         self._stop = asyncio.Event()
         self._roll = asyncio.Event()
         self._signals = 0
@@ -125,7 +125,7 @@ class Supervisor:
             "%d workers serve on http://%s:%s", len(self._current), *self._listeners[0].getsockname()[:2]
         )
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._keep(index)) for index in range(len(self._current))]
+            tasks = [group.create_task(self._restart_when_dead(index)) for index in range(len(self._current))]
             tasks.append(group.create_task(self._roll_on_request()))
             await self._stop.wait()
             for task in tasks:
@@ -180,28 +180,28 @@ class Supervisor:
     def _replace(self, index: int, successor: WorkerProcess) -> None:
         before, self._current[index] = self._current[index], successor
         log.info("worker %d is ready (process %d)", index, successor.pid)
-        self._cover()
+        self._assign_sockets()
         if before is not None and before.is_alive:
             before.has_successor = True
             before.send("retire")
             asyncio.get_running_loop().call_later(self._end_within, before.kill)
 
-    def _cover(self) -> None:
+    def _assign_sockets(self) -> None:
         """Let some worker accept from each socket whose own worker has died, and no longer than that."""
         count = len(self._current)
         for index in range(count):
             if self._is_serving(index):
-                lent_to = self._lent.pop(index, None)
-                if lent_to is not None:
-                    lent_to.send(f"release {index}")
-            elif self._lent.get(index) not in (None, *self._serving()):
-                del self._lent[index]
-            if not self._is_serving(index) and index not in self._lent:
+                substitute = self._substitutes.pop(index, None)
+                if substitute is not None:
+                    substitute.send(f"release {index}")
+            elif self._substitutes.get(index) not in (None, *self._serving()):
+                del self._substitutes[index]
+            if not self._is_serving(index) and index not in self._substitutes:
                 nearest = [(index + step) % count for step in range(1, count)]
-                taker = next((self._current[one] for one in nearest if self._is_serving(one)), None)
-                if taker is not None:
-                    self._lent[index] = taker
-                    taker.send(f"accept {index}")
+                substitute = next((self._current[one] for one in nearest if self._is_serving(one)), None)
+                if substitute is not None:
+                    self._substitutes[index] = substitute
+                    substitute.send(f"accept {index}")
 
     def _serving(self) -> list[WorkerProcess]:
         return [one for one in self._current if one is not None and one.is_alive]
@@ -216,13 +216,13 @@ class Supervisor:
 
     # ---- keeping and replacing -----------------------------------------------------------------------------------
 
-    async def _keep(self, index: int) -> None:
+    async def _restart_when_dead(self, index: int) -> None:
         """Start a worker again whenever it has died."""
         delay = FIRST_DELAY
         while True:
-            await self._died[index].wait()
+            await self._deaths[index].wait()
             async with self._locks[index]:
-                self._died[index].clear()
+                self._deaths[index].clear()
                 process = self._current[index]
                 if process is None or process.is_alive:
                     # It has a successor.
@@ -303,15 +303,15 @@ class Supervisor:
                     self._closing.add(closing)
                     closing.add_done_callback(self._closing.discard)
                     if process is self._current[process.index] and not self._stop.is_set():
-                        self._died[process.index].set()
-                        self._cover()
+                        self._deaths[process.index].set()
+                        self._assign_sockets()
 
     async def _close(self, process: WorkerProcess) -> None:
         """Read the last figures of a process that has ended, and forget it."""
         await process.close()
         # In one step, so that a page has its figures once.
         del self._processes[process.pid]
-        process.is_forgotten = True
+        process.is_retained = True
         self._metrics.retain(process.figures)
 
 

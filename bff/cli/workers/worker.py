@@ -39,7 +39,7 @@ from ..target import load
 # Seconds for the last figures to be taken by the parent.
 HAND_OVER = 2.0
 # Seconds beyond linger and drain window in which a worker without a parent must have ended.
-ORPHAN = 20.0
+WITHOUT_PARENT = 20.0
 
 
 class Control:
@@ -48,7 +48,7 @@ class Control:
     def __init__(self, channel: socket.socket, listeners: Sequence[socket.socket]) -> None:
         self._channel = channel
         self._listeners = listeners
-        self._taken_over: dict[int, asyncio.Server] = {}
+        self._substituted: dict[int, asyncio.Server] = {}
 
     def ready(self) -> None:
         """Report that connections are accepted."""
@@ -61,7 +61,7 @@ class Control:
         reader, writer = await asyncio.open_unix_connection(sock=self._channel)
         try:
             while line := await reader.readline():
-                await self._obey(server, line.decode().split())
+                await self._on_message(server, line.decode().split())
             server.retire()
             # Until the server has ended.
             await asyncio.Event().wait()
@@ -74,17 +74,17 @@ class Control:
                     await writer.drain()
             writer.close()
 
-    async def _obey(self, server: Server, words: list[str]) -> None:
+    async def _on_message(self, server: Server, words: list[str]) -> None:
         match words:
             case ["retire"]:
-                self._taken_over.clear()
+                self._substituted.clear()
                 server.retire()
-            case ["accept", index] if int(index) not in self._taken_over:
+            case ["accept", index] if int(index) not in self._substituted:
                 # The server closes its socket; the one that this process has inherited stays.
                 listener = self._listeners[int(index)].dup()
-                self._taken_over[int(index)] = await server.accept_from(listener)
-            case ["release", index] if int(index) in self._taken_over:
-                self._taken_over.pop(int(index)).close()
+                self._substituted[int(index)] = await server.accept_from(listener)
+            case ["release", index] if int(index) in self._substituted:
+                self._substituted.pop(int(index)).close()
 
 
 def prepare(target: str) -> tuple[Gateway, Settings]:
@@ -106,7 +106,7 @@ class ParentWatch:
 
     def __init__(self, channel: socket.socket) -> None:
         self._channel = channel.fileno()
-        self.patience = 0.0
+        self.seconds_to_end = 0.0
         """Seconds for this process to end by itself; 0 while it is starting."""
 
     def start(self) -> None:
@@ -118,8 +118,8 @@ class ParentWatch:
         # Without a wanted event: only the end of the other side is reported.
         hung_up.register(self._channel, 0)
         hung_up.poll()
-        if self.patience:
-            threading.Event().wait(self.patience)
+        if self.seconds_to_end:
+            threading.Event().wait(self.seconds_to_end)
         os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -137,11 +137,11 @@ def main(arguments: Sequence[str]) -> int:
         gateway, settings = prepare(target)
         log_to_stderr(settings.telemetry.log_level)
         settings = with_file_limit(settings)
-        watch.patience = ORPHAN + settings.live.drain + (settings.http.linger or 0.0)
+        watch.seconds_to_end = WITHOUT_PARENT + settings.live.drain + (settings.http.linger or 0.0)
         control = Control(channel, public)
         loop = uvicorn.Config(gateway, loop="uvloop", log_config=None).get_loop_factory()
         with asyncio.Runner(loop_factory=loop) as runner:
-            # The server closes its socket; the inherited one stays, so that it may be lent to this worker again.
+            # The server closes its socket; the inherited one stays, so that this worker can accept from it again.
             listeners = public[index].dup(), admin
             runner.run(run(gateway, settings, ready=control.ready, listeners=listeners, control=control.run))
     except DeclarationError as error:

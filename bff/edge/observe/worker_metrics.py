@@ -105,7 +105,7 @@ class WorkerMetrics:
         """A worker was started again after its death."""
         self._restarts[index] += 1
 
-    def kept(self) -> WorkerMetrics:
+    def copy(self) -> WorkerMetrics:
         """A copy, which another thread may use."""
         made = WorkerMetrics(len(self._restarts))
         made._ended, made._restarts = self._ended.copy(), dict(self._restarts)

@@ -34,7 +34,8 @@ class LimitSettings(Section):
     """Tokens and session cookies that do not verify, for each address; beyond it they get 429 instead of
     401."""
     replicas: int = Field(1, ge=1, le=1000)
-    """Gateways that share the limits; divides the local share while Redis is away."""
+    """Gateways that share the limits; divides the local share while Redis is away. Workers of one gateway divide its
+    share further, by themselves."""
     tiers: dict[str, Annotated[float, Field(gt=0, le=10_000)]] = Field(default_factory=dict, max_length=20)
     """Name → factor: a principal with this name in `tier_claim` gets this many times what a route allows."""
     tier_claim: str = Field("tier", min_length=1)
@@ -91,7 +92,8 @@ class CacheSettings(Section):
     """Answers of calls declared `fresh`."""
 
     max_bytes: int = Field(64_000_000, ge=0, le=10_000_000_000)
-    """Bytes of all answers cached in one process; the least recently used go first. 0: none are cached."""
+    """Bytes of all answers cached in one process, so in each worker; the least recently used go first. 0: none are
+    cached."""
     max_entry: int = Field(1_000_000, ge=1_000, le=100_000_000)
     """Bytes of one answer at most; a larger one is not cached."""
     redis: bool = True
@@ -100,7 +102,7 @@ class CacheSettings(Section):
     wait: float = Field(0.1, gt=0, le=1)
     """Seconds that a look into Redis may take; slower counts as away."""
     aside: int = Field(64, ge=0, le=10_000)
-    """Detached fetches at once, and a quarter as many writes to Redis."""
+    """Detached fetches at once, and a quarter as many writes to Redis, in each worker."""
     followers: int = Field(1_000, ge=0, le=100_000)
     """Requests that may wait for one identical call under way; the next one sends another."""
 
@@ -109,7 +111,7 @@ class AdmissionSettings(Section):
     """When new requests are refused with 503. Health pages and open streams are exempt."""
 
     in_flight: int = Field(1000, ge=1, le=1_000_000)
-    """Requests under way at once, at most."""
+    """Requests under way at once, at most, in each worker."""
     lag: float = Field(0.025, gt=0, le=10)
     """Seconds that the event loop may run late. The page's own files are served all the same, so that a
     page is not left blank."""
@@ -164,8 +166,8 @@ class Settings(Section):
     admin_port: int = Field(8001, ge=0, le=65535)
     """The admin port; 0: any free one."""
     workers: int = Field(1, ge=1, le=64)
-    """Processes that `bff serve` starts, each like one more gateway: with its own connections, and with what is bounded
-    in one process for itself. More than 1 needs Linux. `bff dev` and other servers ignore it."""
+    """Workers of `bff serve`: processes that share the port, each with connections, memory and bounds of its own, like
+    one more gateway. More than 1 needs Linux. `bff dev` and other servers ignore it."""
     worker_start: float = Field(60.0, ge=1, le=3600)
     """Seconds in which a worker that replaces another one must be ready. The first start takes as long as it needs."""
     max_body: int = Field(65_536, ge=1_024, le=10_000_000)

@@ -107,11 +107,12 @@ class HttpSettings(Section):
     headers: int = Field(100, ge=16, le=1_000)
     """Number of headers; more is answered 431."""
     connections: int = Field(20_000, ge=1, le=1_000_000)
-    """Connections open at once in one process; each stream is one of them for minutes. The next one gets 503
-    and is closed. Fewer where the process may not open as many files."""
+    """Connections open at once in one process, so in each worker; each stream is one of them for minutes. The next one
+    gets 503 and is closed. Fewer where the process may not open as many files."""
     linger: float | None = Field(None, ge=0, le=300)
     """Seconds for which `bff serve` still serves, unready, after the signal to stop. Unset: 5, and 0 at a
-    terminal."""
+    terminal. Also the seconds, at least 1, after which a worker that has a successor closes connections without a
+    request."""
     compress_from: int | None = Field(1_024, ge=256, le=10_000_000)
     """Bytes from which answers are compressed; unset (`null`): never."""
     compress_to: int = Field(4_000_000, ge=256, le=100_000_000)

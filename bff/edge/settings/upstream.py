@@ -52,16 +52,16 @@ class RetrySettings(Section):
     share: float = Field(0.2, ge=0, le=1)
     """Share of the calls active now that may be retries; hedges count, too."""
     least: int = Field(3, ge=0, le=1000)
-    """Retries at once that are always allowed."""
+    """Retries at once that are always allowed, in each worker."""
 
 
 class BulkheadSettings(Section):
     """How many calls to one upstream run at once."""
 
     permits: int = Field(100, ge=1, le=10_000)
-    """Calls at once to this upstream."""
+    """Calls at once to this upstream, in each worker."""
     queue: int = Field(100, ge=0, le=10_000)
-    """Calls that may wait for a permit."""
+    """Calls that may wait for a permit, in each worker."""
     wait: float = Field(0.1, ge=0, le=10)
     """Seconds that a call may wait for a permit."""
 

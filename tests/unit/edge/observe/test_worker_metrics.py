@@ -93,10 +93,10 @@ def test_a_worker_with_a_successor_counts_in_sums_and_its_number_is_the_successo
 
 def test_a_copy_for_another_thread_does_not_change_with_the_original() -> None:
     all_workers = WorkerMetrics(1)
-    kept = all_workers.kept()
+    copied = all_workers.copy()
     all_workers.retain(page(4))
     all_workers.count_restart(0)
-    assert values(kept.page([])) == {"bff_worker_up 0": 0, "bff_worker_restarts_total 0": 0}
+    assert values(copied.page([])) == {"bff_worker_up 0": 0, "bff_worker_restarts_total 0": 0}
 
 
 def test_every_gauge_that_is_added_up_is_one_of_the_gateway() -> None:

@@ -48,7 +48,7 @@ async def lifespan():
     yield
 
 
-app = Gateway("crew", lifespan=lifespan)
+app = Gateway("worked", lifespan=lifespan)
 
 
 @app.view("/process", public=True)
@@ -93,7 +93,7 @@ class _Keys(BaseHTTPRequestHandler):
 
 
 @dataclass
-class Crew:
+class ServedWorkers:
     """The parent and its workers. folder: of the application and the log."""
 
     folder: Path
@@ -108,11 +108,11 @@ class Crew:
 
     def write(self, version: int = 1, *, end: str = "") -> None:
         """Write the application. end: its last lines."""
-        (self.folder / "crew_app.py").write_text(f"VERSION = {version}\n{APPLICATION}\n{end}\n")
+        (self.folder / "worked_app.py").write_text(f"VERSION = {version}\n{APPLICATION}\n{end}\n")
 
     def start(self, *arguments: str) -> Program:
         self.program = start_program(
-            [sys.executable, "-c", _AS_PROCESS_1, "serve", "crew_app:app", *arguments],
+            [sys.executable, "-c", _AS_PROCESS_1, "serve", "worked_app:app", *arguments],
             log=self.folder / "log",
             env={
                 "PYTHONPATH": str(self.folder),
@@ -198,7 +198,7 @@ class Crew:
 
 
 @contextlib.contextmanager
-def crew(folder: Path, redis_url: str, workers: int = 2, **env: str) -> Iterator[Crew]:
+def served_workers(folder: Path, redis_url: str, workers: int = 2, **env: str) -> Iterator[ServedWorkers]:
     """The application is written, and not started."""
     keys = ThreadingHTTPServer(("127.0.0.1", 0), _Keys)
     threading.Thread(target=keys.serve_forever, daemon=True).start()
@@ -209,7 +209,7 @@ def crew(folder: Path, redis_url: str, workers: int = 2, **env: str) -> Iterator
         "BFF_ISSUERS": json.dumps([issuer]),
         "BFF_LIVE__DRAIN": "0.5",
     }
-    made = Crew(folder, common | env)
+    made = ServedWorkers(folder, common | env)
     made.write()
     try:
         yield made
