@@ -73,13 +73,19 @@ class Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self._drain is None:
-            self._loop.call_soon_threadsafe(self._start_drain)
+            self._loop.call_soon_threadsafe(self.stop)
         else:
-            # Uvicorn would still wait for open connections, and then raise the signal again.
-            self.should_exit = self.force_exit = True
+            self.stop_now()
 
-    def _start_drain(self) -> None:
-        self._drain = self._loop.create_task(self._stop_gently())
+    def stop(self) -> None:
+        """End gently, as after the first signal; nothing more if the end has begun."""
+        if self._drain is None:
+            self._drain = self._loop.create_task(self._stop_gently())
+
+    def stop_now(self) -> None:
+        """End at once, as after a second signal."""
+        # Uvicorn would still wait for open connections, and then raise the signal again.
+        self.should_exit = self.force_exit = True
 
     async def _stop_gently(self) -> None:
         try:
@@ -125,8 +131,11 @@ class Server(uvicorn.Server):
             self.config.encoded_headers.append(closing)
             until = self._loop.time() + max(self._linger, RETIRE)
             await self._app.end_streams()
-            while self.server_state.connections and self._loop.time() < until:  # noqa: ASYNC110 - their ends have no event
+            is_open = True
+            while is_open and self._loop.time() < until:
+                # Also before the first look: what was just accepted is counted in the next turn of the loop.
                 await asyncio.sleep(0.05)
+                is_open = bool(self.server_state.connections)
         finally:
             self.should_exit = True
 

@@ -93,11 +93,14 @@ async def test_a_rolling_restart_loses_no_request_serves_the_new_code_and_ends_s
     assert all("event: bye" in text for text in ends), ends
     for client in clients:
         client.close()
-    await until(lambda: len(served.workers()) == 2 and not before & served.workers())
-    after = served.counters()
-    assert {key: value for key, value in counted.items() if after[key] < value} == {}
     labels = frozenset({("kind", "screen"), ("route", "/process"), ("status", "200")})
-    assert after["bff_requests_total", labels] == counted["bff_requests_total", labels] + len(versions) + 20
+    while len(served.workers()) > 2 or before & served.workers():
+        after = served.counters()
+        assert {key: value for key, value in counted.items() if after[key] < value} == {}
+        await asyncio.sleep(0.01)
+    # The last figures of a worker are read just after its end.
+    asked = counted["bff_requests_total", labels] + len(versions) + len(clients)
+    await until(lambda: served.counters()["bff_requests_total", labels] == asked)
 
 
 async def test_a_killed_worker_is_started_again_and_meanwhile_the_others_take_its_connections(
@@ -157,19 +160,18 @@ async def test_a_process_without_a_parent_is_reaped_when_it_ends(served: ServedW
     await until(lambda: left not in parents_of_processes())
 
 
-async def test_after_sigterm_every_worker_is_unready_and_streams_end_with_bye(
+async def test_after_sigterm_to_every_process_streams_end_with_bye_and_the_exit_code_is_0(
     redis_url: str, tmp_path: Path
 ) -> None:
-    with served_workers(tmp_path, redis_url, BFF_HTTP__LINGER="3") as made:
+    with served_workers(tmp_path, redis_url) as made:
         made.start()
         made.up()
         workers = made.workers()
         opened = await streams(made.port, 6)
         made.signal(signal.SIGTERM)
-        await until(lambda: made.get("/readyz").status_code == 503)
-        states = [one["status"] for one in made.get("/readyz").json()["workers"].values()]
-        assert set(states) <= {"draining", "starting"}
-        assert (await pids(made.port, 1))[0] in workers, "it still serves during the linger"
+        for pid in workers:
+            # As systemd does: a worker must not take it for a second signal.
+            os.kill(pid, signal.SIGTERM)
         ends = await asyncio.wait_for(asyncio.gather(*opened), GUARD)
         assert all("event: bye" in text for text in ends)
         assert await made.ended() == 0

@@ -49,10 +49,10 @@ async def test_a_worker_that_is_killed_at_its_start_ends_the_start_and_the_log_s
         assert "worker 1" not in made.log()
 
 
-async def test_a_successor_that_is_not_ready_in_time_ends_the_rolling_restart_and_two_signals_end_all_at_once(
+async def test_a_successor_that_is_not_ready_in_time_ends_the_restart_and_two_signals_end_all_at_once(
     redis_url: str, tmp_path: Path
 ) -> None:
-    with served_workers(tmp_path, redis_url, BFF_WORKER_START="1", BFF_LIVE__DRAIN="300") as made:
+    with served_workers(tmp_path, redis_url, BFF_WORKER_START="1", BFF_HTTP__LINGER="300") as made:
         made.start("--workers", "2")
         made.up()
         workers = made.workers()
@@ -66,8 +66,10 @@ async def test_a_successor_that_is_not_ready_in_time_ends_the_rolling_restart_an
         opened = await streams(made.port, 8)
         made.signal(signal.SIGTERM)
         await until(lambda: made.get("/readyz").json()["status"] == "draining")
+        assert made.get("/readyz").status_code == 503
+        assert (await ask(made.port))["pid"] in workers, "it serves during the linger"
         made.signal(signal.SIGTERM)
-        assert await made.ended() == 0, "now, not after the window"
+        assert await made.ended() == 0, "now, not after the linger"
         await asyncio.gather(*opened, return_exceptions=True)
         assert gone(workers)()
 

@@ -142,6 +142,13 @@ class WorkerProcess:
 
     # ---- its end -----------------------------------------------------------------------------------------------
 
+    def stop(self, *, now: bool = False) -> None:
+        """Ask it to end, gently or at once. One that does not accept connections yet has nothing to end gently."""
+        if self.accepting.is_set():
+            self.send("stop-now" if now else "stop")
+        else:
+            self.kill(signal.SIGTERM)
+
     def kill(self, number: int = signal.SIGKILL) -> None:
         """Send a signal, unless it has ended."""
         if self.is_alive:

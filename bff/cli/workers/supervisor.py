@@ -266,26 +266,27 @@ class Supervisor:
         if self._signals == 1:
             self._stop.set()
         elif self._signals == 2:
-            self._send_all(signal.SIGTERM)
-            self._hard_end = asyncio.get_running_loop().call_later(HARD_END, self._send_all, signal.SIGKILL)
+            for process in self._processes.values():
+                process.stop(now=True)
+            self._hard_end = asyncio.get_running_loop().call_later(HARD_END, self._kill_all)
         else:
-            self._send_all(signal.SIGKILL)
+            self._kill_all()
 
-    def _send_all(self, number: signal.Signals) -> None:
+    def _kill_all(self) -> None:
         for process in self._processes.values():
-            process.kill(number)
+            process.kill()
 
     async def _end_all(self) -> None:
         """End every worker gently; those that have not ended in time are killed."""
         for process in self._processes.values():
             if not process.has_successor:
-                process.kill(signal.SIGTERM)
+                process.stop()
         ends = [process.ended for process in self._processes.values()]
         if ends:
             _, late = await asyncio.wait(ends, timeout=self._end_within)
             if late:
                 log.error("%d workers have not ended within %g s and are killed", len(late), self._end_within)
-                self._send_all(signal.SIGKILL)
+                self._kill_all()
                 await asyncio.wait(late)
         if self._hard_end is not None:
             self._hard_end.cancel()

@@ -7,9 +7,11 @@ channel between both. PUBLIC are those of all public sockets; the worker accepts
 printed to standard error, one in each line, and the exit code is 1.
 
 The channel has one word in each line. The worker sends `ready` when it accepts connections, and at its end `figures`
-with a number of bytes and so many bytes of metrics. The parent sends `retire` when a successor is ready, and `accept`
-or `release` with an index, to take over another worker's socket for a while. When the parent has ended for any reason,
-the channel closes: the worker retires, and is killed if it has not ended in time.
+with a number of bytes and so many bytes of metrics. The parent sends `stop` and `stop-now` in place of signals: a
+service manager may send its signal to every process, and a second one would end a worker at once. It sends `retire`
+when a successor is ready, and `accept` or `release` with an index, to take over another worker's socket for a while.
+When the parent has ended for any reason, the channel closes: the worker retires, and is killed if it has not ended in
+time.
 """
 
 from __future__ import annotations
@@ -76,6 +78,10 @@ class Control:
 
     async def _on_message(self, server: Server, words: list[str]) -> None:
         match words:
+            case ["stop"]:
+                server.stop()
+            case ["stop-now"]:
+                server.stop_now()
             case ["retire"]:
                 self._substituted.clear()
                 server.retire()
@@ -105,7 +111,8 @@ class ParentWatch:
     function blocks does not read the channel. A thread, which also runs while the application is imported."""
 
     def __init__(self, channel: socket.socket) -> None:
-        self._channel = channel.fileno()
+        # Never closed: a closed one would look like the end of the parent.
+        self._channel = os.dup(channel.fileno())
         self.seconds_to_end = 0.0
         """Seconds for this process to end by itself; 0 while it is starting."""
 
@@ -130,8 +137,7 @@ def main(arguments: Sequence[str]) -> int:
     for one in (admin, channel, *public):
         # Programs that the application starts must not hold the sockets open.
         one.set_inheritable(False)
-    # `Control` closes its socket; the watch needs the channel for longer.
-    watch = ParentWatch(watched := channel.dup())
+    watch = ParentWatch(channel)
     watch.start()
     try:
         gateway, settings = prepare(target)
@@ -147,8 +153,6 @@ def main(arguments: Sequence[str]) -> int:
     except DeclarationError as error:
         print(error, file=sys.stderr)
         return 1
-    finally:
-        watched.close()
     return 0
 
 
