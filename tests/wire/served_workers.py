@@ -41,8 +41,8 @@ class Process(BaseModel):
 
 @contextlib.asynccontextmanager
 async def lifespan():
-    if (HERE / "hang").exists():
-        await asyncio.Event().wait()
+    while (HERE / "hang").exists():
+        await asyncio.sleep(0.05)
     if (HERE / "die").exists():
         os.kill(os.getpid(), signal.SIGKILL)
     yield

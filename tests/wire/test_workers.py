@@ -107,14 +107,18 @@ async def test_a_killed_worker_is_started_again_and_meanwhile_the_others_take_it
     served: ServedWorkers,
 ) -> None:
     killed, other, counted = served.pid_of(0), served.pid_of(1), served.counters()
-    os.kill(killed, signal.SIGKILL)
-    await until(lambda: served.get("/readyz").json()["workers"]["0"] == {"status": "starting"})
-    # The kernel still gives every second connection to the dead worker's socket.
-    asked = set(await pids(served.port, 40))
-    unready = served.get("/readyz")
-    if asked == {other}:
+    hang = served.folder / "hang"
+    hang.touch()
+    try:
+        os.kill(killed, signal.SIGKILL)
+        await until(lambda: served.get("/readyz").json()["workers"]["0"] == {"status": "starting"})
+        # The kernel still gives every second connection to the dead worker's socket.
+        assert set(await pids(served.port, 40)) == {other}
+        unready = served.get("/readyz")
         assert (unready.status_code, unready.json()["status"]) == (503, "starting")
         assert served.get("/livez").status_code == 200, "it is being started already"
+    finally:
+        hang.unlink()
     await asyncio.to_thread(served.up)
     assert f"worker 0 (process {killed}) ended by SIGKILL; it is started again in 1 s" in served.log()
     assert set(await pids(served.port, 64)) == {served.pid_of(0), other} == served.workers()
