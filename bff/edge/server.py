@@ -211,9 +211,17 @@ def _config(
     )
 
 
-def admin_server(app: ASGIApp, settings: Settings) -> uvicorn.Server:
-    """The server of an admin port. Call its `_serve`: `serve` would handle the process's signals."""
-    return uvicorn.Server(_config(app, settings))
+class AdminServer(uvicorn.Server):
+    """The server of an admin port."""
+
+    async def serve_on(self, listener: socket.socket) -> None:
+        """Serve until `should_exit`. Handles no signals, as `serve` would: those belong to another server."""
+        await self._serve(sockets=[listener])
+
+
+def admin_server(app: ASGIApp, settings: Settings) -> AdminServer:
+    """The server of an admin port, for `app`."""
+    return AdminServer(_config(app, settings))
 
 
 async def run(
@@ -251,8 +259,7 @@ async def run(
     gc.set_threshold(20_000, 20, 50)
     try:
         async with asyncio.TaskGroup() as group:
-            # `serve` would handle the process's signals, too: those belong to the public server.
-            second = group.create_task(private._serve(sockets=[admin]))
+            second = group.create_task(private.serve_on(admin))
             watch = group.create_task(_stop_if_dead(runtime, server))
             memory = group.create_task(MemoryWatch().run(), name="bff-memory")
             beside = [watch, memory]

@@ -39,7 +39,15 @@ USED = {
         ],
         "bff/edge/http/refusal.py": ["STATUS_LINE"],
         "bff/edge/http/outlet.py": ["_cycle.flow.write_paused", "_cycle.transport", "chunked_encoding"],
-        "bff/edge/server.py": ["handle_exit", "force_exit", "admin_server._serve"],
+        "bff/edge/server.py": [
+            "handle_exit",
+            "force_exit",
+            "self._serve",
+            "self.servers",
+            "server_state",
+            "default_headers",
+            "encoded_headers",
+        ],
     },
     "httptools": {
         # The body of a request with `Upgrade` is left to the handler of HttpParserUpgrade, with the place where it

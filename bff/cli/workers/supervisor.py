@@ -111,7 +111,7 @@ class Supervisor:
         loop.add_signal_handler(signal.SIGHUP, self._roll.set)
         loop.add_signal_handler(signal.SIGCHLD, self._reap)
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._server._serve(sockets=[self._admin]))
+            group.create_task(self._server.serve_on(self._admin))
             try:
                 return await self._supervise()
             finally:

@@ -7,7 +7,7 @@ does not answer is named (`bff_worker_up` is 0): its gauges are left out, and it
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -54,8 +54,10 @@ class WorkerFigures:
 class _Sums:
     """Metrics by name, each with its values by sample and labels."""
 
-    def __init__(self) -> None:
-        self._metrics: dict[str, tuple[str, str, dict[_Key, float]]] = {}
+    def __init__(self, metrics: Mapping[str, tuple[str, str, Mapping[_Key, float]]] | None = None) -> None:
+        self._metrics = {
+            name: (kind, help, dict(values)) for name, (kind, help, values) in (metrics or {}).items()
+        }
 
     def add(self, metric: Metric, worker: int | None = None) -> None:
         """worker: for the label; None: the values are added to those that are there."""
@@ -66,11 +68,7 @@ class _Sums:
             values[key] = sample.value + (values.get(key, 0.0) if worker is None else 0.0)
 
     def copy(self) -> _Sums:
-        made = _Sums()
-        made._metrics = {
-            name: (kind, help, dict(values)) for name, (kind, help, values) in self._metrics.items()
-        }
-        return made
+        return _Sums(self._metrics)
 
     def collect(self) -> Iterable[Metric]:
         for name, (kind, help, values) in self._metrics.items():
@@ -89,11 +87,14 @@ class _Page(Collector):
 
 
 class WorkerMetrics:
-    """`page` makes the page; `retain` keeps what a worker has counted that has ended. count: the number of workers."""
+    """`page` makes the page; `retain` keeps what a worker has counted that has ended. count: the number of
+    workers; ended, restarts: what is kept from the beginning, by default nothing."""
 
-    def __init__(self, count: int) -> None:
-        self._ended = _Sums()
-        self._restarts = dict.fromkeys(range(count), 0.0)
+    def __init__(
+        self, count: int, ended: _Sums | None = None, restarts: Mapping[int, float] | None = None
+    ) -> None:
+        self._ended = ended or _Sums()
+        self._restarts = dict(restarts or dict.fromkeys(range(count), 0.0))
 
     def retain(self, page: str) -> None:
         """Keep the counters and histograms of a worker's last page, which is in no `WorkerFigures` from now on."""
@@ -107,9 +108,7 @@ class WorkerMetrics:
 
     def copy(self) -> WorkerMetrics:
         """A copy, which another thread may use."""
-        made = WorkerMetrics(len(self._restarts))
-        made._ended, made._restarts = self._ended.copy(), dict(self._restarts)
-        return made
+        return WorkerMetrics(len(self._restarts), self._ended.copy(), self._restarts)
 
     def page(self, workers: Sequence[WorkerFigures]) -> bytes:
         """The page, in Prometheus' text format 0.0.4."""
