@@ -33,7 +33,10 @@ def test_every_mutant_is_killed_or_explained(
         print("", *([head] if module == next(iter(target.modules)) else []), *rows[:-1], sep="\n")
     verdict = trial.judge(outcomes, reasons)
     told = [f"survives without a reason: {one}" for one in verdict.unexplained]
-    told += [f"is killed, so its explanation is no longer true: {one}" for one in verdict.untrue]
+    tests = {one.mutant: one.test for one in outcomes}
+    told += [
+        f"is killed by {tests[one]}, so its explanation is no longer true: {one}" for one in verdict.untrue
+    ]
     told += [f"is explained and no longer made: {one}" for one in verdict.gone]
     assert not told, "\n".join(
         [f"`python -m tests.mutants.{name} {module}` prints entries for the list", *told]
@@ -84,6 +87,104 @@ def test_it_adds():
     assert words["add", "told.append(one)", "pass"] == "survived"
     assert words["add", 'raise ValueError("nothing to add")', "pass"] == "survived"
     assert words["never", "return one", "return None"] == "no tests"
+
+
+@pytest.mark.slow
+def test_only_what_one_test_by_itself_catches_again_counts_as_caught(tmp_path: Path) -> None:
+    root, folder = tmp_path / "root", tmp_path / "copy"
+    for path, text in {
+        "pyproject.toml": '[project]\nname = "small"\n',
+        "small/__init__.py": "",
+        "small/parts.py": """
+def flaky(one):
+    return one
+
+
+def late(one):
+    return one
+
+
+def ordered(one):
+    return one
+
+
+def hangs(one):
+    return one
+
+
+def escaped(one):
+    return one.upper()
+""",
+        "tests/test_parts.py": r"""
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from small import parts
+
+
+def first_run_of_a_mutant(test):
+    mutant = os.environ["MUTANT_UNDER_TEST"]
+    place = Path(f"{test}-{mutant}")
+    first = "__mutmut_" in mutant and not place.exists()
+    if first:
+        place.touch()
+    return first
+
+
+def test_it_fails_once():
+    parts.flaky(1)
+    assert not first_run_of_a_mutant("flaky")
+
+
+def test_it_is_slow_once():
+    parts.late(1)
+    if first_run_of_a_mutant("late"):
+        threading.Event().wait(600)
+
+
+RUNS = {}
+
+
+@pytest.mark.parametrize("one", [1, 2])
+def test_it_fails_after_another(one):
+    parts.ordered(one)
+    RUNS[os.getpid()] = RUNS.get(os.getpid(), 0) + 1
+    assert "__mutmut_" not in os.environ["MUTANT_UNDER_TEST"] or RUNS[os.getpid()] == 1
+
+
+def test_it_hangs():
+    while parts.hangs(1) is None:
+        threading.Event().wait(600)
+
+
+@pytest.mark.parametrize("text", ["a\tb", "[::1", "a"], ids=repr)
+def test_it_has_parameters(text):
+    assert parts.escaped(text) is not None
+""",
+    }.items():
+        place = root / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(text)
+    found = trial.run(
+        root,
+        folder,
+        copies=["small/*", "tests/*"],
+        source="small",
+        mutate="small/*.py",
+        tests=["tests"],
+        seconds=300,
+        patience=(3.0, 6.0),
+    )
+    words = {(one.mutant.function, one.mutant.now): one.word for one in found}
+    assert words["flaky", "return None"] == "survived"
+    assert words["late", "return None"] == "survived"
+    assert words["ordered", "return None"] == "survived"
+    assert words["hangs", "return None"] == "timeout"
+    assert words["escaped", "return None"] == "killed"
+    assert words["escaped", "return one.lower()"] == "survived"
 
 
 def test_tests_that_fail_without_a_mutant_make_the_trial_fail(tmp_path: Path) -> None:

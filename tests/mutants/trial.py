@@ -1,7 +1,7 @@
 """Mutants of a package against its tests, and a comparison of the survivors with a list of explanations.
 
-The mutated copy is in its own folder; two processes run in parallel. A mutant on which the tests hang counts as killed.
-An explanation covers every mutant that makes the same change in the same function.
+The mutated copy is in its own folder; two processes run in parallel. A mutant counts as killed when one test by itself
+fails or hangs on it, see `mutate`. An explanation covers every mutant that makes the same change in the same function.
 """
 
 from __future__ import annotations
@@ -27,8 +27,6 @@ only_mutate = ["{mutate}"]
 pytest_add_cli_args_test_selection = {tests}
 # The program chooses hypothesis' profile before pytest comes.
 pytest_add_cli_args = ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
-timeout_constant = 5.0
-timeout_multiplier = 10.0
 use_git_change_detection = false
 """
 
@@ -51,8 +49,11 @@ class Mutant:
 
 @dataclass(frozen=True)
 class Outcome:
+    """word: killed, timeout, survived, no tests, or suspicious: the tests could not be run; test: what killed it."""
+
     mutant: Mutant
     word: str
+    test: str = ""
 
     @property
     def lived(self) -> bool:
@@ -72,6 +73,7 @@ def run(
     mutate: str,
     tests: Sequence[str],
     seconds: float,
+    patience: tuple[float, float] = (10.0, 60.0),
 ) -> list[Outcome]:
     """Mutate a copy of some of `root` in `folder`.
 
@@ -79,6 +81,7 @@ def run(
     source   the package's folder; mutate: pattern of the files in it that are mutated
     tests    files or folders of the tests
     seconds  the time limit for everything
+    patience the seconds that a mutant's tests may take beyond their usual time, at first and by themselves
     """
     for pattern in copies:
         for path in root.glob(pattern):
@@ -94,7 +97,7 @@ def run(
     log = folder / "log.txt"
     with log.open("wb") as out:
         program = subprocess.Popen(
-            [sys.executable, "-P", str(_PROGRAM), str(PROCESSES)],
+            [sys.executable, "-P", str(_PROGRAM), str(PROCESSES), *map(str, patience)],
             cwd=folder,
             env=environment,
             stdout=out,
@@ -112,7 +115,8 @@ def run(
     if code or not found.exists():
         raise TrialFailed(log.read_text(encoding="utf-8", errors="replace")[-4000:])
     return [
-        Outcome(Mutant(**one), word) for one in json.loads(found.read_text()) for word in [one.pop("outcome")]
+        Outcome(Mutant(one["module"], one["function"], one["was"], one["now"]), one["outcome"], one["test"])
+        for one in json.loads(found.read_text(encoding="utf-8"))
     ]
 
 
@@ -140,7 +144,7 @@ class Verdict:
 
 
 def judge(outcomes: Iterable[Outcome], reasons: Iterable[Mutant]) -> Verdict:
-    """An explained mutant on which the tests ran out of time is not judged: on a busy machine this proves nothing."""
+    """An explained mutant on which a test hung is not judged: only a failure proves something."""
     words: dict[Mutant, set[str]] = {}
     alive: dict[Mutant, bool] = {}
     for outcome in outcomes:
