@@ -2,11 +2,11 @@
 runner that confirms what catches a mutant. `trial` runs it in a folder with a copy of the mutated code, never in the
 checkout; it leaves `report.json` there.
 
-For each mutant a child is forked that has everything imported already. It runs only the tests that reach the mutated
-function, first those that caught other mutants of it, and stops at the first failure. The mutant counts as caught when
-that test, by itself in a process of its own, fails again or takes more than a generous time. So a test that fails only
-after another one, that fails once on a busy machine, or that was only slow, catches nothing: it is left out, and the
-others are run again. A mutant whose tests could not be run is not caught either: it is `suspicious`.
+For each mutant a child is forked that has everything imported and collected already. It runs only the tests that reach
+the mutated function, first those that caught other mutants of it, and stops at the first failure. The mutant counts as
+caught when that test, by itself in a process of its own, fails again or takes more than a generous time. So a test that
+fails only after another one, that fails once on a busy machine, or that was only slow, catches nothing: it is left out,
+and the others are run again. A mutant whose tests could not be run is not caught either: it is `suspicious`.
 
 Hypothesis draws the same examples each time and does not shrink: whether a mutant survives must not depend on chance,
 and the smallest example is not used.
@@ -24,6 +24,8 @@ import traceback
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from unittest import mock
 
@@ -31,6 +33,7 @@ import hypothesis
 import libcst as cst
 import pytest
 from mutmut.__main__ import cli
+from mutmut.configuration import config
 from mutmut.mutation.data import SourceFileMutationData
 from mutmut.mutation.diff_apply import get_diff_for_mutant
 from mutmut.mutation.mutators import mutation_operators
@@ -84,130 +87,147 @@ class Case:
         return [self.alone] if self.alone else [test for test in self.tests if test not in self.passed]
 
 
-class Selection:
-    """A pytest plugin: only these tests run, in this order. The test under way is written to a file, so that it is
-    known after the process was stopped.
+class Server:
+    """A pytest plugin that runs tests on request, each time in a forked child: importing and collecting them takes far
+    longer than running them, and is done once.
 
-    Names are not arguments of the command line and are compared without regard to the number of backslashes: pytest
-    escapes those of a parameter once more each time it collects a test in the same process, and would not find it.
+    requests    what to run, as (mutant, tests in their order, seconds); None ends it. The answers are exit codes, also
+                negative ones of signals: a child ends itself when its time is over
+    under_way   the child writes the name of the test under way to a file there, named like the mutant
     """
 
-    def __init__(self, tests: Sequence[str], under_way: Path) -> None:
-        self._tests = tests
-        self._places = {_unescaped(test): place for place, test in enumerate(tests)}
+    def __init__(self, requests: Connection, under_way: Path) -> None:
+        self._requests = requests
         self._under_way = under_way
+        self._mutant = ""
 
-    @pytest.hookimpl(trylast=True)
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        items[:] = [item for item in items if _unescaped(item.nodeid) in self._places]
-        missing = self._places.keys() - {_unescaped(item.nodeid) for item in items}
-        if missing:
-            raise pytest.UsageError(f"tests that were found before are missing: {sorted(missing)}")
-        items.sort(key=lambda item: self._places[_unescaped(item.nodeid)])
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
+        items = {_unescaped(item.nodeid): item for item in session.items}
+        while (request := self._requests.recv()) is not None:
+            pid = os.fork()
+            if pid == 0:
+                self._mutant, tests, seconds = request
+                signal.signal(signal.SIGALRM, signal.SIG_DFL)
+                signal.setitimer(signal.ITIMER_REAL, seconds)
+                set_mutant_under_test(self._mutant)
+                session.items[:] = [items[_unescaped(test)] for test in tests]
+                # pytest's own loop runs them, and the child ends as pytest ends.
+                return None
+            self._requests.send(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+        return True
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
-        self._under_way.write_text(self._tests[self._places[_unescaped(nodeid)]], encoding="utf-8")
+        (self._under_way / self._mutant).write_text(nodeid, encoding="utf-8")
 
 
 def _unescaped(name: str) -> str:
+    """Each time that a process collects a test, pytest escapes the backslashes of its parameters once more."""
     return re.sub(r"\\+", r"\\", name)
 
 
 class ConfirmingRunner(ForkRunner):
     """Takes a mutant's first run and the runs that confirm it as one submitted mutant.
 
-    under_way   a folder for what the children write, made here
+    folder      for what the servers write, made here
     patience    the seconds that tests may take beyond 10 times their usual time in the first run, and beyond 20 times
                 in those that confirm it
     deciding    the test that caught each mutant, by the mutant's name
     """
 
     def __init__(
-        self, max_workers: int, test_runner: PytestRunner, under_way: Path, patience: tuple[float, float]
+        self, max_workers: int, test_runner: PytestRunner, folder: Path, patience: tuple[float, float]
     ) -> None:
         super().__init__(max_workers, test_runner)
-        under_way.mkdir()
+        folder.mkdir()
         self._first, self._alone = patience
         self._pytest = test_runner
-        self._under_way = under_way
-        self._cases: dict[int, Case] = {}
+        self._folder = folder
+        self._idle: list[Connection] = []
+        self._cases: dict[Connection, Case] = {}
         self._catches: Counter[tuple[str, str]] = Counter()
         self.deciding: dict[str, str] = {}
 
+    def startup(self) -> None:
+        super().startup()
+        for number in range(self.max_workers):
+            near, far = Pipe()
+            if os.fork() == 0:
+                os._exit(self._serve(far, self._folder / f"server-{number}.log"))
+            far.close()
+            self._idle.append(near)
+
     def submit(self, mutant_name: str, tests: list[str], cpu_time_limit: int, estimated_time: float) -> None:
-        self._start(Case(mutant_name, tests, time.monotonic()), self._first + 10 * estimated_time)
+        case = Case(mutant_name, tests, time.monotonic())
+        self._start(self._idle.pop(), case, self._first + 10 * estimated_time)
 
     def has_capacity(self) -> bool:
-        return len(self._cases) < self.max_workers
+        return bool(self._idle)
 
     def pending_count(self) -> int:
         return len(self._cases)
 
-    def stop_all_workers(self) -> None:
-        for pid in self._cases:
-            os.kill(pid, signal.SIGTERM)
-
     def wait_for_result(self, timeout: float | None = None) -> MutantResult:
         while True:
-            pid, status = os.wait()
-            case = self._cases.pop(pid)
-            code = self._decided(case, os.waitstatus_to_exitcode(status))
-            if code is not None:
-                return MutantResult(case.mutant, code, time.monotonic() - case.began)
+            for server in wait(list(self._cases)):
+                assert isinstance(server, Connection)
+                case = self._cases.pop(server)
+                code = self._decided(case, server.recv())
+                if code is not None:
+                    self._idle.append(server)
+                    return MutantResult(case.mutant, code, time.monotonic() - case.began)
+                usual = sum(state().duration_by_test[test] for test in case.chosen())
+                self._start(server, case, self._alone + 20 * usual)
+
+    def stop_all_workers(self) -> None:
+        """Whoever started this program kills the servers and their children with it."""
 
     def shutdown(self) -> None:
-        while self._cases:
-            self.wait_for_result()
+        for server in self._idle:
+            server.send(None)
         super().shutdown()
 
     def _decided(self, case: Case, code: int) -> int | None:
-        """The final code, or None when another run has begun."""
+        """The final code, or None when another run has to decide."""
         if code in (KILLED, STOPPED) and case.alone:
             self.deciding[case.mutant] = case.alone
             self._catches[case.function, case.alone] += code == KILLED
             return KILLED if code == KILLED else TIMEOUT
         if code in (KILLED, STOPPED):
-            under_way = self._under_way / case.mutant
+            under_way = self._folder / case.mutant
             if not under_way.exists():
                 return SUSPICIOUS
-            case.alone = under_way.read_text(encoding="utf-8")
-        elif code == SURVIVED and case.alone:
+            name = _unescaped(under_way.read_text(encoding="utf-8"))
+            case.alone = next(test for test in case.tests if _unescaped(test) == name)
+            return None
+        if code == SURVIVED and case.alone:
             case.passed.add(case.alone)
             case.alone = ""
             if len(case.passed) == CONTRADICTIONS:
                 return SUSPICIOUS
-            if not case.chosen():
-                return SURVIVED
-        else:
-            return code
-        usual = sum(state().duration_by_test[test] for test in case.chosen())
-        self._start(case, self._alone + 20 * usual)
-        return None
+            return None if case.chosen() else SURVIVED
+        return code
 
-    def _start(self, case: Case, seconds: float) -> None:
+    def _start(self, server: Connection, case: Case, seconds: float) -> None:
         durations, catches, function = state().duration_by_test, self._catches, case.function
         tests = sorted(case.chosen(), key=lambda test: (-catches[function, test], durations[test], test))
-        (self._under_way / case.mutant).unlink(missing_ok=True)
-        pid = os.fork()
-        if pid == 0:
-            os._exit(self._run(case.mutant, tests, seconds))
-        self._cases[pid] = case
+        (self._folder / case.mutant).unlink(missing_ok=True)
+        server.send((case.mutant, tests, seconds))
+        self._cases[server] = case
 
-    def _run(self, mutant: str, tests: Sequence[str], seconds: float) -> int:
-        """In the child, which ends itself when its time is over."""
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.setitimer(signal.ITIMER_REAL, seconds)
-        set_mutant_under_test(mutant)
-        files = sorted({test.partition("::")[0] for test in tests})
+    def _serve(self, requests: Connection, log: Path) -> int:
+        """The exit code of a server, and of each of its children."""
         try:
-            sys.stdout = sys.stderr = (self._under_way / f"{mutant}.log").open("w", encoding="utf-8")
+            sys.stdout = sys.stderr = log.open("a", encoding="utf-8")
             with change_cwd("mutants"):
-                selection = Selection(tests, self._under_way / mutant)
-                code = self._pytest.execute_pytest(["-x", "-q", *files], plugins=[selection])
+                files = config().pytest_add_cli_args_test_selection
+                code = self._pytest.execute_pytest(
+                    ["-x", "-q", *files], plugins=[Server(requests, self._folder)]
+                )
         except BaseException:
             traceback.print_exc()
-            sys.stderr.flush()
-            return SUSPICIOUS
+            code = SUSPICIOUS
+        sys.stderr.flush()
         return code if code in (SURVIVED, KILLED) else SUSPICIOUS
 
 
