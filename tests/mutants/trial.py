@@ -73,7 +73,7 @@ def run(
     mutate: str,
     tests: Sequence[str],
     seconds: float,
-    patience: tuple[float, float] = (10.0, 60.0),
+    patience: tuple[float, float] = (3.0, 20.0),
 ) -> list[Outcome]:
     """Mutate a copy of some of `root` in `folder`.
 
