@@ -15,7 +15,7 @@ _TESTS = {
     "csrf": ("csrf", "csrf_refusals"),
     "issuer": ("issuer",),
     "jwks": ("jwks", "jwks_edges"),
-    "jwt": ("introspection", "jwt", "jwt_edges"),
+    "jwt": ("introspection", "jwt", "jwt_edges", "profiles"),
     "login_state": ("login_state", "login_cookie"),
     "provider": ("sign_in", "provider"),
     "providers": ("providers",),
