@@ -65,8 +65,9 @@ def main(target: Target, chosen: Sequence[str]) -> None:
             found += target.run(name, Path(place))
     verdict = trial.judge(found, known)
     print("\n".join(_entry(mutant) for mutant in verdict.unexplained))
+    tests = {one.mutant: one.test for one in found}
     for mutant in verdict.untrue:
-        print("found after all:", mutant)
+        print(f"found after all by {tests[mutant]}: {mutant}")
     for mutant in verdict.gone:
         print("no longer made:", mutant)
     print(trial.table(found, known))
