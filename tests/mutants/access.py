@@ -17,6 +17,7 @@ _TESTS = {
     "jwks": ("jwks", "jwks_edges"),
     "jwt": ("introspection", "jwt", "jwt_edges", "profiles"),
     "login_state": ("login_state", "login_cookie"),
+    "person": ("person",),
     "provider": ("sign_in", "provider"),
     "providers": ("providers",),
     "refresh": ("refresh",),

@@ -96,6 +96,17 @@ async def test_userinfo_is_asked_where_the_claims_of_a_scope_are_missing(
     assert bool(world.asked) is asks
 
 
+async def test_an_answer_that_names_no_type_is_read_as_json() -> None:
+    world = World()
+    world.answer = (200, {}, b'{"sub":"ada","name":"Ada"}')
+    assert await world.complete() == {"sub": "ada", "name": "Ada"}
+
+
+async def test_a_provider_without_userinfo_is_nothing_to_log(caplog: pytest.LogCaptureFixture) -> None:
+    assert await World(offered=False).complete() == {"sub": "ada"}
+    assert caplog.messages == []
+
+
 async def test_the_setting_decides_whether_userinfo_is_asked() -> None:
     world = World(userinfo="never")
     assert await world.complete() == {"sub": "ada"} and not world.asked
@@ -176,6 +187,18 @@ async def test_roles_are_read_where_the_setting_says_and_no_other_token_is_touch
     assert await Roles(settings(roles_in="both"), fine, 8192).of(inside, token) == {"reader", "cook"}
     with pytest.raises(FetchFailed):
         await Roles(settings(roles_in="both"), no_keys, 8192).of(inside, token)
+
+
+async def test_the_access_token_that_gives_roles_is_the_one_that_is_verified() -> None:
+    verified: list[Parsed] = []
+
+    async def verify(parsed: Parsed) -> None:
+        verified.append(parsed)
+
+    token = sign(KEY, claims(roles=["cook"]))
+    assert await Roles(settings(roles_in="access_token"), verify, 8192).of({}, token) == {"cook"}
+    [parsed] = verified
+    assert (parsed.signed.decode(), parsed.claims["roles"]) == (token.rpartition(".")[0], ["cook"])
 
 
 async def test_a_long_access_token_gives_roles_up_to_the_size_that_is_stored(
