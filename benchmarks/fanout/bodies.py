@@ -8,13 +8,27 @@ from typing import Any
 
 KINDS = ("product", "stock", "delivery")
 REQUIRED = "product"
+ROUTES = 100
+"""Of the gateway with many."""
 _MARK = "p000000000"
 """A sku. All have the same length, so that all answers have the same length."""
+FAULT = "f"
+"""The first letter of a sku for which one optional service fails."""
 
 
 def sku(number: int) -> str:
     """The sku of that number, 0 to 999,999,999."""
     return f"p{number:09d}"
+
+
+def faulty(number: int) -> str:
+    """A sku for which the service of `stock` answers 503."""
+    return f"{FAULT}{number:09d}"
+
+
+def reserved(sku: str) -> bytes:
+    """The service's and the command's answer to a reservation."""
+    return encoded({"sku": sku, "reserved": 1})
 
 
 def parts(sku: str) -> dict[str, dict[str, Any]]:

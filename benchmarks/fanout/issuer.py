@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 ISSUER = "https://issuer.bench"
 AUDIENCE = "bench"
-PEOPLE = 64
-"""The number of different callers, so that several tokens are cached and several limits are counted."""
+PEOPLE = 10_000
+"""The number of different callers: as many as verified tokens are remembered, each with a limit of its own."""
 
 
 class Issuer:

@@ -1,4 +1,5 @@
-"""The answers of the three services as pydantic models, for every contender that uses models."""
+"""The answers of the three services and the body of the command as pydantic models, for every contender that uses
+models."""
 
 from __future__ import annotations
 
@@ -60,3 +61,12 @@ class Option(BaseModel):
 class Options(BaseModel):
     sku: str
     options: list[Option]
+
+
+class Amount(BaseModel):
+    amount: int
+
+
+class Reservation(BaseModel):
+    sku: str
+    reserved: int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 import socket
 import sys
@@ -12,21 +13,32 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from .bodies import KINDS
-from .issuer import Issuer
+from .issuer import PEOPLE, Issuer
 from .process import AROUND, Program, free_port
 
 
 @dataclass(frozen=True)
+class Counted:
+    """answered: calls of the services; spans: exported to the collector."""
+
+    answered: int
+    spans: int
+
+
+@dataclass(frozen=True)
 class Place:
-    """services: base address by kind; redis: address; keys: where the issuer's JWKS is."""
+    """services: base address by kind; redis: address; keys: where the issuer's JWKS is; collector: base address, of
+    traces."""
 
     folder: Path
     services: dict[str, str]
     redis: str
     keys: str
+    collector: str
     issuer: Issuer
     _stack: ExitStack = field(repr=False)
 
@@ -47,19 +59,27 @@ class Place:
                 said += link.recv(65536)
         return int(said.partition(b"total_commands_processed:")[2].split(b"\r\n")[0])
 
-    def answered(self) -> int:
-        """The number of calls that the services have answered so far."""
-        with urllib.request.urlopen(f"{self.services[KINDS[0]]}/count", timeout=10) as answer:
-            return int(answer.read())
+    def counted(self) -> Counted:
+        """What the services have done so far."""
+        return Counted(**self._asked("count"))
+
+    def last_head(self, kind: str) -> dict[str, str]:
+        """The headers of the last call of a service, by their names in lower case."""
+        _, *lines = self._asked(f"last/{kind}").split("\r\n")
+        return {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+    def _asked(self, path: str) -> Any:  # whatever JSON it answers
+        with urllib.request.urlopen(f"{self.services[KINDS[0]]}/{path}", timeout=10) as answer:
+            return json.loads(answer.read())
 
 
 @contextmanager
-def opened() -> Iterator[Place]:
-    """Everything around the contenders, started."""
+def opened(people: int = PEOPLE) -> Iterator[Place]:
+    """Everything around the contenders, started. people: that have a token."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bff-bench-")))
-        issuer = Issuer()
-        ports = [free_port() for _ in KINDS]
+        issuer = Issuer(people)
+        ports = [free_port() for _ in (*KINDS, "collector")]
         services = Program(
             [sys.executable, "-m", "benchmarks.fanout.upstream", *map(str, ports)],
             log=folder / "services.log",
@@ -71,9 +91,9 @@ def opened() -> Iterator[Place]:
         stack.callback(valkey.stop)
         for one in ports:
             services.ready(one)
-        urls = {kind: f"http://127.0.0.1:{one}" for kind, one in zip(KINDS, ports, strict=True)}
-        keys = f"{urls[KINDS[0]]}/keys"
-        yield Place(folder, urls, redis, keys, issuer, stack)
+        *urls, collector = [f"http://127.0.0.1:{one}" for one in ports]
+        services_at = dict(zip(KINDS, urls, strict=True))
+        yield Place(folder, services_at, redis, f"{urls[0]}/keys", collector, issuer, stack)
 
 
 def valkey_program(folder: Path) -> tuple[Program, str]:

@@ -88,23 +88,29 @@ class Program:
             self._process.kill()
             self._process.wait()
 
+    def processes(self) -> list[int]:
+        """Its process id and those of the programs that it runs (workers), at every depth."""
+        found = [self.pid]
+        for pid in found:
+            for thread in Path(f"/proc/{pid}/task").iterdir():
+                found += map(int, (thread / "children").read_text().split())
+        return found
+
     def cpu(self) -> float:
-        """Seconds of user and system time so far, of all threads (clock_getcpuclockid(3); proc(5) has it rounded to
-        hundredths)."""
-        return time.clock_gettime((~self.pid << 3) | _RAN)
+        """Seconds of user and system time so far, of all threads and of the programs that it runs
+        (clock_getcpuclockid(3); proc(5) has it rounded to hundredths)."""
+        return sum(time.clock_gettime((~pid << 3) | _RAN) for pid in self.processes())
 
     def memory(self) -> float:
-        """Resident megabytes."""
-        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
-                return int(line.split()[1]) / 1024
-        return 0.0
+        """Resident megabytes; of the largest where it runs several processes."""
+        return max(map(_resident, self.processes()))
 
     def pin(self, cpu: int | None) -> None:
-        """Move all its threads to one CPU."""
+        """Move all its threads, and those of the programs that it runs, to one CPU."""
         if cpu is not None:
-            for thread in Path(f"/proc/{self.pid}/task").iterdir():
-                os.sched_setaffinity(int(thread.name), {cpu})
+            for pid in self.processes():
+                for thread in Path(f"/proc/{pid}/task").iterdir():
+                    os.sched_setaffinity(int(thread.name), {cpu})
 
     def idle(self, seconds: float = 5.0) -> None:
         """Return once it uses next to no CPU (a tenth of one), or after so many seconds."""
@@ -113,3 +119,10 @@ class Program:
         while (now := self.cpu()) - before > 0.005 and time.monotonic() < end:
             before = now
             time.sleep(0.05)
+
+
+def _resident(pid: int) -> float:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) / 1024
+    return 0.0

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from . import place
 from .contenders import Contender
-from .contenders.contender import bff_command, bff_environ
 from .process import ROOT, free_port
 from .run import Entry
 
@@ -26,8 +25,10 @@ def profile(contender: Contender, *, seconds: float, connections: int) -> str:
     with place.opened() as where:
         port = free_port()
         samples = where.folder / "samples"
-        env = {**bff_environ(where), "BENCH_SAMPLES": str(samples)}
-        entry = Entry(where, contender, bff_command(port, module="benchmarks.fanout.sampled"), env, port)
+        command, env = contender.start(where, port)
+        command[command.index("bff")] = "benchmarks.fanout.sampled"
+        program = where.start(contender.name, command, env | {"BENCH_SAMPLES": str(samples)})
+        entry = Entry(where, contender, program, port)
         entry.check()
         entry.run(connections, 1.0)
         entry.program.signal(signal.SIGUSR2)

@@ -1,27 +1,26 @@
-"""The contenders, one file each. To add one (another framework, another language), add a file and a line here."""
+"""The contenders, one file each; bff's rows are in one. To add one (another framework, another language), add a file
+and a line here."""
 
 from __future__ import annotations
 
 from . import (
-    bff_login,
-    bff_public,
-    bff_raw,
+    bff,
     fastapi_aiohttp,
     fastapi_httpx,
+    fastify_dutiful,
     fastify_undici,
     nginx_ssi,
     starlette_aiohttp,
     starlette_guarded,
     starlette_httpx,
 )
-from .contender import Contender
+from .contender import Ask, Contender
 
 ALL: tuple[Contender, ...] = (
-    bff_public.CONTENDER,
-    bff_raw.CONTENDER,
-    bff_login.CONTENDER,
+    *bff.ROWS,
     nginx_ssi.CONTENDER,
     fastify_undici.CONTENDER,
+    fastify_dutiful.CONTENDER,
     starlette_aiohttp.CONTENDER,
     starlette_guarded.CONTENDER,
     fastapi_aiohttp.CONTENDER,
@@ -29,4 +28,4 @@ ALL: tuple[Contender, ...] = (
     fastapi_httpx.CONTENDER,
 )
 
-__all__ = ["ALL", "Contender"]
+__all__ = ["ALL", "Ask", "Contender"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import aiohttp
 
-from .contender import WAIT, Contender, served_by_uvicorn
+from .contender import WAIT, Ask, Contender, served_by_uvicorn
 from .fastapi_screen import made_with
 from .handwritten import SERVICES
 
@@ -26,8 +26,7 @@ app = made_with(fetch)
 CONTENDER = Contender(
     "FastAPI + aiohttp",
     "gather, models checked, response model; no deadline of its own, no limit, no ids, no log",
-    "/open/{sku}",
-    token=False,
+    Ask("/open/{sku}"),
     start=served_by_uvicorn("fastapi_aiohttp", "--no-access-log"),
     packages=("fastapi", "aiohttp"),
 )

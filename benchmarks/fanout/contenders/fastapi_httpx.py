@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import httpx
 
-from .contender import Contender, served_by_uvicorn
+from .contender import Ask, Contender, served_by_uvicorn
 from .fastapi_screen import made_with
 from .handwritten import LIMITS, SERVICES, TIMEOUT
 
@@ -21,8 +21,7 @@ app = made_with(fetch)
 CONTENDER = Contender(
     "FastAPI + httpx",
     "as FastAPI + aiohttp, with stock httpx",
-    "/open/{sku}",
-    token=False,
+    Ask("/open/{sku}"),
     start=served_by_uvicorn("fastapi_httpx", "--no-access-log"),
     packages=("fastapi", "httpx", "httpcore"),
 )

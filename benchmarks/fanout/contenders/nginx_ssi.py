@@ -12,7 +12,7 @@ import subprocess
 
 from ..bodies import KINDS, REQUIRED
 from ..place import Place
-from .contender import WAIT, Contender
+from .contender import WAIT, Ask, Contender
 
 NGINX = os.environ.get("BENCH_NGINX") or shutil.which("nginx")
 
@@ -73,10 +73,8 @@ def versions() -> dict[str, str]:
 CONTENDER = Contender(
     "nginx SSI (the floor)",
     "includes the bodies in a template and looks at nothing; no limit, no ids, no log",
-    "/open/{sku}",
-    token=False,
+    Ask("/open/{sku}"),
     start=start,
-    packages=(),
     missing=missing,
     versions=versions,
 )

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from .contender import Contender, served_by_uvicorn
+from .contender import Ask, Contender, served_by_uvicorn
 from .handwritten import LIMITS, TIMEOUT, merged
 
 client = httpx.AsyncClient(transport=AiohttpTransport(limits=LIMITS), timeout=TIMEOUT)
@@ -24,8 +24,7 @@ app = Starlette(routes=[Route("/open/{sku}", screen)])
 CONTENDER = Contender(
     "starlette + httpx-aiohttp",
     "gather, decode, merge, encode; no limit, no ids, no log",
-    "/open/{sku}",
-    token=False,
+    Ask("/open/{sku}"),
     start=served_by_uvicorn("starlette_aiohttp", "--no-access-log"),
     packages=("starlette", "httpx", "httpx-aiohttp", "aiohttp"),
 )

@@ -19,8 +19,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from ..issuer import AUDIENCE, ISSUER
-from .contender import Contender, served_by_uvicorn
+from ..issuer import AUDIENCE, ISSUER, PEOPLE
+from .contender import Ask, Contender, served_by_uvicorn
 from .handwritten import LIMITS, TIMEOUT, merged
 
 LIMIT = 1_000_000_000
@@ -73,8 +73,7 @@ CONTENDER = Contender(
     "starlette + httpx-aiohttp, login",
     "gather, decode, merge, encode; ES256 bearer token verified each time, a fixed window in Redis per person, token "
     "and correlation id passed on, uvicorn's access log",
-    "/own/{sku}",
-    token=True,
+    Ask("/own/{sku}", people=PEOPLE),
     start=served_by_uvicorn("starlette_guarded"),
     packages=("pyjwt", "cryptography", "redis"),
 )

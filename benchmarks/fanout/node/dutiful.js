@@ -1,0 +1,174 @@
+// The screen as a careful Node team writes it, with well-known libraries: fast-jwt and get-jwks verify bearer tokens
+// (remembered for a minute), @fastify/rate-limit counts each person in Redis by one script through ioredis, opossum has
+// a breaker for each service, prom-client counts requests and calls, pino writes one access line. Correlation id and
+// W3C trace context are passed on, and one deadline bounds all calls.
+// `node dutiful.js <port> <port of the metrics>`
+import { randomBytes, randomUUID } from "node:crypto";
+import { createServer } from "node:http";
+import rateLimit from "@fastify/rate-limit";
+import { createVerifier } from "fast-jwt";
+import Fastify from "fastify";
+import buildGetJwks from "get-jwks";
+import { Redis } from "ioredis";
+import CircuitBreaker from "opossum";
+import pino from "pino";
+import { Counter, Histogram, Registry } from "prom-client";
+import { Pool } from "undici";
+
+const { BENCH_KEYS, BENCH_REDIS, BENCH_ISSUER, BENCH_AUDIENCE, BENCH_LIMIT } = process.env;
+const KINDS = ["product", "stock", "delivery"];
+const DEADLINE = 30_000;
+
+const registry = new Registry();
+const metric = { registers: [registry] };
+const requests = new Counter({ ...metric, name: "requests_total", help: "Answers.", labelNames: ["route", "status"] });
+const seconds = new Histogram({ ...metric, name: "request_seconds", help: "Until the answer.", labelNames: ["route"] });
+const calls = new Counter({ ...metric, name: "calls_total", help: "Calls.", labelNames: ["service", "outcome"] });
+const callSeconds = new Histogram({ ...metric, name: "call_seconds", help: "Of a call.", labelNames: ["service"] });
+
+// The keys are at an address of their own, as in BFF_ISSUERS.
+const { origin, pathname } = new URL(BENCH_KEYS);
+const jwks = buildGetJwks({ issuersWhitelist: [origin], jwksPath: pathname });
+const verify = createVerifier({
+  key: ({ header }) => jwks.getPublicKey({ kid: header.kid, alg: header.alg, domain: origin }),
+  algorithms: ["ES256"],
+  allowedIss: BENCH_ISSUER,
+  allowedAud: BENCH_AUDIENCE,
+  cache: 10_000,
+  cacheTTL: 60_000,
+});
+
+const TRACEPARENT = /^00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$/;
+
+class Refused extends Error {
+  constructor(kind, status) {
+    super(`${kind} answered ${status}`);
+    this.reason = status === 429 || status === 503 ? "overloaded" : "failed";
+  }
+}
+
+const services = Object.fromEntries(
+  KINDS.map((kind) => {
+    const pool = new Pool(process.env[`BENCH_${kind.toUpperCase()}`], { connections: 100 });
+    const call = async (path, headers, left) => {
+      const { statusCode, body } = await pool.request({
+        method: "GET",
+        path,
+        headers: { ...headers, "bff-deadline-ms": String(left) },
+        headersTimeout: left,
+        bodyTimeout: left,
+      });
+      if (statusCode !== 200) {
+        await body.dump();
+        throw new Refused(kind, statusCode);
+      }
+      return body.json();
+    };
+    // undici has the time limit.
+    const breaker = new CircuitBreaker(call, {
+      name: kind,
+      timeout: false,
+      errorThresholdPercentage: 50,
+      volumeThreshold: 20,
+      resetTimeout: 5_000,
+    });
+    return [kind, breaker];
+  }),
+);
+
+async function part(kind, request) {
+  const began = performance.now();
+  const left = request.deadline - Date.now();
+  let outcome = "ok";
+  try {
+    if (left <= 0) throw new Refused(kind, 504);
+    return await services[kind].fire(`/${kind}/${request.params.sku}`, request.passedOn, left);
+  } catch (error) {
+    outcome = error.code === "EOPENBREAKER" ? "circuit-open" : (error.reason ?? "unreachable");
+    throw Object.assign(error, { reason: outcome });
+  } finally {
+    calls.inc({ service: kind, outcome });
+    callSeconds.observe({ service: kind }, (performance.now() - began) / 1000);
+  }
+}
+
+const optional = (kind, request) =>
+  part(kind, request).then(
+    (data) => ({ state: "ready", data }),
+    (error) => ({ state: "missing", reason: error.reason }),
+  );
+
+const out = pino.destination({ sync: false, minLength: 4096 });
+setInterval(() => out.flush(), 50).unref();
+const app = Fastify({
+  loggerInstance: pino(out),
+  disableRequestLogging: true,
+  requestIdHeader: "x-correlation-id",
+  genReqId: () => randomUUID(),
+});
+
+app.decorateRequest("person", null);
+app.decorateRequest("deadline", 0);
+app.decorateRequest("passedOn", null);
+
+app.addHook("onRequest", async (request, reply) => {
+  request.deadline = Date.now() + DEADLINE;
+  reply.header("x-correlation-id", request.id);
+  const [, trace = randomBytes(16).toString("hex"), , flags = "00"] =
+    TRACEPARENT.exec(request.headers.traceparent ?? "") ?? [];
+  const authorization = request.headers.authorization ?? "";
+  request.passedOn = {
+    authorization,
+    "x-correlation-id": request.id,
+    traceparent: `00-${trace}-${randomBytes(8).toString("hex")}-${flags}`,
+  };
+  try {
+    request.person = (await verify(authorization.replace(/^Bearer /, ""))).sub;
+  } catch {
+    await reply.code(401).send({ status: 401, title: "Sign in." });
+  }
+});
+
+app.addHook("onResponse", async (request, reply) => {
+  const route = request.routeOptions.url ?? "";
+  requests.inc({ route, status: reply.statusCode });
+  seconds.observe({ route }, reply.elapsedTime / 1000);
+  request.log.info({
+    method: request.method,
+    path: request.url,
+    route,
+    status: reply.statusCode,
+    person: request.person,
+    milliseconds: reply.elapsedTime,
+    correlation_id: request.id,
+    traceparent: request.passedOn.traceparent,
+  });
+});
+
+const redis = new Redis(BENCH_REDIS, { enableAutoPipelining: true, connectTimeout: 500, maxRetriesPerRequest: 1 });
+await app.register(rateLimit, {
+  redis,
+  hook: "preHandler",
+  max: Number(BENCH_LIMIT),
+  timeWindow: "1 minute",
+  keyGenerator: (request) => request.person,
+});
+
+app.get("/own/:sku", async (request, reply) => {
+  try {
+    const [product, stock, delivery] = await Promise.all([
+      part("product", request),
+      optional("stock", request),
+      optional("delivery", request),
+    ]);
+    return { product, stock, delivery };
+  } catch (error) {
+    request.log.error(error);
+    return reply.code(error.reason === "circuit-open" ? 503 : 502).send({ status: 502, title: error.reason });
+  }
+});
+
+createServer(async (_, response) => {
+  response.setHeader("content-type", registry.contentType).end(await registry.metrics());
+}).listen(Number(process.argv[3]), "127.0.0.1");
+await app.listen({ host: "127.0.0.1", port: Number(process.argv[2]) });
