@@ -72,11 +72,12 @@ class Answer:
     status: int
     headers: dict[bytes, bytes]
     size: int
+    body: bytes
 
 
-async def ask(path: str, headers: dict[str, str]) -> Answer:
-    """One request to the gateway in this process."""
-    found = Answer(0, {}, 0)
+async def asked(app: Gateway, path: str, headers: dict[str, str]) -> Answer:
+    """One request to a gateway in this process."""
+    found = Answer(0, {}, 0, b"")
     scope: dict[str, Any] = {
         "type": "http",
         "asgi": {"version": "3.0"},
@@ -100,9 +101,10 @@ async def ask(path: str, headers: dict[str, str]) -> Answer:
             found.status, found.headers = message["status"], dict(message["headers"])
             found.size = 17 + sum(len(name) + len(value) + 4 for name, value in message["headers"])
         else:
+            found.body += message.get("body", b"")
             found.size += len(message.get("body", b""))
 
-    await gateway(scope, receive, send)
+    await app(scope, receive, send)
     return found
 
 
@@ -121,12 +123,12 @@ async def _measured(redis: str, service: str) -> dict[str, list[str]]:
             ways: dict[str, tuple[int, dict[str, str]]] = {}
             for coding in ("identity", "gzip"):
                 plain = {"accept-encoding": coding}
-                etag = (await ask(path, plain)).headers[b"etag"].decode()
+                etag = (await asked(gateway, path, plain)).headers[b"etag"].decode()
                 ways[f"200 {coding}"] = 200, plain
                 ways[f"304 {coding}"] = 304, plain | {"if-none-match": etag}
             sizes, least = {}, dict.fromkeys(ways, float("inf"))
             for way, (status, headers) in ways.items():
-                answer = await ask(path, headers)
+                answer = await asked(gateway, path, headers)
                 if answer.status != status or (b"content-encoding" in answer.headers) != (way == "200 gzip"):
                     raise RuntimeError(f"{way} of {name}: {answer}")
                 sizes[way] = answer.size
@@ -135,7 +137,7 @@ async def _measured(redis: str, service: str) -> dict[str, list[str]]:
                 for way, (_, headers) in ways.items():
                     began = time.process_time()
                     for _ in range(TIMES):
-                        await ask(path, headers)
+                        await asked(gateway, path, headers)
                     least[way] = min(least[way], (time.process_time() - began) / TIMES * 1e6)
             found[name] = [f"{sizes[way]:,} B, {least[way]:,.0f} µs" for way in ways]
             for coding in ("identity", "gzip"):
