@@ -61,9 +61,9 @@ format: preflight-check $(DEV) $(NODE_STAMP) ## rewrite the files in the project
 	@$(BIN)/ruff check -q --fix . ; $(BIN)/ruff format -q .
 	@cd web/client && npm run --silent format -- --write
 
-bench: preflight-bench $(DEV) ## the benchmarks: screens, then open streams (a quarter of an hour)
-	@$(BIN)/python -m benchmarks
-	@$(BIN)/python -m benchmarks live
+bench: preflight-bench $(DEV) ## the benchmarks, with their results in benchmarks/*/RESULTS.md: screens, then open streams (20 minutes)
+	@$(BIN)/python -m benchmarks --write
+	@$(BIN)/python -m benchmarks live --write
 
 lock: preflight-demo $(DEV) ## resolve the dependencies again and write the lists with hashes
 	@$(BIN)/python -m pip install -q uv

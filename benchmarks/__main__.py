@@ -1,7 +1,8 @@
 """`python -m benchmarks`: the fan-out comparison. `profile` shows where one contender spends its time, `pipeline` what
 one upstream call costs, `decisions` what a rate limit decision costs, and `live` what an open stream and an event on it
 cost (about ten minutes). `forward` compares a forwarded exchange with nginx and Caddy, `etags` an answer 304 with
-the whole screen, and `compression` the bytes and CPU time of each content coding.
+the whole screen, and `compression` the bytes and CPU time of each content coding. `instructions` counts those of one
+screen (valgrind).
 
 It starts its own programs, on free loopback ports, and ends them. It writes nothing into the project without `--write`.
 The exit code is 1 when a contender answered wrongly, so that no figure belongs to a broken screen.
@@ -15,7 +16,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
-from . import compression, decisions, etags, forward, live, pipeline
+from . import compression, decisions, etags, forward, instructions, live, pipeline
 from .fanout import profile, report, run
 from .fanout.contenders import ALL
 from .fanout.run import Plan
@@ -42,6 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.benchmark == "forward":
         print(forward.table(given.seconds or 2.0))
         return 0
+    if given.benchmark == "instructions":
+        return _instructions(given)
     if given.benchmark == "live":
         return _live(given)
     if given.benchmark == "profile":
@@ -57,6 +60,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.write:
         report.RESULTS.write_text(text, encoding="utf-8")
     return 1 if any(one.wrong for one in result.rows) else 0
+
+
+def _instructions(given: argparse.Namespace) -> int:
+    try:
+        count = instructions.counted()
+    except RuntimeError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(f"A screen takes {count:,} instructions with Python {instructions.key()}.")
+    if given.write:
+        instructions.store(count)
+    return 0
 
 
 def _live(given: argparse.Namespace) -> int:
@@ -84,11 +99,23 @@ def _parser() -> argparse.ArgumentParser:
         "benchmark",
         nargs="?",
         default="fanout",
-        choices=("fanout", "profile", "pipeline", "decisions", "etags", "forward", "compression", "live"),
+        choices=(
+            "fanout",
+            "profile",
+            "pipeline",
+            "decisions",
+            "etags",
+            "forward",
+            "compression",
+            "instructions",
+            "live",
+        ),
     )
     parser.add_argument("--quick", action="store_true", help="one short round, to see that everything works")
     parser.add_argument(
-        "--write", action="store_true", help="write the table to RESULTS.md beside the benchmark"
+        "--write",
+        action="store_true",
+        help="write RESULTS.md beside the benchmark, or the figure of `instructions`",
     )
     parser.add_argument(
         "--connections",

@@ -198,7 +198,7 @@ class Entry:
         commands = (self._where.stored() - stored) / answers
         now = self._where.counted()
         calls, spans = now.answered - seen.answered, now.spans - seen.spans
-        self._judge(found.answers, calls, spans)
+        self.why += too_little(self.ask, found.answers, calls, spans)
         paced = None
         if rate and found.rate > rate * _SPARE:
             paced = load.apply(self._load(connections, seconds, rate), self._where.folder)
@@ -213,13 +213,6 @@ class Entry:
             found.wrong + (not found.answers),
             paced,
         )
-
-    def _judge(self, answers: int, calls: int, spans: int) -> None:
-        wanted = answers * self.ask.calls
-        if calls < wanted or (calls and not wanted):
-            self.why.append(f"{calls:,} calls of services for {answers:,} answers, not {wanted:,}")
-        if spans < answers * self.ask.spans - _UNSENT:
-            self.why.append(f"{spans:,} spans were exported for {answers:,} answers")
 
     def _load(self, connections: int, seconds: float, rate: float = 0.0) -> Load:
         self._asked += 1
@@ -240,6 +233,16 @@ class Entry:
             self.tokens,
             self._etags,
         )
+
+
+def too_little(ask: Ask, answers: int, calls: int, spans: int) -> list[str]:
+    """What a run did not do for its answers, in words: calls of services, spans that were exported."""
+    wrong, wanted = [], answers * ask.calls
+    if calls < wanted or (calls and not wanted):
+        wrong.append(f"{calls:,} calls of services for {answers:,} answers, not {wanted:,}")
+    if spans < answers * ask.spans - _UNSENT:
+        wrong.append(f"{spans:,} spans were exported for {answers:,} answers")
+    return wrong
 
 
 def entered(where: Place, contenders: Sequence[Contender]) -> list[Entry]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -55,7 +56,8 @@ class Prepared:
 class Contender:
     """name: short and unique; does: what a stream and an event get; prepare: its surroundings; own, everybody: the
     paths of a user's stream (`{u}`) and of one with the events for everybody; ready: what a stream's first bytes
-    contain; tasks: the path that returns the number of tasks; missing: why it cannot run here."""
+    contain; tasks: the path that returns the number of tasks; missing: why it cannot run here; most: streams with which
+    it is measured, so that a run ends in time."""
 
     name: str
     does: str
@@ -66,6 +68,7 @@ class Contender:
     ready: str = "HTTP/1.1 200"
     tasks: str | None = None
     missing: Callable[[], str | None] = lambda: None
+    most: float = math.inf
 
 
 @asynccontextmanager

@@ -14,6 +14,7 @@ import time
 import urllib.request
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -24,6 +25,7 @@ from bff.edge.settings import SessionSettings
 from bff.stores.redis.client import RedisClient
 from bff.stores.sessions import SessionStore
 
+from ..fanout.earlier import BASE, earlier_missing, earlier_paths
 from ..fanout.issuer import AUDIENCE, ISSUER, Issuer
 from ..fanout.place import valkey_program
 from ..fanout.process import free_port
@@ -73,7 +75,7 @@ async def _signed_in(redis: str, people: int) -> list[str]:
 
 
 @asynccontextmanager
-async def _prepare(place: Place) -> AsyncIterator[Prepared]:
+async def _prepare(place: Place, *, earlier: bool = False) -> AsyncIterator[Prepared]:
     valkey, redis = await asyncio.to_thread(valkey_program, place.folder)
     try:
         cookies = await _signed_in(redis, place.streams + _EXTRA)
@@ -99,6 +101,10 @@ async def _prepare(place: Place) -> AsyncIterator[Prepared]:
         }
         command = [sys.executable, "-m", "bff", "serve", "benchmarks.live.gateway:live"]
         command += ["--port", str(place.port)]
+        if earlier:
+            # -P: the package that is found must not be that of the working directory.
+            command.insert(1, "-P")
+            env["PYTHONPATH"] = earlier_paths(place.folder)
         yield Prepared(
             command,
             env,
@@ -169,4 +175,12 @@ OURS = Contender(
     ),
     ready="event: snapshot",
     tasks="/tasks",
+)
+EARLIER = replace(
+    OURS,
+    name=f"bff at {BASE}",
+    does="an earlier commit of this project; its sessions, journals and values are written by the code of today",
+    prepare=lambda place: _prepare(place, earlier=True),
+    missing=earlier_missing,
+    most=2_000,
 )

@@ -75,7 +75,8 @@ async def compare(contenders: Sequence[Contender], plan: Plan) -> Comparison:
     that is too slow has a row that says so."""
     pin(AROUND)
     _allow(max(plan.streams))
-    result = Comparison([Row(contender, streams) for streams in plan.streams for contender in contenders])
+    rows = [Row(one, streams) for streams in plan.streams for one in contenders if streams <= one.most]
+    result = Comparison(rows)
     began, load = time.monotonic(), os.getloadavg()[0]
     with tempfile.TemporaryDirectory(prefix="bff-live-") as name:
         clients = Crowd(Path(name))

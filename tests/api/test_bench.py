@@ -7,7 +7,13 @@ import sys
 
 import pytest
 
-from benchmarks.fanout.contenders import ALL
+from benchmarks.fanout import goals
+from benchmarks.fanout import run as run_module
+from benchmarks.fanout.contenders import ALL, Contender, bff, fastapi_aiohttp, fastify_dutiful, fastify_undici
+from benchmarks.fanout.earlier import BASE
+from benchmarks.fanout.run import Result
+from benchmarks.fanout.run import Run as Measured
+from benchmarks.fanout.start import Figures, Starts
 from benchmarks.live import ALL as LIVE
 from benchmarks.live import Plan, markdown
 from benchmarks.live.figures import Pace, Row, Run
@@ -33,12 +39,68 @@ def cells(text: str) -> list[list[str]]:
     return [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
 
 
+def table(text: str, first: str) -> list[list[str]]:
+    """The rows, with the head, of the table whose first column has this name."""
+    return cells(next(part for part in text.split("\n\n") if part.startswith(f"| {first} |")))
+
+
 @pytest.mark.alone
 @pytest.mark.slow
-def test_every_contender_answers_the_same_screen_and_has_a_row() -> None:
-    rows = cells(run("--quick"))
-    assert [row[0] for row in rows] == ["contender", *(one.name for one in ALL if one.missing() is None)]
+def test_every_contender_answers_correctly_and_has_a_row_and_each_goal_is_judged() -> None:
+    text = run("--quick")
+    rows = table(text, "contender")
+    absent = [one for one in ALL if one.missing() is not None]
+    assert [row[0] for row in rows] == ["contender", *(one.name for one in ALL if one not in absent)]
     assert all(row[-1] == "0" for row in rows[1:])
+    assert [f"- Not measured: **{one.name}** ({one.missing()})." in text for one in absent] == [True] * len(
+        absent
+    )
+    needed = {
+        "/ bare Fastify": fastify_undici.CONTENDER,
+        "/ dutiful Fastify": fastify_dutiful.CONTENDER,
+        "two workers": bff.WORKERS,
+        f"/ at {BASE}": bff.EARLIER,
+    }
+    for what, *_, verdict in table(text, "what")[1:]:
+        lacks = any(words in what and one in absent for words, one in needed.items())
+        assert verdict in (["not measured"] if lacks else ["met", "missed", "stretch"]), what
+
+
+def test_each_goal_is_judged_by_the_median_of_its_passes() -> None:
+    def row(one: Contender, *cpu: float) -> Result:
+        runs = [Measured(value, 1000.0, 1.0, 5.0, 9.0, 4.0, 3.0, 0) for value in cpu]
+        return Result(one, 64, runs, memory=80.0)
+
+    rows = [
+        row(bff.PUBLIC, 100.0, 100.0, 100.0),
+        row(fastify_undici.CONTENDER, 100.0, 80.0, 90.0),
+        row(fastapi_aiohttp.CONTENDER, 400.0, 50.0, 300.0),
+        row(bff.CACHED, 10.0, 70.0, 60.0),
+    ]
+    starts = Starts(Figures([50.0], [90.0], [1.0]), Figures([100.0], [100.0], [1.0]))
+    found = {one.what: one.verdict for one in goals.goals(run_module.Comparison(rows, starts, 1.0, 0.0), 64)}
+    assert found["public screen / bare Fastify + undici"] == "met", "1.11 of 1.2; the stretch is 1.0"
+    assert found["public screen / FastAPI + aiohttp"] == "stretch", "0.33 of 0.35"
+    assert found["cached screen / public"] == "missed", "0.6 of 0.5"
+    assert found["replay of a command / public"] == "not measured"
+    assert found["resident memory of one worker"] == "missed"
+    assert found[f"CPU of `import bff` / at {BASE}"] == "met"
+    assert found[f"CPU from start to first answer / at {BASE}"] == "missed"
+
+
+@pytest.mark.parametrize(
+    ("contender", "answers", "calls", "spans", "said"),
+    [
+        (bff.PUBLIC, 100, 299, 0, "299 calls of services for 100 answers, not 300"),
+        (bff.CACHED, 100, 1, 0, "1 calls of services for 100 answers, not 0"),
+        (bff.SAMPLED, 1_000, 3_000, 2_900, "2,900 spans were exported for 1,000 answers"),
+    ],
+)
+def test_a_row_whose_services_were_asked_too_seldom_is_wrong(
+    contender: Contender, answers: int, calls: int, spans: int, said: str
+) -> None:
+    assert run_module.too_little(contender.ask, answers, calls, spans) == [said]
+    assert run_module.too_little(contender.ask, answers, answers * contender.ask.calls, answers * 4) == []
 
 
 @pytest.mark.slow
@@ -91,5 +153,7 @@ def test_the_table_of_streams_has_medians_spreads_and_failures() -> None:
     assert mine[head.index("kept up with events/s")] == "3,000"
     assert theirs[0] == "nchan"
     assert "**nchan**: Given up in pass 3: 7 of 9 events had come after 30 s." in text
-    assert "p99 of 50 ms (missed)" in text
+    assert "p99 of 50 ms (inf: missed)" in text, "the rate was not held"
+    assert "0.9 × nchan's broadcast (1.06: missed), 0.65 × nchan's single user (1.00: missed)" in text
+    assert "6 × nchan's connect (1.00: stretch), 11.5 kB (11.00: met)" in text
     assert text.endswith("; nginx 1.22; sse-starlette 3.7.\n")
