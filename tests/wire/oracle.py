@@ -7,17 +7,21 @@ right. It imports nothing of the package under test.
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass
 from typing import Any
 
 TIMEOUT, UNREACHABLE, INVALID = "timeout", "unreachable", "invalid"
 FAILED, OVERLOADED, REFUSED, READY = "failed", "overloaded", "refused", "ready"
 
+SLOW = "slow-0.6"
+"""Answers after 0.6 s: in time, unless the call has a shorter limit of its own."""
+
 # What the gateway may report for each fault; more than one where the wire allows several.
 OUTCOMES: dict[str, frozenset[str]] = {
     **{
         how: frozenset({READY})
-        for how in ("ok", "chunks", "until-close", "1xx", "second-answer", "slow-0.01", "no-type")
+        for how in ("ok", "chunks", "until-close", "1xx", "second-answer", "slow-0.01", "no-type", SLOW)
     },
     **{how: frozenset({TIMEOUT}) for how in ("silent", "drip", "stall")},
     **{
@@ -48,9 +52,14 @@ PASSED_ON = {"404", "409", "410", "422"}
 WHOLE = {"wrong-model": frozenset({READY})}
 
 
+# Seconds that a call may take: much less than the slow answer takes, and much more.
+SHORT, LONG = 0.15, 45.0
+
+
 @dataclass(frozen=True)
 class Plan:
-    """One part of a screen: what its service does, and how the screen asks for it."""
+    """One part of a screen: what its service does, and how the screen asks for it. within: seconds of the call's own
+    limit, None for none."""
 
     name: str
     fault: str
@@ -58,18 +67,33 @@ class Plan:
     public: bool
     fresh: float | None
     whole: bool = False
+    within: float | None = None
 
     @property
     def outcomes(self) -> frozenset[str]:
+        if self.fault == SLOW and self.within == SHORT:
+            return frozenset({TIMEOUT})
         return WHOLE.get(self.fault, OUTCOMES[self.fault]) if self.whole else OUTCOMES[self.fault]
 
 
 @dataclass(frozen=True)
 class Case:
-    """A screen: its parts, and whether they run side by side or one after another."""
+    """A screen: groups of parts. Those of a group run side by side, and a group begins when the one before has ended.
 
-    plans: tuple[Plan, ...]
-    side_by_side: bool
+    again  the client asks once more, with the ETag of the answer
+    """
+
+    groups: tuple[tuple[Plan, ...], ...]
+    again: bool = False
+
+    @property
+    def plans(self) -> tuple[Plan, ...]:
+        return tuple(plan for group in self.groups for plan in group)
+
+    @property
+    def steady(self) -> bool:
+        """Whether it is answered with the same bytes each time."""
+        return all(plan.outcomes == {READY} for plan in self.plans)
 
 
 def draw(dice: random.Random, number: int) -> Case:
@@ -86,20 +110,40 @@ def draw(dice: random.Random, number: int) -> Case:
                 public=dice.random() < 0.7,
                 fresh=dice.choice([None, 5.0, 30.0, 300.0]),
                 whole=dice.random() < 0.3,
+                within=dice.choice([None, *_limits(fault)]),
             )
         )
-    return Case(tuple(plans), dice.random() < 0.6)
+    return Case(_grouped(plans, dice), again=dice.random() < 0.5)
+
+
+def _limits(fault: str) -> list[float]:
+    """Limits of a call whose outcome is known: one that nothing reaches on a busy machine, one that is always too
+    short."""
+    if OUTCOMES[fault] == {TIMEOUT}:
+        return []
+    return [SHORT] if fault == SLOW else [LONG]
+
+
+def _grouped(plans: list[Plan], dice: random.Random) -> tuple[tuple[Plan, ...], ...]:
+    """All at once, one after another, or in two groups."""
+    shape = dice.choice(["together", "together", "sequence", "halves"])
+    if shape == "sequence":
+        return tuple((plan,) for plan in plans)
+    cut = dice.randint(1, len(plans)) if shape == "halves" else len(plans)
+    return tuple(tuple(group) for group in (plans[:cut], plans[cut:]) if group)
 
 
 @dataclass
 class Seen:
-    """One answer as the client received it."""
+    """One answer as the client received it. size: bytes of the body; again: the answer to the same request with its
+    ETag."""
 
     status: int
     headers: dict[str, str]
     body: Any
     seconds: float
-    mistakes: list[str] = field(default_factory=list)
+    size: int = 0
+    again: Seen | None = None
 
 
 def judge(case: Case, seen: Seen, *, owner: dict[str, str], longest: float) -> list[str]:
@@ -107,6 +151,7 @@ def judge(case: Case, seen: Seen, *, owner: dict[str, str], longest: float) -> l
     wrong: list[str] = []
     if seen.seconds > longest:
         wrong.append(f"took {seen.seconds:.2f} s of {longest:.2f}")
+    wrong += _every(seen)
     required = [plan for plan in case.plans if plan.required]
     must_fail = [plan for plan in required if READY not in plan.outcomes]
     may_fail = [plan for plan in required if plan.outcomes != {READY}]
@@ -118,9 +163,11 @@ def judge(case: Case, seen: Seen, *, owner: dict[str, str], longest: float) -> l
     elif not may_fail:
         wrong.append(f"is {seen.status} although every required part was there: {seen.body}")
     else:
-        if not case.side_by_side and must_fail:
-            # In sequence, no call after the first one that must fail can be the reason.
-            may_fail = may_fail[: may_fail.index(must_fail[0]) + 1]
+        if must_fail:
+            # No group begins after the first one that must fail, so none of its parts can be the reason.
+            last = next(index for index, group in enumerate(case.groups) if must_fail[0] in group)
+            begun = [plan for group in case.groups[: last + 1] for plan in group]
+            may_fail = [plan for plan in may_fail if plan in begun]
         wrong += _problem(may_fail, seen, owner)
     return wrong
 
@@ -130,6 +177,8 @@ def _screen(case: Case, seen: Seen, owner: dict[str, str]) -> list[str]:
     complete = True
     parts = seen.body["parts"] | seen.body["parts_whole"]
     required = seen.body["required"] | seen.body["required_whole"]
+    if sorted([*parts, *required]) != sorted(plan.name for plan in case.plans):
+        wrong.append(f"its parts are {sorted([*parts, *required])}")
     for plan in case.plans:
         if plan.required:
             wrong += _data(plan, required[plan.name])
@@ -153,9 +202,43 @@ def _screen(case: Case, seen: Seen, owner: dict[str, str]) -> list[str]:
     allowed = _cache_control(case, complete, seen.seconds)
     if seen.headers.get("cache-control") not in allowed:
         wrong.append(f"Cache-Control {seen.headers.get('cache-control')!r} is none of {allowed}")
+    wrong += _etag(case, complete, seen)
+    private = (seen.headers.get("cache-control") or "").startswith("private")
+    vary = {name.strip().lower() for name in seen.headers.get("vary", "").split(",")}
+    if ({"cookie", "authorization"} <= vary) != private:
+        wrong.append(f"Vary {seen.headers.get('vary')!r} with {seen.headers.get('cache-control')!r}")
     if seen.headers.get("server-timing", "").count("dur=") < len(case.plans):
         wrong.append(f"Server-Timing does not name every call: {seen.headers.get('server-timing')}")
     return wrong
+
+
+def _every(seen: Seen) -> list[str]:
+    """What holds for every answer."""
+    wrong, headers = [], seen.headers
+    if not re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", headers.get("x-correlation-id", "")):
+        wrong.append(f"X-Correlation-ID {headers.get('x-correlation-id')!r}")
+    if headers.get("content-length") != str(seen.size):
+        wrong.append(f"Content-Length {headers.get('content-length')!r}, but {seen.size} bytes came")
+    if headers.get("x-content-type-options") != "nosniff":
+        wrong.append("X-Content-Type-Options is missing")
+    if seen.status == 200 and headers.get("content-type") != "application/json":
+        wrong.append(f"Content-Type {headers.get('content-type')!r}")
+    return wrong
+
+
+def _etag(case: Case, complete: bool, seen: Seen) -> list[str]:
+    """A strong one where the screen is complete, and 304 without a body where nothing has changed."""
+    etag = seen.headers.get("etag")
+    if not complete:
+        return [] if etag is None else [f"ETag {etag} although it is not complete"]
+    if etag is None or not re.fullmatch(r'"[!#-~]+"', etag):
+        return [f"ETag {etag!r}"]
+    if not case.again or not case.steady:
+        return []
+    again = seen.again
+    if again is None or (again.status, again.size, again.headers.get("etag")) != (304, 0, etag):
+        return [f"asked again with {etag}: {again}"]
+    return []
 
 
 def service(plan: Plan) -> str:

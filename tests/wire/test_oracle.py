@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import random
 import socket
 import time
@@ -72,7 +73,10 @@ def call_of(plan: Plan) -> Call[Any]:
     else:
         call = rig.whole(plan.fault, plan.name) if plan.whole else rig.thing(plan.fault, plan.name)
     call = call.public() if plan.public else call
-    call = call.within(ATTEMPT) if plan.outcomes == {TIMEOUT} else call
+    if plan.within is not None:
+        call = call.within(plan.within)
+    elif plan.outcomes == {TIMEOUT}:
+        call = call.within(ATTEMPT)
     return call.fresh(plan.fresh) if plan.fresh else call
 
 
@@ -86,10 +90,12 @@ def declare(cases: dict[int, Case]) -> Gateway:
         async def one(plan: Plan) -> Any:
             return await (call_of(plan) if plan.required else optional(call_of(plan)))
 
-        if case.side_by_side:
-            found = await together(*(one(plan) for plan in case.plans))
-        else:
-            found = tuple([await one(plan) for plan in case.plans])
+        found: list[Any] = []
+        for group in case.groups:
+            if len(group) > 1:
+                found += await together(*(one(plan) for plan in group))
+            else:
+                found.append(await one(group[0]))
 
         def those(required: bool, whole: bool) -> dict[str, Any]:
             pairs = zip(case.plans, found, strict=True)
@@ -155,11 +161,22 @@ async def running(
                 await gateway.stop()
 
 
-async def ask(client: aiohttp.ClientSession, number: int) -> Seen:
+async def ask(client: aiohttp.ClientSession, number: int, again: bool = False) -> Seen:
+    """again: ask once more, with the ETag of the answer."""
+    seen = await _ask(client, number, {})
+    if again and "etag" in seen.headers:
+        seen.again = await _ask(client, number, {"If-None-Match": seen.headers["etag"]})
+    return seen
+
+
+async def _ask(client: aiohttp.ClientSession, number: int, headers: dict[str, str]) -> Seen:
     began = time.monotonic()
-    async with client.get(f"/screens/{number}") as answer:
-        headers = {name.lower(): value for name, value in answer.headers.items()}
-        return Seen(answer.status, headers, await answer.json(content_type=None), time.monotonic() - began)
+    # Without a coding, so that the length of the body is the one that was sent.
+    async with client.get(f"/screens/{number}", headers=headers | {"Accept-Encoding": "identity"}) as answer:
+        found = {name.lower(): value for name, value in answer.headers.items()}
+        body = await answer.read()
+        took = time.monotonic() - began
+        return Seen(answer.status, found, json.loads(body) if body else None, took, len(body))
 
 
 async def judged(redis_url: str, count: int, seed: int, wire: str = "h1") -> list[str]:
@@ -172,7 +189,7 @@ async def judged(redis_url: str, count: int, seed: int, wire: str = "h1") -> lis
 
         async def worker() -> None:
             for number, case in left:
-                seen = await ask(client, number)
+                seen = await ask(client, number, case.again)
                 found = judge(case, seen, owner=OWNER, longest=GUARD)
                 wrong.extend(f"case {number}: {what}" for what in found)
 
@@ -264,7 +281,7 @@ async def cancelled_at_random(gateway: Gateway, count: int, dice: random.Random)
 
 async def _nothing_is_held_after(redis_url: str, count: int, wire: str = "h1") -> None:
     dice = random.Random(3)
-    cases = {0: Case((Plan("p", "ok", True, True, None),), True)}
+    cases = {0: Case(((Plan("p", "ok", True, True, None),),))}
     async with running(redis_url, cases, wire=wire) as (gateway, client):
         await ask(client, 0)
         await cancelled_at_random(gateway, min(2_000, count // 2), dice)
