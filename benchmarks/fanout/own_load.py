@@ -67,6 +67,7 @@ class Run:
         """The connection has its answer: it sends the next request, or is free."""
         self.waited -= 1
         if len(self.took) == self.load.count:
+            self.ended = True
             self.enough.set()
         if self.load.rate:
             self.free.append(connection)

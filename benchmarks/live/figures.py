@@ -14,7 +14,8 @@ class Plan:
     """The size of each measurement. Seconds and counts are of one pass.
 
     streams     open at once, each number a table
-    passes      of all contenders, each beginning with another one
+    passes      of all contenders with the first number of streams, each beginning with another one;  fewer  with more
+                streams, which take longer
     deliveries  of broadcasts in all;  events  to single users, as many again through a bus where there is one
     idle        seconds in which only heartbeats are sent, in the first `idles` passes
     rate        events a second for the latencies;  seconds  at each rate
@@ -22,7 +23,8 @@ class Plan:
     """
 
     streams: tuple[int, ...] = (2000, 10_000)
-    passes: int = 3
+    passes: int = 5
+    fewer: int = 3
     deliveries: int = 60_000
     events: int = 10_000
     idle: float = 15.0
@@ -30,6 +32,10 @@ class Plan:
     rate: float = 5000.0
     seconds: float = 3.0
     rates: tuple[float, ...] = (4000.0, 3000.0, 2000.0, 1000.0, 500.0)
+
+    def passes_with(self, streams: int) -> int:
+        """Passes with so many streams."""
+        return self.passes if streams == self.streams[0] else min(self.fewer, self.passes)
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ RESULTS = Path(__file__).with_name("RESULTS.md")
 
 _INTRO = """# Open streams and the events on them
 
-Events of about 330 bytes; {passes}: median (least–most), ratios of the same pass. Trust CPU figures and the
-ratios between rows of one run; latencies hold for a quiet machine only.
+Events of about 330 bytes; median (least–most), ratios of the same pass. Trust CPU figures and the ratios
+between rows of one run; latencies hold for a quiet machine only.
 
 - Broadcast: one event to every stream, {deliveries:,} deliveries a pass.
 - Single user: one event to one stream each, {events:,} a pass in batches of 100; taking the POST is part of it where
@@ -58,19 +58,26 @@ KB, TASKS, P99 = 11.5, 1.0, 50.0
 
 def markdown(result: Comparison, plan: Plan, absent: Sequence[Contender] = ()) -> str:
     """The whole report. absent: contenders that could not run here."""
-    passes = "One pass" if plan.passes == 1 else f"{plan.passes} interleaved passes"
-    lines = [_INTRO.format(**vars(plan) | {"passes": passes, "beat": BEAT})]
+    lines = [_INTRO.format(**vars(plan) | {"beat": BEAT})]
     for streams in plan.streams:
         some = [row for row in result.rows if row.streams == streams]
         base = next((row for row in some if row.contender is NCHAN_SERVER), None)
         earlier = next((row for row in some if row.contender is EARLIER), None)
-        lines += [f"## {streams:,} streams", "", f"| contender | {' | '.join(_COLUMNS)} |"]
+        lines += [
+            f"## {streams:,} streams, {_passes(plan.passes_with(streams))}",
+            "",
+            f"| contender | {' | '.join(_COLUMNS)} |",
+        ]
         lines += ["|---" * (len(_COLUMNS) + 1) + "|", *(_row(row, base) for row in some), ""]
         lines += [line for row in some for line in _beside(row, base, earlier)]
     measured = list({row.contender.name: row.contender for row in result.rows}.values())
     lines += ["What each does:", "", *(f"- **{one.name}**: {one.does}." for one in measured)]
     lines += [f"- Not measured: **{one.name}** ({one.missing()})." for one in absent]
     return "\n".join([*lines, "", f"{'; '.join((_machine(), _run(result), *result.versions))}.", ""])
+
+
+def _passes(number: int) -> str:
+    return "one pass" if number == 1 else f"{number} interleaved passes"
 
 
 def _row(row: Row, base: Row | None) -> str:

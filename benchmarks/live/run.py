@@ -108,7 +108,7 @@ async def _measure(
             raise RuntimeError(f"{contender.name}: {error}") from error
         tell(f"{contender.name}: checked")
     for number in range(plan.passes):
-        for streams in plan.streams:
+        for streams in (one for one in plan.streams if number < plan.passes_with(one)):
             some = [row for row in rows if row.streams == streams]
             turn = number % len(some)
             for row in some[turn:] + some[:turn]:
@@ -117,7 +117,8 @@ async def _measure(
                         row, plan, folder / f"{row.contender.name}-{streams}-{number}", number, clients
                     )
                 said = row.failure or _brief(row.runs[-1])
-                tell(f"pass {number + 1} of {plan.passes}, {streams:,} streams, {row.contender.name}: {said}")
+                which = f"pass {number + 1} of {plan.passes_with(streams)}, {streams:,} streams"
+                tell(f"{which}, {row.contender.name}: {said}")
 
 
 async def _add(row: Row, plan: Plan, folder: Path, number: int, clients: Crowd) -> None:
