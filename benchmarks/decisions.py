@@ -31,7 +31,7 @@ Ask = Callable[[int], Awaitable[object]]
 
 def table() -> str:
     """A row for each way, in CPU µs a decision."""
-    with opened() as place:
+    with opened(people=1) as place:
         rows = uvloop.run(_measured(place.redis))
     lines = [
         "| CPU µs each, under way | " + " | ".join(map(str, UNDER_WAY)) + " |",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import signal
 import socket
 import sys
 import tempfile
@@ -41,13 +42,20 @@ class Place:
     collector: str
     issuer: Issuer
     _stack: ExitStack = field(repr=False)
+    _started: list[Program] = field(default_factory=list, repr=False)
 
     def start(self, name: str, command: list[str], env: dict[str, str]) -> Program:
         """Start a contender. It is pinned to its CPU once it serves; while it starts it may use all CPUs."""
         log = self.folder / f"{''.join(c if c.isalnum() else '-' for c in name)}.log"
         program = Program(command, log=log, cpu=None, env=env)
         self._stack.callback(program.stop)
+        self._started.append(program)
         return program
+
+    def end(self) -> None:
+        """Tell all contenders to stop at once; those that wait for their clients do so together."""
+        for program in self._started:
+            program.signal(signal.SIGTERM)
 
     def stored(self) -> int:
         """The number of commands that Valkey has carried out so far, including those inside scripts."""
@@ -93,7 +101,11 @@ def opened(people: int = PEOPLE) -> Iterator[Place]:
             services.ready(one)
         *urls, collector = [f"http://127.0.0.1:{one}" for one in ports]
         services_at = dict(zip(KINDS, urls, strict=True))
-        yield Place(folder, services_at, redis, f"{urls[0]}/keys", collector, issuer, stack)
+        found = Place(folder, services_at, redis, f"{urls[0]}/keys", collector, issuer, stack)
+        try:
+            yield found
+        finally:
+            found.end()
 
 
 def valkey_program(folder: Path) -> tuple[Program, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -66,6 +67,8 @@ def _one(where: Place, contender: Contender, path: dict[str, str], figures: Figu
         figures.waited.append((time.monotonic() - began) * 1000)
         figures.served.append(program.cpu() * 1000)
     finally:
+        # What it costs to end is not measured, and a gateway that is told to stop waits for its clients.
+        program.signal(signal.SIGKILL)
         program.stop()
 
 
