@@ -36,8 +36,8 @@ def dutiful(place: Place, port: int, admin: int, limit: int = LIMIT) -> tuple[li
 CONTENDER = Contender(
     "dutiful Fastify",
     f"bearer tokens of {PEOPLE:,} people, each verified a moment ago and remembered (jose, lru-cache), limit per "
-    "person in Redis by @fastify/rate-limit, correlation and trace ids passed on, one deadline, a breaker for each service by "
-    "opossum, prom-client for requests and calls, pino's access log; bodies parsed but not checked",
+    "person in Redis by @fastify/rate-limit, correlation and trace ids passed on, one deadline, a breaker for each "
+    "service by opossum, prom-client for requests and calls, pino's access log; bodies parsed but not checked",
     Ask("/own/{sku}", people=PEOPLE, remembered=True),
     start=lambda place, port: dutiful(place, port, free_port()),
     missing=node.missing,
