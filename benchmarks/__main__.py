@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         one = next(one for one in ALL if one.name == (given.only or ["bff, login"])[0])
         print(profile.profile(one, seconds=given.seconds or 5.0, connections=(given.connections or [16])[0]))
         return 0
-    plan = Plan(tuple(given.connections or (64,)), given.seconds or 1.5)
+    plan = Plan(tuple(given.connections or (64,)), given.seconds or Plan.seconds)
     if given.quick:
         plan = Plan(plan.connections[-1:], given.seconds or 0.3, warm_up=0, rounds=1, starts=1, people=200)
     result = run.compare(contenders, plan)
@@ -123,7 +123,7 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         help="open at once (repeatable; default 64; profile 16; live 2,000 and 10,000)",
     )
-    parser.add_argument("--seconds", type=float, help="of one run (default 1.5; profile 5)")
+    parser.add_argument("--seconds", type=float, help="of one run (default 1.2; profile 5)")
     names = [one.name for one in ALL]
     parser.add_argument("--only", action="append", choices=names, help="this contender (repeatable)")
     return parser

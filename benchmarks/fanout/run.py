@@ -38,7 +38,7 @@ class Plan:
     the start of a program costs; people: with tokens."""
 
     connections: tuple[int, ...] = (64,)
-    seconds: float = 1.5
+    seconds: float = 1.2
     warm_up: float = 1.0
     rounds: int = 5
     rate: float = 500.0

@@ -24,7 +24,7 @@ class Plan:
 
     streams: tuple[int, ...] = (2000, 10_000)
     passes: int = 5
-    fewer: int = 3
+    fewer: int = 2
     deliveries: int = 60_000
     events: int = 10_000
     idle: float = 15.0
