@@ -22,7 +22,7 @@ class Load:
 
     head, body   of a request; `{sku}`, `{route}`, `{token}`, `{etag}` and `{key}` are filled in
     first        number of the first request, from which its sku and key are made
-    seconds      of the run;  count  in place of seconds: so many answers, 0: as long as `seconds` says
+    seconds      of the run, 0: no bound;  count  it ends after so many answers, 0: no bound
     rate         requests a second, 0: as fast as answers come
     status, length   of a correct answer, the length of its body in bytes
     products     so many skus in turn, 0: another one for each request;  routes  so many in turn

@@ -170,7 +170,7 @@ async def apply(load: Load) -> Loaded:
             run.waited += 1
             one.send(run.requests.next(), time.perf_counter())
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(None if load.count else load.seconds):
+            async with asyncio.timeout(load.seconds or None):
                 await run.enough.wait()
     run.end()
     try:

@@ -18,9 +18,9 @@ RESULTS = Path(__file__).with_name("RESULTS.md")
 
 _INTRO = """# One screen over three services
 
-Bodies of 0.9, 1.8 and 2.6 KB, {rounds} interleaved passes of {seconds:g} s after a warm-up
-of {warm_up:g} s; median (least–most), ratios of the same pass. Each request asks for another product where a row does
-not say otherwise, and the services count their calls, so nothing is shared or left out unseen.
+Bodies of 0.9, 1.8 and 2.6 KB, {rounds} interleaved passes of {seconds:g} s after a warm-up of {warm_up:,} requests (at
+most {warm_for:g} s); median (least–most), ratios of the same pass. Each request asks for another product where a row
+does not say otherwise, and the services count their calls, so nothing is shared or left out unseen.
 Trust the CPU time for a request and the ratios between rows of one run; requests a second and latencies hold for a
 quiet machine only. The first latencies are those of a saturated contender; "at {rate:g}/s" requests come at a constant
 rate, and their time counts from the moment at which they were due.

@@ -33,13 +33,15 @@ _SPARE = 1.5
 
 @dataclass(frozen=True)
 class Plan:
-    """connections: the number of open ones, each with its own table; seconds: of one run; warm_up: seconds, 0 for none;
+    """connections: the number of open ones, each with its own table; seconds: of one run; warm_up: requests of each
+    contender, so that each compiler at run time has done its work, 0 for none; warm_for: at most so many seconds;
     rounds: passes; rate: requests a second of the run at a constant rate, which takes as long; starts: passes of what
     the start of a program costs; people: with tokens."""
 
     connections: tuple[int, ...] = (64,)
     seconds: float = 1.2
-    warm_up: float = 1.0
+    warm_up: int = 10_000
+    warm_for: float = 6.0
     rounds: int = 5
     rate: float = 500.0
     starts: int = 5
@@ -185,6 +187,12 @@ class Entry:
         )
         load.apply(once, self._where.folder)
 
+    def warm_up(self, plan: Plan) -> None:
+        """Not measured."""
+        self.prepare()
+        some = replace(self._load(plan.connections[-1], plan.warm_for), count=plan.warm_up)
+        load.apply(some, self._where.folder)
+
     def run(self, connections: int, seconds: float, rate: float = 0.0) -> Run:
         """One run of the load, then one at a constant rate; 0: none."""
         self.prepare()
@@ -269,7 +277,7 @@ def compare(contenders: Sequence[Contender], plan: Plan) -> Comparison:
         entries = entered(where, contenders)
         _tell(began, "every contender is checked")
         for entry in entries if plan.warm_up else []:
-            entry.run(plan.connections[-1], plan.warm_up)
+            entry.warm_up(plan)
         results: list[Result] = []
         for connections in plan.connections:
             some = [Result(entry.contender, connections, why=entry.why) for entry in entries]
