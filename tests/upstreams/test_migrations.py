@@ -141,16 +141,3 @@ def test_a_service_that_cannot_start_logs_why(tmp_path: Path) -> None:
     run = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60)
     assert run.returncode != 0
     assert "no revision (levels)" in run.stdout
-
-
-def test_a_new_and_a_current_database_are_opened_without_alembic(tmp_path: Path) -> None:
-    script = (
-        "import asyncio, pathlib, sys; from bff_service import Database; from sqlalchemy import MetaData; "
-        "from upstreams.kit.migrate import migrate; import upstreams.inventory.app; "
-        f"database = Database('sqlite+aiosqlite:///{tmp_path / 'new.db'}', MetaData()); "
-        f"folder = pathlib.Path({str(versions('inventory'))!r}); "
-        "run = asyncio.Runner().run; run(migrate(database, folder)); run(migrate(database, folder)); "
-        "run(database.close()); print(sorted({'alembic', 'mako'} & set(sys.modules)))"
-    )
-    run = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert run.stdout == "[]\n", run.stderr
