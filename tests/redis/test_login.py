@@ -182,9 +182,11 @@ async def test_open_connections_authenticate_again_before_the_server_ends_them(s
     cloud = Cloud(server, valid_for=60.0, connection_for=120.0)
     source = FetchedLogin(cloud, clock=lambda: now[0])
     redis = RedisClient(server.url, timeout=10, login=source)
+    before = redis.generation
     async with everything(redis) as received:
         assert cloud.issued == 1
         generation = redis.generation
+        assert generation == before, "a connection that waited for the first login stays"
         now[0] += 10_000
         assert redis.generation != generation, "subscribed connections are replaced"
         await until(lambda: cloud.issued >= 2)

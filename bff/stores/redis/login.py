@@ -100,6 +100,7 @@ class FetchedLogin:
         self._clock = clock
         self._login: RedisLogin | None = None
         self._fetched_at = 0.0
+        self._first_at: float | None = None
         self._flight: asyncio.Task[RedisLogin] | None = None
 
     async def current(self) -> RedisLogin:
@@ -126,16 +127,19 @@ class FetchedLogin:
         finally:
             self._flight = None
         self._login, self._fetched_at = login, self._clock()
+        if self._first_at is None:
+            self._first_at = self._fetched_at
         return login
 
     def replaces(self, used: RedisLogin, at: float) -> bool:
         return used.connection_for is not None and self._clock() - at >= SHARE * used.connection_for
 
     def generation(self) -> int:
+        # 0 before the first login, too: a connection that waits for it is not replaced when it comes.
         login = self._login
-        if login is None or login.connection_for is None:
+        if login is None or login.connection_for is None or self._first_at is None:
             return 0
-        return int(self._clock() / (SHARE * login.connection_for))
+        return int((self._clock() - self._first_at) / (SHARE * login.connection_for))
 
     async def close(self) -> None:
         if self._flight is not None:
