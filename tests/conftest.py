@@ -51,9 +51,9 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> bool | object:
-    """Pytest's own loop over the tests, with room for the frames of event loops and of what they run."""
+    """Pytest's own loop over the tests, with room for the frames of event loops and of what they run. A plugin with a
+    loop of its own comes first."""
     return with_room(run_tests)(session)
 
 

@@ -4,7 +4,7 @@ Guarantees one call of an owner at a time and `AT_ONCE` in all; a call is given 
 seeded at most once, however many processes try, because each one checks first whether another has done it. Owners wait
 in one queue. A call that the gateway does not send (an open breaker) does not count as the owner's failure: the owner
 stays at the front, the queue waits for the breaker and then continues with one call at a time until one succeeds. An
-owner whose services fail is retried after at most `RETRY_MOST` seconds, and less often only after ten failures in a
+owner whose services fail is retried after at most `RETRY_MOST` seconds, and less often only after twenty failures in a
 row. After other errors (for example in the user's code) the pause grows from `FIRST` to `LONGEST` seconds. No stream
 gets a state before the services have answered.
 """
@@ -38,7 +38,7 @@ RETRY_MOST = 1.0
 SPREAD = 10.0
 """Seconds over which restores are spread for streams that have a position and continue meanwhile. Together with the
 time until positions are compared, a restore starts within 40 s."""
-_FAILURES_BEFORE_BACKOFF = 10
+_FAILURES_BEFORE_BACKOFF = 20
 """Failures of the services in a row after which an owner is retried less often."""
 _BREAKER_PAUSE = 1.0
 """Longest time in seconds between two checks of an open breaker, which another call's probe may have closed."""

@@ -95,6 +95,7 @@ class Shop:
             "BFF_REDIS__TIMEOUT": "10",
             "BFF_LIMITS__DEFAULT": "100000/minute",
             "BFF_LIMITS__LOGIN": "100000/minute",
+            "BFF_LIMITS__FAILURES": "100000/minute",
             **upstreams,
             **self.extra,
         }

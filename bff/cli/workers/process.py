@@ -76,6 +76,7 @@ class WorkerProcess:
             )
         self.pid = self._process.pid
         self._session: aiohttp.ClientSession | None = None
+        self._is_closed = False
         self._writer: asyncio.StreamWriter | None = None
         self._waiting: list[str] = []
         self._reading = asyncio.create_task(self._read(), name=f"bff-worker-{index}")
@@ -111,7 +112,9 @@ class WorkerProcess:
     # ---- questions ---------------------------------------------------------------------------------------------
 
     async def ask(self, path: str) -> WorkerAnswer | None:
-        """GET this path of the worker's admin port; None when it does not answer in time."""
+        """GET this path of the worker's admin port; None when it does not answer in time, or has ended."""
+        if self._is_closed:
+            return None
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.UnixConnector(str(self._path)),
@@ -164,6 +167,7 @@ class WorkerProcess:
 
     async def close(self) -> None:
         """Read what it has sent, and close what belongs to it. Call it after its end."""
+        self._is_closed = True
         await asyncio.wait([self._reading], timeout=READ_REST)
         self._reading.cancel()
         if self._writer is not None:
