@@ -66,7 +66,9 @@ async def serve(
             },
         )
         try:
-            await asyncio.to_thread(wait_for_port, port, process=program.process)
+            # The admin port opens just after the public one.
+            for opened in (port, admin):
+                await asyncio.to_thread(wait_for_port, opened, process=program.process)
             async with httpx.AsyncClient(
                 base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=GUARD
             ) as client:

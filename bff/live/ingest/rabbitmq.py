@@ -163,8 +163,10 @@ class RabbitMq:
     async def ack(self, partition: str, events: Sequence[BrokerEvent]) -> None:
         unacked = self._unacked.get(partition, {})
         try:
-            for event in events:
-                await unacked.pop(event.id).ack()
+            # The client waits for ever where its connection breaks off while it writes.
+            async with asyncio.timeout(self._timeout):
+                for event in events:
+                    await unacked.pop(event.id).ack()
         except _BROKEN as error:
             raise BrokerUnavailable(f"RabbitMQ: {error_text(error)}") from error
 
