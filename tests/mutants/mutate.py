@@ -118,7 +118,10 @@ class Server:
         return True
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
-        (self._under_way / self._mutant).write_text(nodeid, encoding="utf-8")
+        # In one step: the child may be ended at any moment.
+        written = self._under_way / f"{self._mutant}.new"
+        written.write_text(nodeid, encoding="utf-8")
+        written.replace(self._under_way / self._mutant)
 
 
 def _unescaped(name: str) -> str:

@@ -421,6 +421,7 @@ async def test_a_changed_client_key_signs_the_next_assertion_and_an_unusable_one
         await client.exchange("code", verifier="v", nonce="n")
     finally:
         await client.close()
+    assert "files of the client key" not in {task.get_name() for task in asyncio.all_tasks()}
     assertions = [form["client_assertion"] for path, form, _ in idp.asked if path == "/token"]
     algorithms = [jwt.get_unverified_header(one)["alg"] for one in assertions]
     assert (algorithms, client.secret) == (["ES256", "ES384", "ES384"], after)
