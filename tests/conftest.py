@@ -18,6 +18,7 @@ from pathlib import Path
 import certifi
 import pytest
 from _pytest.main import pytest_runtestloop as run_tests
+from hypothesis import HealthCheck, settings
 
 from .modules import Module
 from .roomy import with_room
@@ -43,6 +44,11 @@ os.environ.pop("SSL_CERT_DIR", None)
 # For clients that do not use the environment.
 PUBLIC_AUTHORITIES = certifi.where()
 certifi.where = lambda: str(AUTHORITY)
+
+
+# Where no profile is chosen, Hypothesis has other examples each time, and no test depends on being fast.
+settings.register_profile("other-examples", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("other-examples")
 
 
 def pytest_collection_finish() -> None:

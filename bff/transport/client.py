@@ -31,6 +31,8 @@ RECOVERY_FAILURES = 20
 """Consecutive failures that open a recovery breaker, and the calls in its window before their share may open it."""
 RECOVERY_RATE = 0.9
 """Share of failed calls that opens a recovery breaker."""
+RECOVERY_OPEN = (0.5, 1.0)
+"""Seconds that it stays open the first time, and at most: a probe is a light load for a service, and journals wait."""
 
 
 class BackendSet(Protocol):
@@ -91,9 +93,9 @@ class Breakers:
     """One breaker for each (group, backend), made at its first use. The group is the call's name, so that one failing
     endpoint does not open the breakers of the others.
 
-    Calls that restore journals (`restoring`) have separate breakers with higher thresholds. A person does not want to
-    wait for a service that fails half of its calls, but the queue that restores journals makes good progress with it.
-    Neither kind of breaker affects the other.
+    Calls that restore journals (`restoring`) have separate breakers with higher thresholds, which stay open for a
+    shorter time. A person does not want to wait for a service that fails half of its calls, but the queue that restores
+    journals makes good progress with it. Neither kind of breaker affects the other.
     """
 
     def __init__(
@@ -109,6 +111,8 @@ class Breakers:
             failures=max(rule.failures, RECOVERY_FAILURES),
             error_rate=max(rule.error_rate, RECOVERY_RATE),
             minimum=max(rule.minimum, RECOVERY_FAILURES),
+            open_for=min(rule.open_for, RECOVERY_OPEN[0]),
+            open_at_most=min(rule.open_at_most, RECOVERY_OPEN[1]),
         )
         self._service = service
         self._clock = clock
