@@ -12,8 +12,8 @@ from pathlib import Path
 from ..conftest import ROOT
 from . import trial
 
-SECONDS = 580.0
-"""Seconds for one module: less than a single test may take."""
+SECONDS = 2400.0
+"""Seconds for one module, on a slow and busy machine."""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,8 @@ TARGETS = {"policies": policies.POLICIES, "access": access.ACCESS}
 def test_every_mutant_is_killed_or_explained(
     name: str, module: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    # A trial has its own limit, which is longer than that of other tests.
+    faulthandler.cancel_dump_traceback_later()
     target = TARGETS[name]
     reasons = target.explained(module)
     outcomes = target.run(module, tmp_path)
