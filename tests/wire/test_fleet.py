@@ -243,6 +243,7 @@ async def _leave(following: list[asyncio.Task[None]]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 async def test_no_stream_closes_while_redis_is_away_and_all_are_current_soon_after(three: Fleet) -> None:
     async with crowd(three, 300, "away") as (browsers, service):
         await service.publish(*((one.subject, f"{one.subject}.a") for one in browsers))

@@ -91,6 +91,7 @@ SOCKETS = 1_000
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 async def test_a_thousand_slow_sockets_are_closed_within_ten_seconds_while_others_are_served(
     redis_url: str, tmp_path: Path
 ) -> None:

@@ -582,7 +582,16 @@ def test_prefixes_that_do_not_tell_issuers_apart_stop_the_start(first: Any, seco
     with pytest.raises(DeclarationError, match="prefix of its own"):
         TokenVerifier(both, Endpoint())
     assert any("prefix of its own" in one for one in issuer_mistakes(both))
-    assert introspecting([both[0]])
+
+
+def test_issuers_that_cannot_be_told_apart_are_named_with_the_cure() -> None:
+    first, second = issuer(prefix="a_"), issuer("https://second.test", prefix="a_b")
+    assert issuer_mistakes([second, first]) == [
+        f"BFF_ISSUERS: issuer {ISSUER}: its opaque tokens cannot be told from those of https://second.test: give "
+        "introspection of each a prefix of its own, with which its tokens begin"
+    ]
+    assert introspecting([first]) == [("a_", ISSUER)]
+    assert introspecting([issuer(prefix=...)]) == [("", ISSUER)]
 
 
 async def test_a_stop_cancels_the_questions_under_way() -> None:

@@ -16,7 +16,7 @@ from bff.edge.access.jwt import TokenVerifier
 from bff.edge.access.profiles import issuer_mistakes, rules_of
 from bff.edge.problem import Problem
 from bff.edge.settings import IssuerSettings
-from bff.policies.token_profiles import PROFILES
+from bff.policies.token_profiles import PROFILES, RequiredClaim
 from bff.policies.tokens import Reason
 
 from .hostile import KEY, KEY_SET, OTHER, P384, RSA, WEAK, hs256
@@ -370,6 +370,101 @@ def test_settings_that_would_accept_another_token_stop_the_start(changes: dict[s
         TokenVerifier([wrong], Served())
     assert wrong.issuer in str(caught.value)
     assert issuer_mistakes([settings(), wrong]) == [f"BFF_ISSUERS: {caught.value}"]
+
+
+ALGORITHMS = "ES256, ES384, ES512, EdDSA, PS256, PS384, PS512, RS256, RS384, RS512"
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        (
+            {"profile": "jwt"},
+            "the profile jwt needs a mark that only access tokens of this issuer have, so that its ID tokens are not "
+            'accepted: set required_claims, such as {"token_use": ["access"]}, or types without jwt, such as '
+            '["at+jwt"]',
+        ),
+        ({"algorithms": ["ES256", "none"]}, f"algorithms must be among {ALGORITHMS}"),
+        (
+            {"issuer": "a|b"},
+            "an issuer with | cannot be told from a subject; ask the provider for another one",
+        ),
+        (
+            {"issuer": "accounts.google.com"},
+            "access tokens of Google are opaque and only for services of Google; sign browsers in with "
+            "BFF_OIDC__ISSUER, and give API clients another provider",
+        ),
+        (
+            {"types": ["at+jwt", "SECEVENT+jwt", "application/Logout+JWT"]},
+            "types must not have logout+jwt, which no access token has",
+        ),
+        (
+            {"profile": "entra", "issuer": "https://login.microsoftonline.com/consumers/v2.0"},
+            "no token has this issuer; name each tenant as an issuer of its own, with its id in the address",
+        ),
+        (
+            {"profile": "entra", "audience": "00000003-0000-0000-c000-000000000000"},
+            "tokens for Microsoft Graph can only be verified by Graph; set the audience to your own API",
+        ),
+        (
+            {"profile": "okta", "issuer": "https://dev-1.okta.com/oauth2"},
+            "tokens of Okta's org authorization server can only be verified by Okta; use a custom authorization "
+            "server, such as https://example.okta.com/oauth2/default, or introspection with the profile jwt",
+        ),
+    ],
+    ids=str,
+)
+def test_a_mistake_names_the_issuer_and_the_cure(changes: dict[str, Any], fault: str) -> None:
+    wrong = settings(**changes)
+    assert issuer_mistakes(iter([wrong])) == [f"BFF_ISSUERS: issuer {wrong.issuer}: {fault}"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"issuer": "https://id.test/common/v2.0"},
+        {"audience": "https://graph.microsoft.com"},
+        {"issuer": "https://dev-1.okta.com"},
+        {"profile": "okta", "issuer": "https://dev-1.okta.com/oauth2/default"},
+        {"profile": "entra", "issuer": "https://login.microsoftonline.com/9122040d/v2.0"},
+        {"algorithms": ALGORITHMS.split(", ")},
+    ],
+    ids=str,
+)
+def test_what_is_a_mistake_with_one_profile_only_is_none_elsewhere(changes: dict[str, Any]) -> None:
+    assert issuer_mistakes([settings(**changes)]) == []
+
+
+def test_the_rules_have_what_the_settings_and_the_profile_say() -> None:
+    given = settings(
+        audience=["desk", "desk-2"],
+        types=["AT+JWT", ""],
+        required_claims={"azp": ["desk"], "realm": []},
+        clients=["one", "two"],
+        leeway=3,
+        bound_only=True,
+    )
+    rules, profile = rules_of(given), PROFILES["rfc9068"]
+    assert rules.profile is profile
+    assert rules.audiences == {"desk", "desk-2"}
+    assert rules.types == {"at+jwt", ""}
+    assert rules.required == (RequiredClaim("azp", frozenset({"desk"})), RequiredClaim("realm", frozenset()))
+    assert (rules.clients, rules.leeway, rules.bound_only) == ({"one", "two"}, 3, True)
+    assert (rules.scope_claims, rules.scope_lists) == (profile.scope_claims, profile.scope_lists)
+    assert rules.roles == profile.roles
+    plain = rules_of(settings())
+    assert (plain.types, plain.bound_only, plain.clients) == (profile.types, False, frozenset())
+    own = rules_of(settings(scope_claims=["permissions"], roles="groups"))
+    assert (own.scope_claims, own.scope_lists, own.roles) == (("permissions",), True, ("groups",))
+    assert rules_of(settings(roles=["a", "b.c"])).roles == ("a", "b.c")
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_scopes_may_be_lists_where_the_profile_or_the_settings_say_so(name: str) -> None:
+    more = {"required_claims": {"token_use": ["access"]}} if name == "jwt" else {}
+    where = {"issuer": "https://id.test/oauth2/default"} if name == "okta" else {}
+    assert rules_of(settings(profile=name, **more, **where)).scope_lists == PROFILES[name].scope_lists
+    assert rules_of(settings(profile=name, scope_claims=["s"], **more, **where)).scope_lists
 
 
 @pytest.mark.parametrize(
