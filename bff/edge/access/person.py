@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from ...policies import tokens
@@ -90,6 +91,17 @@ class UserInfo:
         return parsed.claims
 
 
+@dataclass(frozen=True, slots=True)
+class PersonRoles:
+    """names: the roles; left_out: claims with roles whose values the provider left out, because they are too many."""
+
+    names: frozenset[str] = frozenset()
+    left_out: tuple[str, ...] = ()
+
+    def __or__(self, other: PersonRoles) -> PersonRoles:
+        return PersonRoles(self.names | other.names, tuple(dict.fromkeys((*self.left_out, *other.left_out))))
+
+
 class Roles:
     """Reads a person's roles. verify: for access tokens."""
 
@@ -100,26 +112,26 @@ class Roles:
         self._verify = verify
         self._most = most
 
-    async def of(self, claims: Mapping[str, Any], access_token: str) -> frozenset[str]:
+    async def of(self, claims: Mapping[str, Any], access_token: str) -> PersonRoles:
         """The roles in the claims of ID token and UserInfo, in the access token, or in both, as the setting says.
         Raises TokenRefused for claims of the ID token that cannot be read, FetchFailed where there are no keys."""
-        found: frozenset[str] = frozenset()
+        found = PersonRoles()
         if self._where != "access_token":
             found |= self._read(claims)
         if self._where != "id_token":
             found |= await self._of_access_token(access_token)
         return found
 
-    async def _of_access_token(self, token: str) -> frozenset[str]:
+    async def _of_access_token(self, token: str) -> PersonRoles:
         try:
             parsed = tokens.parse(token, most=self._most)
             await self._verify(parsed)
             return self._read(parsed.claims)
         except TokenRefused as refusal:
             log.error("%s: no roles are read from the access token of a sign-in: %s", self._issuer, refusal)
-            return frozenset()
+            return PersonRoles()
 
-    def _read(self, claims: Mapping[str, Any]) -> frozenset[str]:
+    def _read(self, claims: Mapping[str, Any]) -> PersonRoles:
         if left_out := tokens.left_out_of(claims, self._paths):
             log.error(
                 "%s left out the claim %s of a person, because it has too many values: the person has no roles "
@@ -127,7 +139,8 @@ class Roles:
                 self._issuer,
                 ", ".join(left_out),
             )
-        return frozenset().union(*(tokens.roles_of(claims, path) for path in self._paths))
+        names = frozenset().union(*(tokens.roles_of(claims, path) for path in self._paths))
+        return PersonRoles(names, left_out)
 
 
 def shown_claims(claims: Mapping[str, Any]) -> dict[str, Any]:

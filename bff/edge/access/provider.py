@@ -278,6 +278,7 @@ class Provider:
         auth_time, acr = tokens.auth_time_of(claims), tokens.acr_of(claims)
         self._check_demands(auth_time, acr, demands)
         known = await self._userinfo.complete(claims, got.access_token, got.scopes or frozenset())
+        granted_roles = await self._roles.of(known, got.access_token)
         sid = claims.get("sid")
         return SessionRecord(
             issuer=self.issuer,
@@ -285,10 +286,11 @@ class Provider:
             sid=sid if isinstance(sid, str) and sid else None,
             claims=shown_claims(known),
             tokens=got,
-            roles=await self._roles.of(known, got.access_token),
+            roles=granted_roles.names,
             auth_time=auth_time,
             acr=acr,
             provider=self.name,
+            left_out=granted_roles.left_out,
         )
 
     def _check_demands(self, auth_time: float | None, acr: str | None, demands: Demands) -> None:

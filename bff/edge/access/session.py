@@ -142,6 +142,7 @@ class Sessions:
             authenticated_at=record.auth_time,
             acr=record.acr,
             is_person=True,
+            left_out=record.left_out,
         )
         return None if self.has_ended(principal) else principal
 

@@ -61,6 +61,7 @@ class SessionRecord:
     roles      of the sign-in: they last as long as the session
     auth_time  Unix seconds at which the person proved who they are; None where the provider does not say
     acr        the class of that authentication
+    left_out   claims with roles that the provider left out of the sign-in, because they have too many values
     provider   the name of the provider in the settings, "" for `oidc`: the session is valid only with its cookie
     """
 
@@ -73,11 +74,12 @@ class SessionRecord:
     auth_time: float | None = None
     acr: str | None = None
     provider: str = ""
+    left_out: tuple[str, ...] = ()
 
 
 # Written among the claims: the release before this one reads a record with them, and none with other members. No claim
 # of a person has such a name.
-_AMONG_CLAIMS = ("auth_time", "acr")
+_AMONG_CLAIMS = ("auth_time", "acr", "left_out")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,7 @@ class SessionKey:
     def seal(self, record: SessionRecord) -> bytes:
         tree = asdict(record)
         moved = {name: tree.pop(name) for name in _AMONG_CLAIMS}
-        tree["claims"] |= {name: value for name, value in moved.items() if value is not None}
+        tree["claims"] |= {name: value for name, value in moved.items() if value not in (None, ())}
         if not record.provider:
             del tree["provider"]
         return self.encrypt(json.dumps(tree, default=sorted, separators=(",", ":")).encode())
@@ -115,6 +117,7 @@ class SessionKey:
             scopes = _shared(*(tree["tokens"]["scopes"] or ()))
             tokens = TokenSet(**tree["tokens"] | {"scopes": scopes})
             tree |= {name: tree["claims"].pop(name, None) for name in _AMONG_CLAIMS}
+            tree["left_out"] = tuple(tree["left_out"] or ())
             return SessionRecord(**tree | {"tokens": tokens, "roles": _shared(*tree["roles"])})
         except (ValueError, KeyError, TypeError):
             return None

@@ -182,9 +182,9 @@ async def fine(parsed: Parsed) -> None:
 async def test_roles_are_read_where_the_setting_says_and_no_other_token_is_touched() -> None:
     token = sign(KEY, claims(roles=["cook"]))
     inside = {"roles": ["reader"]}
-    assert await Roles(settings(), no_keys, 8192).of(inside, "opaque") == {"reader"}
-    assert await Roles(settings(roles_in="access_token"), fine, 8192).of(inside, token) == {"cook"}
-    assert await Roles(settings(roles_in="both"), fine, 8192).of(inside, token) == {"reader", "cook"}
+    assert (await Roles(settings(), no_keys, 8192).of(inside, "opaque")).names == {"reader"}
+    assert (await Roles(settings(roles_in="access_token"), fine, 8192).of(inside, token)).names == {"cook"}
+    assert (await Roles(settings(roles_in="both"), fine, 8192).of(inside, token)).names == {"reader", "cook"}
     with pytest.raises(FetchFailed):
         await Roles(settings(roles_in="both"), no_keys, 8192).of(inside, token)
 
@@ -196,7 +196,7 @@ async def test_the_access_token_that_gives_roles_is_the_one_that_is_verified() -
         verified.append(parsed)
 
     token = sign(KEY, claims(roles=["cook"]))
-    assert await Roles(settings(roles_in="access_token"), verify, 8192).of({}, token) == {"cook"}
+    assert (await Roles(settings(roles_in="access_token"), verify, 8192).of({}, token)).names == {"cook"}
     [parsed] = verified
     assert (parsed.signed.decode(), parsed.claims["roles"]) == (token.rpartition(".")[0], ["cook"])
 
@@ -206,10 +206,10 @@ async def test_a_long_access_token_gives_roles_up_to_the_size_that_is_stored(
 ) -> None:
     token = sign(KEY, claims(roles=["cook"], more="x" * 9000))
     roles = settings(roles_in="access_token")
-    assert await Roles(roles, fine, 65_536).of({}, token) == {"cook"}
-    assert await Roles(roles, fine, len(token)).of({}, token) == {"cook"}
+    assert (await Roles(roles, fine, 65_536).of({}, token)).names == {"cook"}
+    assert (await Roles(roles, fine, len(token)).of({}, token)).names == {"cook"}
     assert not caplog.messages
-    assert await Roles(roles, fine, len(token) - 1).of({}, token) == frozenset()
+    assert (await Roles(roles, fine, len(token) - 1).of({}, token)).names == frozenset()
     [told] = caplog.messages
     assert told.startswith(
         f"{ISSUER}: no roles are read from the access token of a sign-in: it is longer than "
@@ -219,7 +219,7 @@ async def test_a_long_access_token_gives_roles_up_to_the_size_that_is_stored(
 async def test_roles_at_every_path_count_and_the_client_has_its_own() -> None:
     roles = settings(roles=("roles", "resource_access.{client}.roles"))
     found = {"roles": ["a"], "resource_access": {"c": {"roles": ["b"]}, "d": {"roles": ["no"]}}}
-    assert await Roles(roles, fine, 8192).of(found, "") == {"a", "b"}
+    assert (await Roles(roles, fine, 8192).of(found, "")).names == {"a", "b"}
     with pytest.raises(TokenRefused):
         await Roles(roles, fine, 8192).of({"roles": [1]}, "")
 
@@ -244,7 +244,8 @@ async def test_claims_with_roles_that_were_left_out_are_named(
     roles = settings(roles=("groups", "roles.*"))
     with caplog.at_level(logging.ERROR, "bff.session"):
         found = await Roles(roles, fine, 8192).of(marks, "")
-    assert found == set(marks.get("groups", ()))
+    assert found.names == set(marks.get("groups", ()))
+    assert found.left_out == (() if told is None else tuple(told.split(", ")))
     assert caplog.messages == (
         []
         if told is None
@@ -253,6 +254,14 @@ async def test_claims_with_roles_that_were_left_out_are_named(
             "roles of it. At Entra, assign app roles, or emit only groups assigned to the application"
         ]
     )
+
+
+async def test_what_both_tokens_leave_out_is_named_once(caplog: pytest.LogCaptureFixture) -> None:
+    token = sign(KEY, claims(hasgroups=True, _claim_names={"roles": "s"}))
+    found = await Roles(settings(roles=("groups", "roles"), roles_in="both"), fine, 8192).of(
+        {"hasgroups": True, "roles": ["a"]}, token
+    )
+    assert (found.names, found.left_out) == ({"a"}, ("groups", "roles"))
 
 
 def test_a_page_sees_no_claims_that_are_elsewhere() -> None:

@@ -319,9 +319,10 @@ async def test_groups_that_the_provider_left_out_are_named_and_give_no_role(
     idp.claims |= marks
     record = await signed_in(idp, roles=("groups", "roles"))
     assert record.roles == frozenset() and "left out the claim groups" in caplog.text
+    assert record.left_out == ("groups",)
     assert "secret" not in str(record.claims)
     caplog.clear()
-    await signed_in(idp, roles="roles")
+    assert (await signed_in(idp, roles="roles")).left_out == ()
     assert caplog.text == ""
 
 

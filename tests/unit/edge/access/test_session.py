@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -126,7 +127,7 @@ async def test_a_session_that_has_just_begun_is_served_while_redis_is_away() -> 
 @in_virtual_time
 async def test_a_principal_has_what_the_record_says() -> None:
     table = SessionTable()
-    key = table.begin(record(), began=NOW + 0.123999)
+    key = table.begin(replace(record(), left_out=("groups",)), began=NOW + 0.123999)
     principal = await sessions(table).principal(key.value)
     assert principal is not None
     assert (principal.issuer, principal.subject, principal.token) == (ISSUER, "ada", "a1")
@@ -135,7 +136,7 @@ async def test_a_principal_has_what_the_record_says() -> None:
     assert principal.claims == {"name": "Ada"}
     assert (principal.session, principal.session_key) == (key.id, key)
     assert (principal.authenticated_at, principal.acr) == (NOW - 9, "gold")
-    assert principal.is_person is True
+    assert principal.is_person is True and principal.left_out == ("groups",)
     assert principal.revocation_keys == RevocationKeys(None, "hash of ada", NOW + 0.123)
     assert table.asked == [("open", key.id, 3000, None)], "it counts as use"
 
