@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Any
 
 import nats
 import pytest
 from nats.aio.client import Client
 
-from bff.live.ingest import EventDispatcher, Ingester
+from bff.live.ingest import BrokerUnavailable, EventDispatcher, Ingester
+from bff.live.ingest import nats as nats_broker
 from bff.live.ingest.nats import NatsJetStream
+from bff.network import open_connection
 from bff.stores.keys import redis_key
 from bff.stores.progress import Positions
 from bff.stores.redis.client import RedisClient
 
+from ..waiting import GUARD, close_listener
 from .conftest import STREAM, NatsRig, until
 from .servers import Nats
 from .test_contract import event, new_dispatcher, top
@@ -132,3 +139,86 @@ async def test_dropped_events_of_other_subjects_are_no_loss(
         await rig.publish(event("o1", 2))
         await reached(link, 2)
     assert dispatcher.losses == 0
+
+
+INFO = b'INFO {"server_id":"x","version":"2.12.0","proto":1,"max_payload":1048576,"auth_required":true}\r\n'
+
+
+@dataclass
+class Refusing:
+    """A server that refuses every user. opened: the connections to it; a writer that nobody holds closes its
+    connection by itself, and warns of that."""
+
+    url: str = ""
+    refused: int = 0
+    opened: list[asyncio.StreamWriter] = field(default_factory=list)
+
+    async def open(self, *given: Any, **more: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await open_connection(*given, **more)
+        self.opened.append(writer)
+        return reader, writer
+
+    async def serve(self, there: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            back.write(INFO)
+            await there.readuntil(b"PING\r\n")
+            back.write(b"-ERR 'Authorization Violation'\r\n")
+            self.refused += 1
+            await there.read()
+        back.transport.abort()
+
+    def all_end(self) -> bool:
+        return all(writer.is_closing() for writer in self.opened)
+
+
+@pytest.fixture
+async def refusing(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Refusing]:
+    server = Refusing()
+    monkeypatch.setattr(nats_broker, "open_connection", server.open)
+    listener = await asyncio.start_server(server.serve, "127.0.0.1", 0)
+    server.url = f"nats://me:wrong@127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+    yield server
+    await close_listener(listener)
+
+
+async def test_a_stop_at_any_moment_of_a_refused_sign_in_ends_at_once_and_leaves_no_connection(
+    link: RedisClient, refusing: Refusing, caplog: pytest.LogCaptureFixture
+) -> None:
+    dispatcher = new_dispatcher(link)
+    for turns in range(40):
+        before = refusing.refused
+        ingester = Ingester(link, dispatcher, NatsJetStream(Positions(link), refusing.url, STREAM))
+        await ingester.start()
+        await turn(lambda before=before: refusing.refused > before)
+        await turn(times=turns)
+        await ingester.stop()
+        assert refusing.all_end(), turns
+        assert not [one for one in caplog.messages if "did not end" in one], turns
+    assert len(refusing.opened) >= 40
+
+
+async def test_a_close_that_is_cancelled_leaves_no_connection(link: RedisClient, refusing: Refusing) -> None:
+    for turns in range(10):
+        broker = NatsJetStream(Positions(link), refusing.url, STREAM)
+        with pytest.raises(BrokerUnavailable, match="Authorization Violation"):
+            await broker.open(_no_loss)
+        closing = asyncio.ensure_future(broker.close())
+        await turn(times=turns)
+        closing.cancel()
+        await asyncio.gather(closing, return_exceptions=True)
+        await turn(times=3)
+        assert turns == 0 or refusing.all_end(), turns
+        await broker.close()
+
+
+async def turn(holds: Callable[[], bool] = lambda: True, *, times: int = 0) -> None:
+    """Let the loop turn so many times, and until it holds."""
+    for _ in range(times):
+        await asyncio.sleep(0)
+    async with asyncio.timeout(GUARD):
+        while not holds():
+            await asyncio.sleep(0)
+
+
+async def _no_loss(why: str) -> None:
+    raise AssertionError(why)

@@ -346,7 +346,7 @@ class World:
         return [event for event in found if subject in (None, event["subject"])]
 
 
-def eventually(check: Callable[[], bool], seconds: float = 60) -> None:
+def eventually(check: Callable[[], bool], seconds: float = 180) -> None:
     """Return once the check is true; AssertionError when it is not in time."""
     end = time.monotonic() + seconds
     while not check():

@@ -67,6 +67,9 @@ class Ingester(Background):
                 await self._dispatcher.settle()
                 await asyncio.sleep(self._lease / 4)
             except (StoreUnavailable, BrokerUnavailable) as error:
+                if (task := asyncio.current_task()) is not None and task.cancelling():
+                    # A client that uses `asyncio.wait_for` loses a cancellation in Python 3.11.
+                    raise asyncio.CancelledError from error
                 failures += 1
                 # The Redis client logs that Redis is away; a broker that is away is logged once.
                 quiet = failures > 1 or isinstance(error, StoreUnavailable)

@@ -62,6 +62,7 @@ class _Transport(TcpTransport):
         return True
 
     async def connect(self, uri: ParseResult, buffer_size: int, connect_timeout: int) -> None:
+        self.abort()
         async with asyncio.timeout(connect_timeout):
             reader, writer = await open_connection(
                 self._proxy, uri.hostname or "", uri.port or PORT, limit=buffer_size
@@ -77,6 +78,12 @@ class _Transport(TcpTransport):
         self._may_send = True
         if self._io_writer is not None:
             self.certificate_until = certificate_end(self._io_writer)
+
+    def abort(self) -> None:
+        """End the connection at once. The client leaves one open that it opened while its last failure was handled."""
+        for writer in (self._io_writer, self._bare_io_writer):
+            if writer is not None:
+                writer.transport.abort()
 
     def write(self, payload: bytes) -> None:
         if not self._may_send:
@@ -271,10 +278,15 @@ class NatsJetStream:
 
     async def close(self) -> None:
         client, self._client, self._jetstream, self._subscription = self._client, None, None, None
-        if client is not None:
-            with contextlib.suppress(*_BROKEN):
-                async with asyncio.timeout(self._timeout):
-                    await client.close()
+        transport, self._transport = self._transport, None
+        try:
+            if client is not None:
+                with contextlib.suppress(*_BROKEN):
+                    async with asyncio.timeout(self._timeout):
+                        await client.close()
+        finally:
+            if transport is not None:
+                transport.abort()
 
     def _unavailable(self, error: BaseException) -> BrokerUnavailable:
         return BrokerUnavailable(f"NATS, stream {self._stream!r}: {error_text(error)}")
