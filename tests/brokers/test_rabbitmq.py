@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from typing import Any
 
 import aio_pika
 import pytest
 
 from bff.live.ingest import EventDispatcher, Ingester
+from bff.live.ingest import rabbitmq as rabbit_broker
 from bff.live.ingest.rabbitmq import RabbitMq
+from bff.network import open_connection
 from bff.stores.redis.client import RedisClient
 
 from ..conftest import ROOT
@@ -119,3 +122,39 @@ async def _anew(connection: aio_pika.abc.AbstractConnection, dispatcher: EventDi
         return False
     await channel.close()
     return True
+
+
+async def test_an_open_or_close_that_is_cancelled_at_any_moment_leaves_no_connection(
+    rabbit_server: Rabbit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[asyncio.StreamWriter] = []
+
+    async def recorded(*given: Any, **more: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await open_connection(*given, **more)
+        # A writer that nobody holds closes its connection by itself, and warns of that.
+        opened.append(writer)
+        return reader, writer
+
+    async def cancelled_after(turns: int, doing: Any, pause: float) -> None:
+        task = asyncio.ensure_future(doing)
+        for _ in range(turns):
+            await asyncio.sleep(pause)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    async def lost(why: str) -> None:
+        return None
+
+    monkeypatch.setattr(rabbit_broker, "open_connection", recorded)
+    for turns in range(0, 60, 2):
+        broker = RabbitMq(rabbit_server.url, ["taken"], block=0.1)
+        await cancelled_after(turns, broker.open(lost), 0.0005)
+        await broker.close()
+        assert all(writer.is_closing() for writer in opened), turns
+    for turns in range(40):
+        broker = RabbitMq(rabbit_server.url, ["taken"], block=0.1)
+        await broker.open(lost)
+        await cancelled_after(turns, broker.close(), 0)
+        assert turns == 0 or all(writer.is_closing() for writer in opened), turns
+        await broker.close()
+        opened.clear()
