@@ -15,14 +15,11 @@ _TESTS = {
     "client_authentication": ("client_authentication",),
     "csrf": ("csrf", "csrf_refusals"),
     "fetch": ("fetch",),
-    "fetcher": ("fetch",),
-    "introspection": ("introspection", "introspection_edges"),
     "issuer": ("issuer",),
     "jwks": ("jwks", "jwks_edges"),
     "jwt": ("introspection", "jwt", "jwt_edges", "profiles"),
     "login_state": ("login_state", "login_cookie"),
     "person": ("person",),
-    "profiles": ("profiles", "introspection"),
     "provider": ("sign_in", "provider"),
     "providers": ("providers",),
     "refresh": ("refresh",),
@@ -39,12 +36,16 @@ _TESTS = {
 """The modules whose own unit tests try all that they do."""
 ACCESS = Target(
     "bff/edge/access",
-    {
-        **{module: [f"{_UNIT}/test_{name}.py" for name in names] for module, names in _TESTS.items()},
-        "dpop": ["tests/redis/test_proofs.py"],
-    },
+    {module: [f"{_UNIT}/test_{name}.py" for name in names] for module, names in _TESTS.items()},
     Path(__file__).with_name("access_survivors.toml"),
-    [f"{_UNIT}/*.py", "tests/unit/hasty.py", "tests/*.py", "tests/*.pem"],
+    [
+        f"{_UNIT}/*.py",
+        "tests/unit/hasty.py",
+        "tests/*.py",
+        "tests/*.pem",
+        "tests/redis/*.py",
+        "tests/wire/*.py",
+    ],
 )
 
 if __name__ == "__main__":

@@ -167,6 +167,14 @@ async def test_the_address_is_compared_with_the_public_url_in_its_normal_form(
     await Requests(redis).send(proof(url=url), path=path)
 
 
+async def test_an_escaped_slash_is_part_of_a_segment_and_stays_escaped(redis: RedisClient) -> None:
+    requests = Requests(redis)
+    await requests.send(proof(url=f"{SITE}/a%2fb"), path=b"/shop/a%2Fb")
+    for other in ("a/b", "a2Fb", "a%2Eb"):
+        problem = await requests.problem(proof(url=f"{SITE}/{other}"), path=b"/shop/a%2Fb")
+        assert problem.extra["reason"] == "proof-address", other
+
+
 async def test_an_address_without_a_path_is_the_root(redis: RedisClient) -> None:
     await Requests(redis, site="https://desk.example").send(proof(url="https://desk.example"), path=b"/")
 
@@ -460,6 +468,12 @@ async def test_without_redis_a_proof_is_503_and_never_accepted(nonce: bool) -> N
             "Whether this proof was used before cannot be checked at the moment. "
             "Try again shortly, with a new proof."
         )
+
+
+async def test_a_refusal_that_cannot_give_a_nonce_is_503() -> None:
+    async with RedisClient(f"redis://127.0.0.1:{closed_port()}", timeout=0.5) as redis:
+        problem = await Requests(redis, nonce=True).problem("no proof")
+        assert (problem.status, problem.code) == (503, "unavailable")
 
 
 async def test_a_redis_that_refuses_the_command_is_503(own_valkey: Valkey) -> None:

@@ -110,7 +110,7 @@ class ClientAuthentication:
             assertion = self._assertion(self._key.now, document)
             given = {"client_assertion_type": ASSERTION, "client_assertion": assertion}
             return Proof({}, {"client_id": client, **given}, (assertion,))
-        methods = document.get("token_endpoint_auth_methods_supported", ["client_secret_basic"])
+        methods = document.get("token_endpoint_auth_methods_supported")
         if isinstance(methods, list) and "client_secret_basic" not in methods:
             return Proof({}, {"client_id": client, "client_secret": self._secret}, (self._secret,))
         # RFC 6749 section 2.3.1: both halves are form-encoded before they are joined.

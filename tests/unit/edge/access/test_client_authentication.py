@@ -216,6 +216,34 @@ async def test_a_key_that_is_replaced_signs_from_then_on(file: Path) -> None:
     assert [task for task in asyncio.all_tasks() if "client key" in task.get_name()] == []
 
 
+async def test_a_key_that_did_not_change_is_not_read_again(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file.write_bytes(pem(ED))
+    read, times = ClientKey._read, []
+
+    def counted(key: ClientKey) -> None:
+        times.append(1)
+        read(key)
+
+    monkeypatch.setattr(ClientKey, "_read", counted)
+    key = ClientKey(file)
+    await key.watch.check()
+    assert len(times) == 1
+
+
+async def test_a_changed_file_that_holds_no_key_is_told_and_the_last_key_stays(
+    file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file.write_bytes(pem(ED))
+    key = ClientKey(file)
+    file.write_bytes(b"no key")
+    await key.watch.check()
+    assert isinstance(key.now.key, ed25519.Ed25519PrivateKey)
+    [told] = caplog.records
+    assert vars(told)["fields"] == {"what": "the client key", "why": f"client_key {file}: {NO_KEY}"}
+
+
 async def test_a_change_during_the_first_read_is_not_missed(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from bff.edge.access import fetcher as fetching
-from bff.edge.access.fetch import FetchFailed, FetchTarget, fetch_json
+from bff.edge.access.fetch import FetchFailed, FetchTarget, fetch_json, fetch_nothing
 from bff.edge.access.fetcher import Fetcher
 from bff.network import Network, Proxy, TlsTrust
 from tests.conftest import closed_port
@@ -317,3 +317,19 @@ def test_the_deepest_cause_that_says_what_to_do_is_told() -> None:
     assert fetching._reason(bare).startswith("its certificate is not accepted: ")
     assert "Hostname mismatch" in fetching._reason(bare)
     assert fetching._reason(OSError("cannot connect")) == "OSError: cannot connect"
+
+
+async def test_a_gateway_without_a_provider_asks_nobody_and_names_the_address() -> None:
+    with pytest.raises(FetchFailed, match=r"^https://id\.test/keys: no identity provider is set$"):
+        await fetch_nothing("https://id.test/keys")
+
+
+async def test_a_document_is_asked_for_at_its_address() -> None:
+    asked = []
+
+    async def fetch(url: str, **more: Any) -> tuple[int, dict[str, str], bytes]:
+        asked.append(url)
+        return 200, {}, b"{}"
+
+    assert await fetch_json(fetch, "https://id.test/keys") == {}
+    assert asked == ["https://id.test/keys"]
