@@ -43,7 +43,6 @@ ACCESS = Target(
         "tests/unit/hasty.py",
         "tests/*.py",
         "tests/*.pem",
-        "tests/redis/*.py",
         "tests/wire/*.py",
     ],
 )
