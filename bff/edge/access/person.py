@@ -28,7 +28,7 @@ Verify = Callable[[Parsed], Awaitable[None]]
 # OpenID Connect Core section 5.4: a few of the claims that each scope asks for.
 _CLAIMS_OF = {"profile": ("name", "preferred_username", "given_name", "nickname"), "email": ("email",)}
 # Section 5.6.2: claims that are elsewhere. `_claim_sources` may hold an access token, so no page sees it.
-_ELSEWHERE = ("_claim_names", "_claim_sources")
+_ELSEWHERE = ("_claim_names", "_claim_sources", "left_out")
 
 
 class UserInfo:

@@ -267,3 +267,5 @@ async def test_what_both_tokens_leave_out_is_named_once(caplog: pytest.LogCaptur
 def test_a_page_sees_no_claims_that_are_elsewhere() -> None:
     found = {"sub": "ada", "name": "Ada", "_claim_names": {}, "_claim_sources": {"s": 1}, "iss": ISSUER}
     assert shown_claims(found) == {"sub": "ada", "name": "Ada"}
+    # The record of a session has this name among the claims, for what it knows itself.
+    assert shown_claims({"sub": "ada", "left_out": 7}) == {"sub": "ada"}
