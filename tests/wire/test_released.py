@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import socket
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -44,6 +45,22 @@ def without_collector() -> Iterator[None]:
 def held() -> Counter[str]:
     """Objects created since the collector was stopped."""
     return Counter(type(one).__name__ for one in gc.get_objects() if isinstance(one, KINDS))
+
+
+def holders(depth: int = 6) -> str:
+    """Why they are still there: for each of them, the objects that lead to it, nearest first."""
+    lines = []
+    for one in [one for one in gc.get_objects() if isinstance(one, KINDS)][:3]:
+        line, objects = [type(one).__name__], [one]
+        for _ in range(depth):
+            passed = {id(objects), *map(id, objects)}
+            found = [
+                by for by in gc.get_referrers(*objects) if id(by) not in passed and by is not sys._getframe()
+            ]
+            line.append(", ".join(sorted({repr(by)[:150] for by in found})[:4]))
+            objects = found
+        lines.append("\n  ".join(line))
+    return "\n".join(lines)
 
 
 BODY = b"x" * 60_000
@@ -124,4 +141,4 @@ async def test_everything_of_a_lost_connection_is_released(redis_url: str, how: 
                 while left and time.monotonic() < end:
                     await asyncio.sleep(0.1)
                     left = held()
-                assert not left, what
+                assert not left, f"{what}: {left}\n{holders()}"
