@@ -50,10 +50,13 @@ def held() -> Counter[str]:
 def holders(depth: int = 6) -> str:
     """Why they are still there: for each of them, the objects that lead to it, nearest first."""
     lines = []
-    for one in [one for one in gc.get_objects() if isinstance(one, KINDS)][:3]:
+    left = [one for one in gc.get_objects() if isinstance(one, KINDS)][:3]
+    # The collector looks for what refers to them among all objects.
+    gc.unfreeze()
+    for one in left:
         line, objects = [type(one).__name__], [one]
         for _ in range(depth):
-            passed = {id(objects), *map(id, objects)}
+            passed = {id(objects), id(left), *map(id, objects)}
             found = [
                 by for by in gc.get_referrers(*objects) if id(by) not in passed and by is not sys._getframe()
             ]
