@@ -83,7 +83,7 @@ def _least_sync(work: Callable[[], object]) -> float:
 async def _measure() -> list[tuple[str, float]]:
     call = Store().thing()
     found: list[tuple[str, float]] = []
-    observe = Guarded(Metrics({}).observe, log_event)
+    observe = Guarded(Metrics().observe, log_event)
     provider = TracerProvider(sampler=ALWAYS_OFF)
 
     async def measure(name: str, pipeline: CallPipeline) -> None:

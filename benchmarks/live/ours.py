@@ -147,7 +147,7 @@ async def _proof(port: int, admin: int, cookies: Sequence[str], folder: Path) ->
         if not head.startswith(b"HTTP/1.1 " + status):
             raise RuntimeError(f"not {status!r} but {head!r}")
     ended = asyncio.create_task(_ask(port, f"{stream}Cookie: {leaver}\r\n", b'"logout"'))
-    while "\nbff_streams 1.0\n" not in await asyncio.to_thread(_metrics, admin):
+    while "\nbff_stream_open 1.0\n" not in await asyncio.to_thread(_metrics, admin):
         if ended.done():
             await ended
         await asyncio.sleep(0.05)

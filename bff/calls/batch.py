@@ -67,7 +67,7 @@ class Batch(Generic[K, T]):
         request = current_context()
         if request.part is not None:
             # The part may end at its own limit, before this caller has raised its Timeout.
-            request.part.owner = upstream.owner
+            request.part.owner, request.part.call = upstream.owner, self._name(upstream)
         if request.degraded and request.part is not None:
             # The part is left out; its own runner says so.
             return self._found(upstream, self._by_key(await self._many(upstream, [key])), key)
@@ -75,7 +75,7 @@ class Batch(Generic[K, T]):
         turn: _Turn[K, T] | None = request.batches.get(slot)
         if turn is None or turn.has_begun or (len(turn.keys) >= self._most and key not in turn.keys):
             turn = request.batches[slot] = _Turn(lambda keys: self._many(upstream, keys), self._by_key)
-        answer = await turn.wait(key, request, upstream.owner, f"{type(upstream).__name__}.{self.__name__}")
+        answer = await turn.wait(key, request, upstream.owner, self._name(upstream))
         return self._found(upstream, answer, key)
 
     def _by_key(self, items: Iterable[T]) -> dict[K, T]:
@@ -84,11 +84,14 @@ class Batch(Generic[K, T]):
             found.setdefault(self._by(item), item)
         return found
 
+    def _name(self, upstream: Any) -> str:
+        """The name of its calls."""
+        return f"{type(upstream).__name__}.{self.__name__}"
+
     def _found(self, upstream: Any, items: dict[K, T], key: K) -> T:
         if key in items:
             return items[key]
-        name = f"{type(upstream).__name__}.{self.__name__}"
-        raise Refused(upstream.owner, name, "The service has no such item.", status=404)
+        raise Refused(upstream.owner, self._name(upstream), "The service has no such item.", status=404)
 
 
 class _Item(Generic[K, T]):

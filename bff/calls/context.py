@@ -42,10 +42,12 @@ class PartRecord(Struct):
 
     age    age in seconds of the oldest stale answer in the part, None when no answer in it is stale
     owner  owner of the call that it started last, or waits for in a batch; None: it has started none
+    call   the name of that call
     """
 
     age: float | None = None
     owner: Owner | None = None
+    call: str = ""
 
 
 class RequestRecord(Struct):
@@ -54,6 +56,7 @@ class RequestRecord(Struct):
     began    monotonic seconds
     timings  its finished upstream calls
     missing  number of its missing parts; stale: number of stale answers
+    missing_parts  of each missing part the service, the call ("": none was made) and the reason
     max_age  seconds for which the screen is fresh, None before the first answer
     private  True when an answer is for this user only
     changes  tag → stamp of the user's own last change, for tags that have been looked up
@@ -68,6 +71,7 @@ class RequestRecord(Struct):
     private: bool = False
     changes: dict[str, int] = field(default_factory=dict)
     cut_off: tuple[str, Owner] | None = None
+    missing_parts: list[tuple[str, str, str]] = field(default_factory=list)
 
     def add_call(self, name: str, seconds: float, outcome: str) -> None:
         """Record a call that has just ended and took this many seconds."""

@@ -106,9 +106,9 @@ async def optional(part: Awaitable[T], *, within: float | None = None) -> Ready[
         else:
             data = await _limited(part, request, record, within)
     except UpstreamError as error:
-        return _missing(parent, error.reason, error.owner, error.retry_after)
+        return _missing(parent, error.reason, error.owner, error.call, error.retry_after)
     except _OutOfTime:
-        return _missing(parent, "timeout", record.owner or _GATEWAY)
+        return _missing(parent, "timeout", record.owner or _GATEWAY, record.call)
     return Ready(data=data) if record.age is None else Stale(data=data, age=record.age)
 
 
@@ -131,9 +131,10 @@ async def _limited(part: Awaitable[T], parent: RequestContext, record: PartRecor
 
 
 def _missing(
-    request: RequestContext, reason: Reason, owner: Owner, retry_after: float | None = None
+    request: RequestContext, reason: Reason, owner: Owner, call: str, retry_after: float | None = None
 ) -> Missing:
     request.record.missing += 1
+    request.record.missing_parts.append((owner.service, call, reason))
     return Missing(
         reason=reason,
         retry_after=retry_after,
@@ -150,7 +151,7 @@ class _LastCall:
 
     async def run(self, call: Call[Any], request: RequestContext) -> Any:
         """The decoded answer, or an UpstreamError."""
-        self._record.owner = call.owner
+        self._record.owner, self._record.call = call.owner, call.name
         return await self._runner.run(call, request)
 
 

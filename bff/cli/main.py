@@ -66,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
             "target", metavar="module:gateway", help="the Gateway, for example web.shop.gateway:shop"
         )
     commands.add_parser("settings", help="print every setting with its default, range and meaning (Markdown)")
+    commands.add_parser("metrics", help="print every metric with its labels, unit and meaning (Markdown)")
     events_parser = commands.add_parser("events", help="dead letters: events that could not be used")
     event_commands = events_parser.add_subparsers(dest="events", required=True)
     dead = event_commands.add_parser("dead", help="list them, oldest first, as JSON lines")
@@ -164,6 +165,11 @@ def _run(given: argparse.Namespace) -> int:
         from . import settings_reference
 
         print(settings_reference.page(), end="")
+        return 0
+    if given.command == "metrics":
+        from . import metrics_reference
+
+        print(metrics_reference.page(), end="")
         return 0
     if given.command == "keys":
         from . import keys

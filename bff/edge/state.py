@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from ..calls import Principal
+from ..calls import Principal, RequestRecord
 
 _KEY = "bff"
 
@@ -27,6 +27,8 @@ class Reservation(Protocol):
 class RequestState:
     """correlation, trace_id: the request's ids, "" before it has any
     route        the declared path that answers, None while none does
+    kind         screen, command or forward; other for what is built in or was not found
+    record       what is learned while the function of the route runs; None where none has begun
     frontend     the name of the frontend server that sent the request, None for any other client
     principal    who was authenticated; None: nobody was
     authenticate authenticates the request before its route does; None where no middleware may ask
@@ -40,6 +42,8 @@ class RequestState:
     correlation: str = ""
     trace_id: str = ""
     route: str | None = None
+    kind: str = "other"
+    record: RequestRecord | None = None
     frontend: str | None = None
     principal: Principal | None = None
     authenticate: Callable[[MutableMapping[str, Any]], Awaitable[Principal | None]] | None = None

@@ -28,7 +28,7 @@ State = Literal["closed", "open", "half-open"]
 
 class Attempted(Struct, frozen=True):
     """One attempt has ended. outcome: ``ok``, ``throttled`` (429), ``cancelled``, or a reason of docs/contract.md;
-    address: empty when none was chosen."""
+    address: empty when none was chosen; method: of the request; status: of the answer, None without one."""
 
     service: str
     call: str
@@ -36,6 +36,8 @@ class Attempted(Struct, frozen=True):
     milliseconds: float
     outcome: str
     side: Side
+    method: str = ""
+    status: int | None = None
 
 
 class Retried(Struct, frozen=True):

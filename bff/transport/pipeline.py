@@ -288,6 +288,7 @@ class CallPipeline:
         side: Side = "client"
         outcome = "cancelled"
         failed = False
+        status: int | None = None
         clock = self.clock
         started = clock()
         backend.pending += 1
@@ -308,9 +309,10 @@ class CallPipeline:
                     if response.status == 409 and call.is_write:
                         # The first request may have arrived, and still be in progress.
                         raise
-            outcome, side = _outcome_of(call, response.status), "origin"
+            status = response.status
+            outcome, side = _outcome_of(call, status), "origin"
             # A redirect may be for this user only (a sign-in page), and must not open the breaker for all users.
-            failed = outcome in _UPSTREAM_FAILURES and not 300 <= response.status < 400
+            failed = outcome in _UPSTREAM_FAILURES and not 300 <= status < 400
             return response
         except (TimeoutError, WireTimeout):
             outcome = "timeout"
@@ -343,7 +345,14 @@ class CallPipeline:
             if self._observed:
                 self.observe(
                     events.Attempted(
-                        call.owner.service, call.name, backend.name, duration * 1000, outcome, side
+                        call.owner.service,
+                        call.name,
+                        backend.name,
+                        duration * 1000,
+                        outcome,
+                        side,
+                        call.method,
+                        status,
                     )
                 )
 

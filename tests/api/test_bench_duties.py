@@ -39,7 +39,7 @@ def of_bff(where: Place, sampled: bool = False, **env: str) -> Served:
         "/own/{sku}",
         LIMIT,
         f"http://127.0.0.1:{admin}/metrics",
-        "bff_requests_total",
+        "http_server_request_duration_seconds_count",
         "bff_upstream_attempts_total",
         sampled=sampled,
     )

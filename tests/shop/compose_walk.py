@@ -58,7 +58,9 @@ def streams(gateway: str) -> int:
     """The open streams of a replica, by its metrics."""
     ask = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:8001/metrics').read().decode())"
     page = said("docker", "exec", container(gateway), "python", "-c", ask)
-    return round(sum(float(line.split()[1]) for line in page.splitlines() if line.startswith("bff_streams ")))
+    return round(
+        sum(float(line.split()[1]) for line in page.splitlines() if line.startswith("bff_stream_open "))
+    )
 
 
 def token(person: str) -> str:

@@ -151,7 +151,7 @@ class Lab:
         """Open streams, as the gateway counts them."""
         text = httpx.get(f"http://127.0.0.1:{self.admin_port}/metrics", trust_env=False).text
         return int(
-            float(next(line for line in text.splitlines() if line.startswith("bff_streams ")).split()[1])
+            float(next(line for line in text.splitlines() if line.startswith("bff_stream_open ")).split()[1])
         )
 
     async def one_stream(self) -> None:

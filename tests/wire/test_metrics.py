@@ -51,25 +51,38 @@ async def test_the_page_has_rate_errors_and_durations_of_screens_commands_and_ca
         answer = await admin.get("/metrics")
         assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
         page = answer.text
-        screen = {"kind": "screen", "route": "/api/optional/{how}"}
-        assert value(page, "bff_requests_total", **screen, status="200") == 4
-        assert value(page, "bff_request_seconds_count", **screen) == 4
-        assert value(page, "bff_screen_missing_parts_total", route="/api/optional/{how}") == 1
-        assert (
-            value(page, "bff_requests_total", kind="screen", route="/api/required/{how}", status="404") == 1
-        )
-        assert value(page, "bff_requests_total", kind="command", route="/api/things/{how}", status="200") == 1
-        assert value(page, "bff_requests_total", kind="other", route="none", status="404") == 1
-        call = {"service": "shelf", "call": "Shelf.thing"}
-        ok = value(page, "bff_upstream_attempts_total", **call, outcome="ok", side="origin")
+        screen = {"bff_kind": "screen", "http_route": "/api/optional/{how}", "http_request_method": "GET"}
+        seconds = "http_server_request_duration_seconds_count"
+        assert value(page, seconds, **screen, http_response_status_code="200") == 4
+        complete = {
+            answer: value(
+                page, "bff_screen_answers_total", http_route="/api/optional/{how}", bff_complete=answer
+            )
+            for answer in ("true", "false")
+        }
+        assert complete == {"true": 3, "false": 1}
+        call = {"bff_service": "shelf", "bff_call": "Shelf.thing"}
+        missing = {"http_route": "/api/optional/{how}", "bff_reason": "failed", **call}
+        assert value(page, "bff_screen_missing_parts_total", **missing) == 1
+        required = {"bff_kind": "screen", "http_route": "/api/required/{how}"}
+        assert value(page, seconds, **required, http_response_status_code="404", error_type="") == 1
+        done = {"bff_kind": "command", "http_route": "/api/things/{how}", "http_request_method": "POST"}
+        assert value(page, seconds, **done, http_response_status_code="200") == 1
+        unknown = {"bff_kind": "other", "http_route": "", "http_request_method": "GET"}
+        assert value(page, seconds, **unknown, http_response_status_code="404") == 1
+        ok = value(page, "bff_upstream_attempts_total", **call, bff_outcome="ok", bff_side="origin")
         assert ok is not None and ok >= 4
-        failed = value(page, "bff_upstream_attempts_total", **call, outcome="failed", side="origin")
-        retried = value(page, "bff_upstream_retries_total", **call, why="500")
+        failed = value(page, "bff_upstream_attempts_total", **call, bff_outcome="failed", bff_side="origin")
+        retried = value(page, "bff_upstream_retries_total", **call, bff_reason="500")
         assert failed is not None and failed == 1 + (retried or 0)
-        assert value(page, "bff_upstream_attempt_seconds_count", **call) == ok + failed + 1
-        assert value(page, "bff_breaker_state", service="shelf", group="Shelf.thing") == 0
-        assert value(page, "bff_bulkhead_used", service="shelf") == 0
-        assert value(page, "bff_requests_in_flight") == 0
+        sent = "http_client_request_duration_seconds_count"
+        got = {"http_request_method": "GET", **call}
+        assert value(page, sent, **got, http_response_status_code="200", error_type="") == ok
+        assert value(page, sent, **got, http_response_status_code="500", error_type="failed") == failed
+        assert value(page, sent, **got, http_response_status_code="404", error_type="refused") == 1
+        assert value(page, "bff_breaker_state", bff_service="shelf", bff_group="Shelf.thing") == 0
+        assert value(page, "bff_bulkhead_used", bff_service="shelf") == 0
+        assert value(page, "http_server_active_requests") == 0
         assert value(page, "process_resident_memory_bytes")
         assert "no/such" not in page, "no label has text that a browser sent"
 
@@ -84,9 +97,9 @@ async def test_the_age_of_cached_answers_is_measured(redis_url: str) -> None:
         for _ in range(3):
             await world.client.get("/api/open/ok")
         page = (await admin.get("/metrics")).text
-        hits = value(page, "bff_reads_served_total", call="Shelf.open_thing", how="hit")
+        hits = value(page, "bff_cache_reads_total", bff_call="Shelf.open_thing", bff_result="hit")
         assert hits is not None and hits >= 2
-        assert value(page, "bff_reads_age_seconds_count", call="Shelf.open_thing") == hits
+        assert value(page, "bff_cache_age_seconds_count", bff_call="Shelf.open_thing") == hits
 
 
 async def test_events_that_a_broker_dropped_unread_are_counted(redis_url: str) -> None:
@@ -103,9 +116,9 @@ async def test_events_that_a_broker_dropped_unread_are_counted(redis_url: str) -
 
 
 def test_every_policy_event_is_counted() -> None:
-    metrics = Metrics({("GET", "/x"): "screen", ("POST", "/x"): "command"})
+    metrics = Metrics()
     every: list[events.PolicyEvent] = [
-        events.Attempted("s", "c", "http://a", 1.0, "ok", "origin"),
+        events.Attempted("s", "c", "http://a", 1.0, "ok", "origin", "GET", 200),
         events.Attempted("s", "c", "", 0.0, "circuit-open", "local"),
         events.Retried("s", "c", 2, 0.01, "timeout"),
         events.CallRejected("s", "c", "deadline"),
@@ -124,11 +137,13 @@ def test_every_policy_event_is_counted() -> None:
         metrics.observe(event)
     page = metrics.text().decode()
     for line in (
-        'bff_upstream_attempts_total{call="c",outcome="circuit-open",service="s",side="local"} 1.0',
-        'bff_upstream_attempt_seconds_count{call="c",service="s"} 1.0',
-        'bff_upstream_hedges_total{call="c",service="s",won="true"} 1.0',
-        'bff_address_ejections_total{service="s"} 1.0',
-        'bff_shed_total{where="request"} 1.0',
+        'bff_upstream_attempts_total{bff_call="c",bff_outcome="circuit-open",bff_service="s",bff_side="local"} 1.0',
+        'http_client_request_duration_seconds_count{bff_call="c",bff_service="s",error_type="",'
+        'http_request_method="GET",http_response_status_code="200"} 1.0',
+        'bff_upstream_hedges_total{bff_call="c",bff_service="s",bff_won="true"} 1.0',
+        'bff_breaker_transitions_total{bff_group="c",bff_service="s",bff_state="open"} 1.0',
+        'bff_address_ejections_total{bff_service="s"} 1.0',
+        'bff_shed_total{bff_where="request"} 1.0',
     ):
         assert line in page
 
@@ -136,7 +151,7 @@ def test_every_policy_event_is_counted() -> None:
 @pytest.mark.slow
 @pytest.mark.alone
 def test_an_attempt_is_counted_in_a_few_microseconds() -> None:
-    metrics = Metrics({("GET", "/x"): "screen", ("POST", "/x"): "command"})
+    metrics = Metrics()
     attempt = events.Attempted("s", "c", "http://a", 1.0, "ok", "origin")
     best = 1.0
     for _ in range(20):

@@ -15,6 +15,14 @@ from ..programs import parents_of_processes
 from ..waiting import GUARD, until
 from .served_workers import Connection, ServedWorkers, ask, pids, served_workers, streams
 
+ANSWERED = {
+    "http_request_method": "GET",
+    "http_route": "/process",
+    "http_response_status_code": "200",
+    "error_type": "",
+    "bff_kind": "screen",
+}
+
 
 @pytest.fixture(scope="module")
 def served(valkey_session: Valkey, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedWorkers]:
@@ -46,14 +54,14 @@ async def test_health_is_that_of_all_workers_each_by_its_number(served: ServedWo
 async def test_metrics_are_the_sum_of_all_workers_and_states_have_the_workers_number(
     served: ServedWorkers,
 ) -> None:
-    labels = {"kind": "screen", "route": "/process", "status": "200"}
-    before = served.value("bff_requests_total", **labels) or 0.0
+    labels = ANSWERED
+    before = served.value("http_server_request_duration_seconds_count", **labels) or 0.0
     answered = await pids(served.port, 40)
     assert len(set(answered)) == 2
-    assert served.value("bff_requests_total", **labels) == before + 40
-    assert (served.value("bff_request_seconds_count", kind="screen", route="/process") or 0) >= 40
+    assert served.value("http_server_request_duration_seconds_count", **labels) == before + 40
+    assert (served.value("http_server_request_duration_seconds_bucket", **labels, le="+Inf") or 0) >= 40
     opened = await streams(served.port, 6)
-    assert served.value("bff_streams") == 6
+    assert served.value("bff_stream_open") == 6
     for task in opened:
         task.cancel()
     await asyncio.gather(*opened, return_exceptions=True)
@@ -101,14 +109,14 @@ async def test_a_rolling_restart_loses_no_request_serves_the_new_code_and_ends_s
     assert all("event: bye" in text for text in ends), ends
     for client in clients:
         client.close()
-    labels = frozenset({("kind", "screen"), ("route", "/process"), ("status", "200")})
+    labels = frozenset(ANSWERED.items())
     while len(served.workers()) > 2 or before & served.workers():
         after = served.counters()
         assert {key: value for key, value in counted.items() if after[key] < value} == {}
         await asyncio.sleep(0.01)
     # The last figures of a worker are read just after its end.
-    asked = counted["bff_requests_total", labels] + len(versions) + len(clients)
-    await until(lambda: served.counters()["bff_requests_total", labels] == asked)
+    asked = counted["http_server_request_duration_seconds_count", labels] + len(versions) + len(clients)
+    await until(lambda: served.counters()["http_server_request_duration_seconds_count", labels] == asked)
 
 
 async def test_a_killed_worker_is_started_again_and_meanwhile_the_others_take_its_connections(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -24,7 +23,7 @@ from ...stores.rates import RateStore
 from ...stores.redis.client import StoreUnavailable
 from ...transport.forwarding import Forwarding
 from ..access.session_cookies import Site
-from ..declared import Declarations, Route
+from ..declared import Declarations
 from ..dependencies import Resources
 from ..endpoints.account import Account
 from ..endpoints.command import CommandEndpoint
@@ -71,7 +70,7 @@ def build(declared: Declarations, settings: Settings, extensions: Extensions) ->
         for codec in route.binding.codecs:
             codec.prepare()
     tasks = BackgroundTasks()
-    metrics = Metrics(_kinds(declared.routes))
+    metrics = Metrics()
     observe = Guarded(metrics.observe, log_event, *extensions.observers)
     connections = Connections(settings.network)
     collector = connections.to("BFF_TELEMETRY", "the collector of traces", settings.telemetry.tls)
@@ -207,16 +206,6 @@ def build(declared: Declarations, settings: Settings, extensions: Extensions) ->
         resources,
         metrics,
     )
-
-
-def _kinds(routes: Iterable[Route]) -> dict[tuple[str, str | None], str]:
-    """The kinds of routes as metrics name them, by method and path."""
-    kinds: dict[tuple[str, str | None], str] = {}
-    for route in routes:
-        kinds[route.method, route.path] = "screen" if route.kind == "view" else "command"
-        if route.kind == "view":
-            kinds["HEAD", route.path] = "screen"
-    return kinds
 
 
 def _sign_in(settings: Settings, identity: Identity, guard: Guard) -> list[BaseRoute]:

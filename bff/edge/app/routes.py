@@ -25,7 +25,7 @@ from ..declared import CHANGES, EVENTS, RESERVED, Declarations, Forward, Page
 from ..declared import Route as DeclaredRoute
 from ..describe import asyncapi, docs, openapi
 from ..endpoints import webhooks
-from ..endpoints.guard import Guard
+from ..endpoints.guard import Guard, kind_of
 from ..endpoints.health import Health
 from ..endpoints.live import LiveEndpoint, SagaEndpoint, SnapshotEndpoint
 from ..http.head import is_canonical
@@ -156,7 +156,7 @@ def _restricted(
         return app
     if network not in known:
         raise DeclarationError(no_network(route))
-    return IpAllowlist(app, route.path, networks_of(known[network]))
+    return IpAllowlist(app, route.path, networks_of(known[network]), kind_of(route))
 
 
 def no_network(route: DeclaredRoute | Forward) -> str:

@@ -84,13 +84,15 @@ class CommandEndpoint:
             await _send(send, _stored(claimed), {"idempotency-replayed": "true"})
             return
         writes = WriteCounter(services.runner)
+        state = state_of(scope)
+        state.record = RequestRecord()
         request = calls.RequestContext(
             deadline,
             writes,
-            state_of(scope).correlation,
+            state.correlation,
             principal,
             mutation=key,
-            record=RequestRecord(),
+            record=state.record,
             safe=command.safe,
             contacts=services.contacts.on(scope),
         )

@@ -33,7 +33,7 @@ from ..problem import OwnerContacts, Problem
 from ..settings.http import ForwardSettings
 from ..state import state_of
 from .disconnect import DisconnectGuard
-from .guard import Access, Guard
+from .guard import Access, Guard, kind_of
 from .streaming import ClientPace, pass_on, watching
 
 
@@ -83,6 +83,7 @@ class ForwardEndpoint:
             anonymous=forward.public,
             limit=forward.options.limit,
             counted_as=f"forward {forward.path}",
+            kind=kind_of(forward),
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -94,12 +95,14 @@ class ForwardEndpoint:
             raise Problem(404, "not-found", f"There is no such {error.parameter}.") from None
         method: Any = "GET" if scope["method"] == "HEAD" else scope["method"]
         call: Call[Any] = Call(self._owner, forward.name, method, forward.target, path, None)
+        state = state_of(scope)
+        state.record = RequestRecord()
         request = RequestContext(
             Deadline.after(forward.deadline),
             services.runner,
-            state_of(scope).correlation,
+            state.correlation,
             principal,
-            record=RequestRecord(),
+            record=state.record,
             contacts=services.contacts.on(scope),
         )
         timer = HeadTimer(forward.deadline)
@@ -113,7 +116,7 @@ class ForwardEndpoint:
             target = f"{path}?{query}" if query else path
             return ExchangeRequest(scope["method"], target, headers, upload.body, upload.length)
 
-        disconnect = DisconnectGuard(state_of(scope))
+        disconnect = DisconnectGuard(state)
         try:
             async with services.forwarding.exchange(call, request, make, timer) as response:
                 headers = self._answer(call, response, path, scope)

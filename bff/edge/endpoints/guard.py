@@ -20,7 +20,7 @@ from ..access import csrf, step_up
 from ..access.authenticate import Authenticator
 from ..access.authorization import NO_REQUIREMENTS, Requirements, authorize
 from ..access.session_cookies import Site
-from ..declared import Route
+from ..declared import Forward, Route
 from ..http.public_path import PublicPath
 from ..problem import Problem
 from ..rate_limits import Limit, RateLimiter
@@ -39,6 +39,7 @@ class Access:
     limit         the limit that the route declares; None: the default
     counted_as    the name under which the limit is counted; "": the route
     times         multiplies the limit's amounts
+    kind          screen, command, forward or other, for metrics and the log
     """
 
     route: str
@@ -49,6 +50,7 @@ class Access:
     limit: str | Limit | None = None
     counted_as: str = ""
     times: int = 1
+    kind: str = "other"
 
     @classmethod
     def of(cls, route: Route) -> Access:
@@ -61,7 +63,15 @@ class Access:
             anonymous=route.public and not route.binding.takes_principal,
             limit=route.options.limit,
             counted_as=f"{route.method} {route.path}",
+            kind=kind_of(route),
         )
+
+
+def kind_of(route: Route | Forward) -> str:
+    """How metrics and the log name this kind of route."""
+    if isinstance(route, Forward):
+        return "forward"
+    return "screen" if route.kind == "view" else "command"
 
 
 class Guard:
@@ -83,7 +93,8 @@ class Guard:
 
     async def admit(self, scope: Scope, access: Access) -> Principal | None:
         """The caller, None without credentials. Every step but the limit. Raises Problem 401, 403, 429 or 503."""
-        state_of(scope).route = access.route
+        state = state_of(scope)
+        state.route, state.kind = access.route, access.kind
         if access.anonymous:
             return None
         principal = await self._authenticate(scope, optional=access.public)

@@ -65,12 +65,13 @@ class ScreenEndpoint:
         principal, limits = await self._guard.admit_limited(scope, self._access)
         arguments = view.binding.arguments(scope, None, principal)
         state = state_of(scope)
+        state.record = RequestRecord()
         request = calls.RequestContext(
             deadline,
             self._runner,
             state.correlation,
             principal,
-            record=RequestRecord(),
+            record=state.record,
             degraded=state.degraded,
             contacts=self._contacts.on(scope),
         )

@@ -69,7 +69,7 @@ class Envelope:
             await self._answer(scope, state, receive, send)
         finally:
             # These refer to the request, and the request to them: only the garbage collector would free them.
-            state.send = state.principal = state.authenticate = None
+            state.send = state.principal = state.authenticate = state.record = None
         # A stream lasts for minutes. Its request is logged and measured by now, and what that needed is freed.
         stay, state.stay = state.stay, None
         if stay is not None:
@@ -130,7 +130,11 @@ class Envelope:
         who = None if state.principal is None else state.principal.id
         self._observe(
             RequestEnded(
-                *(scope["method"], route, status or 499, seconds, state.correlation, state.trace_id, who)
+                *(scope["method"], route, status or 499, seconds, state.correlation, state.trace_id, who),
+                kind=state.kind,
+                code=answer.code,
+                is_sampled=span.get_span_context().trace_flags.sampled,
+                record=state.record,
             )
         )
         fields: dict[str, object] = {

@@ -50,16 +50,19 @@ def is_inside(address: Address | None, networks: Networks) -> bool:
 
 
 class IpAllowlist:
-    """`app` for clients in these networks; others get 403 before authentication and limits."""
+    """`app` for clients in these networks; others get 403 before authentication and limits. route, kind: name the
+    route in metrics and the log."""
 
-    def __init__(self, app: ASGIApp, route: str, networks: Networks) -> None:
+    def __init__(self, app: ASGIApp, route: str, networks: Networks, kind: str = "other") -> None:
         self._app = app
         self._route = route
+        self._kind = kind
         self._networks = networks
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         client = scope.get("client")
         if not is_inside(address_of(client[0]) if client else None, self._networks):
-            state_of(scope).route = self._route
+            state = state_of(scope)
+            state.route, state.kind = self._route, self._kind
             raise Problem(403, "forbidden", "This address is not served to the network you come from.")
         await self._app(scope, receive, send)

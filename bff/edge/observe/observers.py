@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Protocol, TypeAlias
 
+from ...calls import RequestRecord
 from ...policies.events import PolicyEvent
 
 
@@ -24,6 +25,10 @@ class RequestEnded:
     seconds         from the request's arrival to the end of its answer
     correlation_id  as in the answer's `X-Correlation-ID`
     trace_id        W3C trace id, 32 hex digits
+    kind            screen, command, forward, or other
+    code            the problem's code, "" for an answer that is no problem
+    is_sampled      whether the trace is recorded
+    record          what was learned while the function ran, None where none ran
     """
 
     method: str
@@ -33,6 +38,10 @@ class RequestEnded:
     correlation_id: str = ""
     trace_id: str = ""
     _principal_id: str | None = field(default=None, repr=False)
+    kind: str = "other"
+    code: str = ""
+    is_sampled: bool = False
+    record: RequestRecord | None = field(default=None, repr=False)
 
     @property
     def pseudonym(self) -> str | None:

@@ -1,7 +1,8 @@
 """The metrics of several workers as one page.
 
 Counters and histograms are added up, also those of workers that have ended, so that they never go backwards. Of a
-gauge, the sum is shown where it means something (`SUMMED`); every other gauge has the label `worker`. A worker that
+gauge, the sum is shown where it means something (`SUMMED`), or the largest (`LARGEST`); every other gauge has the label
+`worker`. A worker that
 does not answer is named (`bff_worker_up` is 0): its gauges are left out, and its counters stay as they were last.
 """
 
@@ -15,21 +16,14 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector, CollectorRegistry
 
-SUMMED = frozenset(
-    {
-        "bff_requests_in_flight",
-        "bff_streams",
-        "bff_journals_waiting",
-        "bff_bulkhead_used",
-        "bff_bulkhead_permits",
-        "bff_bulkhead_waiting",
-        "bff_upstream_active",
-        "bff_retry_budget_spent",
-        "bff_address_pending",
-    }
-)
+from .instruments import INSTRUMENTS, WORKER_RESTARTS, WORKER_UP
+
+SUMMED = frozenset(one.family for one in INSTRUMENTS if one.kind == "gauge" and one.across == "sum")
 """Gauges that are added up. Of all others a sum would mean nothing: states of breakers, ejected addresses, how late a
 loop is, and what the system reports of one process."""
+
+LARGEST = frozenset(one.family for one in INSTRUMENTS if one.kind == "gauge" and one.across == "max")
+"""Gauges of which the largest is shown: every worker reports the same state, of the whole fleet, as it read it last."""
 
 _ADDED = frozenset({"counter", "histogram", "summary"})
 _Key = tuple[str, tuple[tuple[str, str], ...]]
@@ -66,6 +60,13 @@ class _Sums:
             labels = dict(sample.labels) if worker is None else {**sample.labels, "worker": str(worker)}
             key = sample.name, tuple(labels.items())
             values[key] = sample.value + (values.get(key, 0.0) if worker is None else 0.0)
+
+    def add_largest(self, metric: Metric) -> None:
+        """Keep the largest value of each."""
+        values = self._metrics.setdefault(metric.name, (metric.type, metric.documentation, {}))[2]
+        for sample in metric.samples:
+            key = sample.name, tuple(sample.labels.items())
+            values[key] = max(sample.value, values.get(key, sample.value))
 
     def copy(self) -> _Sums:
         return _Sums(self._metrics)
@@ -118,11 +119,15 @@ class WorkerMetrics:
             for metric in text_string_to_metric_families(worker.page):
                 if metric.type in _ADDED or (metric.name in SUMMED and worker.answered):
                     sums.add(metric)
-                elif metric.name not in SUMMED and worker.answered and worker.is_current:
+                elif metric.name in SUMMED or not (worker.answered and worker.is_current):
+                    continue
+                elif metric.name in LARGEST:
+                    sums.add_largest(metric)
+                else:
                     sums.add(metric, worker.index)
-        up = GaugeMetricFamily("bff_worker_up", "1: the worker answers; 0: it does not.", labels=("worker",))
+        up = GaugeMetricFamily(WORKER_UP.family, WORKER_UP.meaning, labels=WORKER_UP.labels)
         restarts = CounterMetricFamily(
-            "bff_worker_restarts", "How often a worker was started again after its death.", labels=("worker",)
+            WORKER_RESTARTS.family, WORKER_RESTARTS.meaning, labels=WORKER_RESTARTS.labels
         )
         for index, count in self._restarts.items():
             up.add_metric((str(index),), index in answering)

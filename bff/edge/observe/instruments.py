@@ -1,0 +1,219 @@
+"""Every metric of the gateway, declared once: name, kind, unit, attributes, buckets and meaning.
+
+`metrics.py` counts by this table, the page of the admin port and OTLP are made from it, and
+docs/reference/metrics.md is written from it (`bff metrics`). Names and attributes are OpenTelemetry's; the name and
+labels in Prometheus follow from them by the OTel translation. An instrument that is not in this table does not exist.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["counter", "gauge", "histogram"]
+Across = Literal["sum", "max", "each"]
+"""How the gauges of several workers become one page. sum: they are added up; max: the largest; each: every worker's
+own, with the label `worker`. Counters and histograms are always added up."""
+
+# Seconds. From a cached part to the longest deadline; what OpenTelemetry advises for HTTP, and two below it.
+DURATIONS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
+AGES = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0)
+OTHER = "other"
+"""What an attribute says in place of a value that is not declared."""
+
+# Units of UCUM, as OpenTelemetry writes them; what stands in braces is a note, and no part of a Prometheus name.
+_UNITS = {"s": "seconds"}
+_NO_NAME = re.compile(r"[^a-zA-Z0-9_]")
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """One metric.
+
+    name        OpenTelemetry's
+    kind        counter (only grows), gauge (a state), histogram
+    unit        as OpenTelemetry writes it: `s`, or what is counted in braces
+    attributes  names of its attributes
+    meaning     one or more sentences
+    buckets     upper bounds of a histogram, without infinity
+    across      how the gauges of several workers are put together
+    since       version of the gateway that has it first under this name
+    """
+
+    name: str
+    kind: Kind
+    unit: str
+    attributes: tuple[str, ...]
+    meaning: str
+    buckets: tuple[float, ...] = ()
+    across: Across = "sum"
+    since: str = "0.1.0"
+
+    @property
+    def family(self) -> str:
+        """The name of its family in Prometheus: without the `_total` of a counter."""
+        name, unit = _NO_NAME.sub("_", self.name), _UNITS.get(self.unit)
+        return name if unit is None else f"{name}_{unit}"
+
+    @property
+    def prometheus(self) -> str:
+        """Its name in Prometheus. A histogram's samples end with `_bucket`, `_sum` and `_count`."""
+        return f"{self.family}_total" if self.kind == "counter" else self.family
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Its labels in Prometheus."""
+        return tuple(_NO_NAME.sub("_", name) for name in self.attributes)
+
+
+def _counter(name: str, unit: str, attributes: str, meaning: str) -> Instrument:
+    return Instrument(name, "counter", unit, tuple(attributes.split()), meaning)
+
+
+def _histogram(
+    name: str, attributes: str, meaning: str, buckets: tuple[float, ...] = DURATIONS
+) -> Instrument:
+    return Instrument(name, "histogram", "s", tuple(attributes.split()), meaning, buckets)
+
+
+def _gauge(name: str, unit: str, attributes: str, meaning: str, across: Across = "sum") -> Instrument:
+    return Instrument(name, "gauge", unit, tuple(attributes.split()), meaning, across=across)
+
+
+_CALL = "bff.service bff.call"
+
+REQUESTS = (
+    _histogram(
+        "http.server.request.duration",
+        "http.request.method http.route http.response.status_code error.type bff.kind",
+        "From a request's arrival to the end of its answer. Streams that were opened are not in it. `http.route` is "
+        "the declared path, empty where none answered; `error.type` the problem's code, for statuses from 500 on; "
+        "`bff.kind` is screen, command, forward or other. Status 499: the client left before there was an answer. An "
+        "unknown method is `_OTHER`.",
+    ),
+    _gauge("http.server.active_requests", "{request}", "", "Requests being answered, without open streams."),
+    _counter(
+        "bff.screen.answers",
+        "{answer}",
+        "http.route bff.complete",
+        "Screens answered with 200 or 304. `bff.complete` is false if an optional part was missing.",
+    ),
+    _counter(
+        "bff.screen.missing_parts",
+        "{part}",
+        f"http.route {_CALL} bff.reason",
+        "Optional parts that were missing, by the call that failed and the reason of docs/contract.md. "
+        "`bff.service` is `gateway` and `bff.call` is empty for a part that ran out of time before it called anything.",
+    ),
+    _counter(
+        "bff.limit.refusals",
+        "{request}",
+        "http.route",
+        "Requests refused with 429 `rate-limited` because the caller had used up the limit of the route.",
+    ),
+    _counter(
+        "bff.shed",
+        "{request}",
+        "bff.where",
+        "What admission left undone under load: `request` was refused, or answered without its `optional` parts.",
+    ),
+    _gauge("bff.loop.lag", "s", "", "How late the event loop is.", "each"),
+)
+CALLS = (
+    _histogram(
+        "http.client.request.duration",
+        f"{_CALL} http.request.method http.response.status_code error.type",
+        "Attempts that were sent to a service, each retry and hedge by itself, until the whole answer was there. "
+        "`error.type` is the outcome where it is not `ok`; the status is empty without an answer.",
+    ),
+    _counter(
+        "bff.upstream.attempts",
+        "{attempt}",
+        f"{_CALL} bff.outcome bff.side",
+        "Attempts by their outcome and by what ended them. `bff.side` is local (the gateway did not send it), client "
+        "(the request's deadline, or the client left) or origin (the service answered or failed).",
+    ),
+    _counter(
+        "bff.upstream.retries",
+        "{attempt}",
+        f"{_CALL} bff.reason",
+        "Attempts after the first, by the reason or status of the one before.",
+    ),
+    _counter(
+        "bff.upstream.rejections",
+        "{call}",
+        f"{_CALL} bff.reason",
+        "Calls that were not sent, or not retried: deadline, circuit-open, bulkhead or retry-budget.",
+    ),
+    _counter(
+        "bff.upstream.hedges",
+        "{attempt}",
+        f"{_CALL} bff.won",
+        "Second copies of slow reads; `bff.won` is true when its answer was used.",
+    ),
+    _gauge("bff.upstream.active", "{call}", "bff.service", "Calls under way, with their retries and waits."),
+    _counter(
+        "bff.upstream.surrogates",
+        "{character}",
+        _CALL,
+        "Lone surrogates in answers that became U+FFFD.",
+    ),
+    _counter(
+        "bff.breaker.transitions",
+        "{transition}",
+        "bff.service bff.group bff.state",
+        "Changes of a breaker's state, by the new state: closed, half-open or open.",
+    ),
+    _gauge(
+        "bff.breaker.state",
+        "{state}",
+        "bff.service bff.group bff.address",
+        "0 closed, 1 half-open, 2 open. A breaker exists from its first call on.",
+        "each",
+    ),
+    _gauge("bff.bulkhead.used", "{permit}", "bff.service", "Permits in use."),
+    _gauge("bff.bulkhead.limit", "{permit}", "bff.service", "Permits in all."),
+    _gauge("bff.bulkhead.waiting", "{call}", "bff.service", "Calls waiting for a permit."),
+    _histogram(
+        "bff.bulkhead.wait",
+        _CALL,
+        "Time waited in vain: for a permit that did not come free. 0 where the queue was full.",
+    ),
+    _counter("bff.address.ejections", "{ejection}", "bff.service", "Addresses left out for a while."),
+    _gauge("bff.address.ejected", "{address}", "bff.service bff.address", "1 while it is left out.", "each"),
+    _gauge("bff.address.pending", "{attempt}", "bff.service bff.address", "Attempts under way."),
+    _gauge("bff.retry_budget.spent", "{attempt}", "bff.service", "Retries and hedges under way."),
+    _counter(
+        "bff.cache.reads",
+        "{read}",
+        f"{_CALL} bff.result",
+        "Reads with a cache or coalescing: hit, stale, revalidated, miss or coalesced.",
+    ),
+    _histogram("bff.cache.age", _CALL, "Age of the answers that the cache gave.", AGES),
+)
+LIVE = (
+    _gauge("bff.stream.open", "{stream}", "", "Open event streams."),
+    _counter("bff.events.losses", "{loss}", "", "How often a broker dropped events unread."),
+    _gauge(
+        "bff.journals.waiting",
+        "{journal}",
+        "",
+        "Journals waiting to be restored from the services.",
+    ),
+)
+
+WORKER_UP = _gauge("bff.worker.up", "{worker}", "worker", "1: the worker answers; 0: it does not.", "each")
+WORKER_RESTARTS = _counter(
+    "bff.worker.restarts", "{restart}", "worker", "How often a worker was started again after its death."
+)
+
+INSTRUMENTS = (*REQUESTS, *CALLS, *LIVE)
+"""What every process counts."""
+GROUPS = {
+    "Requests of browsers and API clients": REQUESTS,
+    "Calls to services": CALLS,
+    "Live updates and events": LIVE,
+    "Several workers": (WORKER_UP, WORKER_RESTARTS),
+}
+"""Every instrument, by what it is about. The last ones are those of the parent process of several workers."""
