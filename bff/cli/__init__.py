@@ -1,4 +1,5 @@
-"""The command line: `bff new | dev | serve | check | routes | settings | events | keys | revoke`."""
+"""The command line: `bff new | dev | serve | check | routes | openapi | settings | completion | events | keys |
+revoke`."""
 
 from .main import main
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from .._version import __version__
 from . import collector
+from .completion import SHELLS
 from .connection_report import SECONDS
 
 
@@ -29,6 +30,12 @@ def _parser() -> argparse.ArgumentParser:
         "see bff new upstream --help",
     )
     created.add_argument("name", help="lower-case letters, digits and dashes; also the name of the folder")
+    created.add_argument(
+        "--page",
+        choices=("plain", "vite", "none"),
+        default="plain",
+        help="the project's page: modules without a build, a Vite project, or none (%(default)s)",
+    )
     developed = commands.add_parser(
         "dev", help="serve a gateway on this machine with an embedded Valkey, and reload it on save"
     )
@@ -61,12 +68,20 @@ def _parser() -> argparse.ArgumentParser:
         "--timeout", type=float, default=SECONDS, help="seconds for one address (%(default)g)"
     )
     listed = commands.add_parser("routes", help="list the routes with their calls, budgets and policies")
-    for command in (serve, checked, listed):
+    described = commands.add_parser(
+        "openapi", help="print the OpenAPI description, from which a frontend generates its types"
+    )
+    described.add_argument(
+        "--check", type=Path, metavar="FILE", help="print nothing, and fail where the file has another one"
+    )
+    for command in (serve, checked, listed, described):
         command.add_argument(
             "target", metavar="module:gateway", help="the Gateway, for example web.shop.gateway:shop"
         )
     commands.add_parser("settings", help="print every setting with its default, range and meaning (Markdown)")
     commands.add_parser("metrics", help="print every metric with its labels, unit and meaning (Markdown)")
+    completed = commands.add_parser("completion", help="print the script with which a shell completes bff")
+    completed.add_argument("shell", choices=SHELLS)
     events_parser = commands.add_parser("events", help="dead letters: events that could not be used")
     event_commands = events_parser.add_subparsers(dest="events", required=True)
     dead = event_commands.add_parser("dead", help="list them, oldest first, as JSON lines")
@@ -153,8 +168,8 @@ def _run(given: argparse.Namespace) -> int:
     if given.command == "new":
         from . import new
 
-        folder = new.create(given.name, Path.cwd())
-        print(f"{folder.name} is written. Start it with:\n\n    cd {folder.name} && bff dev\n")
+        folder = new.create(given.name, Path.cwd(), page=given.page)
+        print(f"{folder.name} is written. Start it with:\n\n    {new.start_command(folder, given.page)}\n")
         return 0
     if given.command == "dev":
         with collector.paused():
@@ -171,6 +186,11 @@ def _run(given: argparse.Namespace) -> int:
 
         print(metrics_reference.page(), end="")
         return 0
+    if given.command == "completion":
+        from . import completion
+
+        print(completion.script(given.shell, _parser(), [_upstream_parser()]), end="")
+        return 0
     if given.command == "keys":
         from . import keys
 
@@ -184,6 +204,11 @@ def _run(given: argparse.Namespace) -> int:
             from . import checking
 
         return checking.run(given.target, given.timeout if given.connect else None, as_json=given.json)
+    if given.command == "openapi":
+        with collector.paused():
+            from . import description
+
+        return description.run(given.target, given.check)
     if given.command == "routes":
         with collector.paused():
             from . import routes
