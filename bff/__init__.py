@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from .edge.rate_limits import Limit
     from .edge.reply import Download, Redirect, Reply, SetCookie
     from .edge.router import Router
+    from .edge.slos import Slo, answered, complete, confirmed
     from .live.ingest import Broker, BrokerContext, BrokerFactory, BrokerUnavailable, PositionStore
     from .stores.events import BrokerEvent
     from .stores.redis.login import RedisCredentials, RedisLogin
@@ -125,6 +126,7 @@ __all__ = [
     "Router",
     "SagaStatus",
     "SetCookie",
+    "Slo",
     "Stale",
     "Text",
     "Timeout",
@@ -132,7 +134,10 @@ __all__ = [
     "Upstream",
     "UpstreamError",
     "__version__",
+    "answered",
     "authenticated",
+    "complete",
+    "confirmed",
     "events",
     "optional",
     "request_info",
@@ -151,6 +156,7 @@ _MODULES = {
     ".edge.rate_limits": ("Limit",),
     ".edge.reply": ("Download", "Redirect", "Reply", "SetCookie"),
     ".edge.router": ("Router",),
+    ".edge.slos": ("Slo", "answered", "complete", "confirmed"),
     ".live.ingest": ("Broker", "BrokerContext", "BrokerFactory", "BrokerUnavailable", "PositionStore"),
     ".stores.events": ("BrokerEvent",),
     ".stores.redis.login": ("RedisCredentials", "RedisLogin"),

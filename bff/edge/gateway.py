@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from .pages import Pages
 from .router import Router
 from .settings import Settings
 from .shutdown import ShutdownWatch
+from .slos import Budget, Slo, budgets_of, check_names
 
 # Seconds within which streams end under another server: hypercorn waits 3 s for connections and then closes them.
 QUICK_DRAIN = 1.5
@@ -75,6 +76,7 @@ class Gateway(Router):
     lifespan   makes an async context manager for your resources; see `Lifespan`
     pages      makes the page that a person gets in place of a problem document (`bff.ProblemPage` → HTML); default a
                plain page
+    slos       objectives of its views and commands, which the metrics count and `bff slo export` makes alerts of
     redis_credentials  fetches the login for connections to Redis, where it changes by itself; see `RedisCredentials`
     settings   for tests; default: read from file and environment at the start
     """
@@ -98,6 +100,7 @@ class Gateway(Router):
         middleware: tuple[Middleware, ...] = (),
         lifespan: Lifespan | None = None,
         pages: Pages | None = None,
+        slos: Iterable[Slo] = (),
         redis_credentials: RedisCredentials | None = None,
         settings: Settings | None = None,
     ) -> None:
@@ -107,6 +110,9 @@ class Gateway(Router):
         self.version = version
         self.deadline = deadline
         self.page: Page | None = None
+        self.slos: tuple[Slo, ...] = ()
+        with declaring():
+            self.slos = check_names(slos)
         self.extensions = Extensions(
             tuple(brokers),
             dict(resolvers or {}),
@@ -115,6 +121,7 @@ class Gateway(Router):
             lifespan,
             pages,
             redis_credentials,
+            self.slos,
         )
         self._upstreams = upstreams
         self._settings = settings
@@ -206,6 +213,12 @@ class Gateway(Router):
         for route in self.routes:
             with declaring():
                 self._check_saga(route)
+        with declaring():
+            self.budgets()
+
+    def budgets(self) -> list[Budget]:
+        """The error budgets of its SLOs. Raises DeclarationError for an SLO of no view or command."""
+        return budgets_of(self.slos, self.routes)
 
     def upstreams(self) -> list[Upstream]:
         """Every upstream that this gateway can call: those of the parameter `upstreams`, and those that the modules of

@@ -27,6 +27,7 @@ from .control import CONTROL, Control, StillOpen
 from .feeds import Feeds
 from .joins import Joins
 from .loads import WITHIN, Loads
+from .outcomes import OutcomeMeter
 from .outlet import Outlet, Snapshot
 from .recovery import Recovery
 from .restore import Restore, Restorer
@@ -54,6 +55,7 @@ class Hub(Background):
     is_revoked      whether a principal is no longer valid; called when its stream is admitted, because it was
                     authenticated earlier
     still_open      returns those of some sessions that have not ended; called after the end of one may have been missed
+    outcomes        times commands until their outcome is on a stream; None: no SLO needs it
     wall            Unix seconds, by which principals expire
     clock           monotonic seconds
     """
@@ -76,6 +78,7 @@ class Hub(Background):
         on_session_end: Callable[[str], None] = lambda session: None,
         is_revoked: Callable[[Principal], bool] = lambda principal: False,
         still_open: StillOpen | None = None,
+        outcomes: OutcomeMeter | None = None,
         wall: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -87,6 +90,7 @@ class Hub(Background):
         self._queue = queue
         self._cap = streams
         self._is_revoked = is_revoked
+        self._outcomes = outcomes
         self._window = drain
         self._wall = wall
         self._clock = clock
@@ -181,6 +185,7 @@ class Hub(Background):
             ends_at=min(ends_at, now + left),
             end_reason="expired" if now + left < ends_at else "age",
             slot=self._slots.new_slot(self._server_clock()),
+            on_sent=None if self._outcomes is None else self._outcomes.on_sent,
         )
         self._streams[stream] = None
         self._control.add(stream)
@@ -201,6 +206,8 @@ class Hub(Background):
     def leave(self, stream: Stream) -> None:
         """Forget a stream whose client has left."""
         stream.close()
+        if self._outcomes is not None:
+            self._outcomes.forget(stream)
         del self._streams[stream]
         self._control.drop(stream)
         self._joins.forget(stream)
@@ -259,7 +266,14 @@ class Hub(Background):
 
     async def _flush(self, stream: Stream) -> None:
         try:
-            if await self._scheduler.flush(stream):
+            lagged = await self._scheduler.flush(stream)
+            if self._outcomes is not None:
+                # What was dropped comes again with the state.
+                settle = (
+                    self._outcomes.forget if lagged or stream.state == "closed" else self._outcomes.on_flushed
+                )
+                settle(stream)
+            if lagged:
                 self._joins.want(stream)
         except Exception:
             # An error of one connection must not end other streams.

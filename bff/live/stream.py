@@ -58,6 +58,7 @@ class Stream:
     has_slot     True when its slot is taken
     subscribed   True when it gets published messages
     joining_now  True while it is being joined; join_again: True when it has to be joined once more after that
+    on_sent      called with what was given to its connection, None: nobody is; see `OutcomeMeter`
     new          True until it was joined or reported as waiting
     bucket       its bucket in the timing wheel, -1 for none
     progress_at  monotonic seconds at which its client last read from the buffer
@@ -82,6 +83,7 @@ class Stream:
         "joining_now",
         "names",
         "new",
+        "on_sent",
         "owner",
         "principal",
         "progress_at",
@@ -103,9 +105,11 @@ class Stream:
         ends_at: float,
         end_reason: Bye,
         slot: str = "",
+        on_sent: Callable[[Stream, Sequence[bytes], bool], None] | None = None,
     ) -> None:
         self.principal, self.owner = principal, principal.id
         self.slot = slot
+        self.on_sent = on_sent
         self.names = tuple(dict.fromkeys(names))
         position = None if after is None else Position.parse(after)
         self._epoch = position.epoch.encode() if position else b""
@@ -153,7 +157,10 @@ class Stream:
         if self.state == "live":
             if offset == self._offset + 1 and epoch == self._epoch:
                 self._offset = offset
-                if not self._outlet.event(position, entry):
+                written = self._outlet.event(position, entry)
+                if self.on_sent is not None:
+                    self.on_sent(self, (entry,), written)
+                if not written:
                     self._on_unwritten()
                 return True
             if epoch == self._epoch and offset <= self._offset:
@@ -179,7 +186,7 @@ class Stream:
             return False
         if offset > self._lost_position[1]:
             self._lost_position = epoch, offset
-            self._check(self._outlet.history(None, (entry,), (), first=False))
+            self._check(self._outlet.history(None, (entry,), (), first=False), (entry,))
         return True
 
     def _hold(self, epoch: bytes, offset: int, position: bytes, entry: bytes) -> None:
@@ -227,7 +234,7 @@ class Stream:
             written = self._outlet.state(Snapshot(position, opened.entries, values), reset=reset, first=first)
         self._needs_reset, self._lost_position = False, None
         self._epoch, self._offset = position.epoch.encode(), position.offset
-        self._check(written)
+        self._check(written, opened.entries)
         if self.state != "joining":
             return True
         held, self._held = self._held, None
@@ -256,7 +263,7 @@ class Stream:
                 entries = opened.entries[::-1]
         # In one piece. Of two pieces the second could be dropped while the first one waits, and the stream would lag
         # after each attempt.
-        self._check(self._outlet.history(None, entries, values if first else (), first=first))
+        self._check(self._outlet.history(None, entries, values if first else (), first=first), entries)
         if self._lost_position is not None:
             for epoch, offset, _, entry in held or ():
                 if self.state == "awaiting_restore" and not self._on_lost_event(epoch, offset, entry):
@@ -303,7 +310,9 @@ class Stream:
 
     # ---- the buffer ----------------------------------------------------------------------------------------------
 
-    def _check(self, written: bool) -> None:
+    def _check(self, written: bool, entries: Sequence[bytes] = ()) -> None:
+        if entries and self.on_sent is not None:
+            self.on_sent(self, entries, written)
         if not written:
             self._on_unwritten()
 

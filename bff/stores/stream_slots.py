@@ -71,7 +71,7 @@ class StreamSlots:
             self._process,
         ]
         args += [""] if dead is None else [len(dead), *dead]
-        return Step(self._hold, [_key(owner)], [*args, *slots])
+        return Step(self._hold, [slots_key(owner)], [*args, *slots])
 
     @staticmethod
     def parse_hold(answer: tuple[int, Sequence[bytes]]) -> tuple[bool, list[str]]:
@@ -90,7 +90,7 @@ class StreamSlots:
         until = int((self._clock() + LEASE) * 1000)
         commands: list[tuple[Packable, ...]] = []
         for owner, slots in held.items():
-            key = _key(owner)
+            key = slots_key(owner)
             scored = (word for slot in slots for word in (until, slot))
             commands += [("ZADD", key, *scored), ("PEXPIRE", key, int(LEASE * 1000)), ("ZCARD", key)]
         with store_errors("stream slots"):
@@ -101,9 +101,10 @@ class StreamSlots:
         """Free these slots by owner, in one round trip."""
         with store_errors("stream slots"):
             raise_refusals(
-                await self._redis.batch([("ZREM", _key(owner), *slots) for owner, slots in left.items()])
+                await self._redis.batch([("ZREM", slots_key(owner), *slots) for owner, slots in left.items()])
             )
 
 
-def _key(owner: str) -> str:
+def slots_key(owner: str) -> str:
+    """The key of this owner's slots, for scripts that use it together with another key."""
     return redis_key(owner_tag(owner), "slots")

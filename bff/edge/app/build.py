@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -18,7 +19,9 @@ from starlette.types import ASGIApp
 from ..._version import __version__
 from ...calls import DeclarationError
 from ...calls.shutdown import close_all
+from ...live.outcomes import OutcomeMeter, Tally
 from ...policies.events import Guarded
+from ...stores.outcomes import PendingOutcomes
 from ...stores.rates import RateStore
 from ...stores.redis.client import StoreUnavailable
 from ...transport.forwarding import Forwarding
@@ -48,11 +51,13 @@ from ..observe import telemetry
 from ..observe.event_log import log_event
 from ..observe.metrics import Metrics
 from ..observe.observers import ScreenIncomplete
+from ..observe.slos import SloCounts
 from ..page import content_policy
 from ..pages import ErrorPages
 from ..problem import OwnerContacts
 from ..rate_limits import RateLimiter
 from ..settings import Settings
+from ..slos import Budget, budgets_of, outcome_targets
 from . import parts
 from .background import BackgroundTasks
 from .extensions import Extensions, wrapped
@@ -71,7 +76,10 @@ def build(declared: Declarations, settings: Settings, extensions: Extensions) ->
             codec.prepare()
     tasks = BackgroundTasks()
     metrics = Metrics()
-    observe = Guarded(metrics.observe, log_event, *extensions.observers)
+    budgets = budgets_of(extensions.slos, declared.routes)
+    slo_counts = SloCounts([budget.counted for budget in budgets])
+    observers = (slo_counts.observe, *extensions.observers) if budgets else extensions.observers
+    observe = Guarded(metrics.observe, log_event, *observers)
     connections = Connections(settings.network)
     collector = connections.to("BFF_TELEMETRY", "the collector of traces", settings.telemetry.tls)
     trace_ids = telemetry.TraceIds()
@@ -89,7 +97,8 @@ def build(declared: Declarations, settings: Settings, extensions: Extensions) ->
     calls = parts.make_calls(
         declared, settings, extensions, stores, identity, tasks, observe, call_spans, connections.network
     )
-    live = parts.make_live(declared, settings, extensions, stores, identity, calls, connections)
+    outcomes = _outcome_meter(budgets, stores, slo_counts)
+    live = parts.make_live(declared, settings, extensions, stores, identity, calls, connections, outcomes)
     health = Health(
         partial(parts.dependencies, stores, identity, calls, live),
         partial(parts.dead, stores, identity, live),
@@ -137,6 +146,7 @@ def build(declared: Declarations, settings: Settings, extensions: Extensions) ->
                 settings.public_url,
                 settings.idempotency,
                 resources,
+                outcomes,
             ),
         ),
         forward=partial(
@@ -185,6 +195,8 @@ def build(declared: Declarations, settings: Settings, extensions: Extensions) ->
         in_flight=lambda: admission.in_flight,
         lag=admission.lag.now,
     )
+    if budgets:
+        metrics.readings |= slo_counts.readings()
     return App(
         declared,
         settings,
@@ -205,7 +217,17 @@ def build(declared: Declarations, settings: Settings, extensions: Extensions) ->
         limits,
         resources,
         metrics,
+        outcomes,
     )
+
+
+def _outcome_meter(budgets: Sequence[Budget], stores: parts.Stores, tally: Tally) -> OutcomeMeter | None:
+    """Times the outcomes of commands; None where no SLO is about them."""
+    targets = outcome_targets(budgets)
+    if not targets:
+        return None
+    sagas = {budget.route.starts.name for budget in budgets if budget.route.starts is not None}
+    return OutcomeMeter(PendingOutcomes(stores.redis), targets, sagas, tally)
 
 
 def _sign_in(settings: Settings, identity: Identity, guard: Guard) -> list[BaseRoute]:
@@ -231,6 +253,7 @@ class App:
     routes     the public ones
     resources  what the lifespan yielded
     metrics    what the admin port shows of them
+    outcomes   times commands for SLOs; None: no SLO needs it
     opened     what the lifespan opened
     """
 
@@ -253,6 +276,7 @@ class App:
     limits: RateLimiter
     resources: Resources
     metrics: Metrics
+    outcomes: OutcomeMeter | None = None
     opened: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
 
     async def start(self) -> None:
@@ -279,6 +303,8 @@ class App:
         self.calls.invalidations.start()
         await self.stores.subscriptions.start()
         await self.live.hub.start()
+        if self.outcomes is not None:
+            await self.outcomes.start()
         await self.identity.start()
         for ingester in self.live.ingesters:
             await ingester.start()
@@ -304,6 +330,7 @@ class App:
                 *((f"the ingester of {ingester.name}", ingester.stop) for ingester in self.live.ingesters),
                 ("the revocations", self.identity.revocations.stop),
                 ("the hub", self.live.hub.stop),
+                *([("the timing of outcomes", self.outcomes.stop)] if self.outcomes is not None else []),
                 ("the pub/sub connections", self.stores.subscriptions.stop),
                 ("the probes of Redis", self.stores.health.stop),
                 *self.identity.closings(),

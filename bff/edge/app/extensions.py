@@ -1,5 +1,5 @@
 """The extension points of a gateway: `Gateway(brokers=, resolvers=, observers=, middleware=, lifespan=,
-redis_credentials=)`.
+redis_credentials=, slos=)`.
 
 docs/reference/extension-points.md has one paragraph for each. The parts that bff ships use the same points.
 """
@@ -20,6 +20,7 @@ from ...transport.resolvers import ResolverFactory
 from ..access.authenticate import Authenticator
 from ..observe.observers import Observer
 from ..pages import Pages
+from ..slos import Slo
 from ..state import state_of
 
 
@@ -60,6 +61,7 @@ class Extensions:
     lifespan: Lifespan | None = None
     pages: Pages | None = None
     redis_credentials: RedisCredentials | None = None
+    slos: tuple[Slo, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

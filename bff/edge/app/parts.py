@@ -11,6 +11,7 @@ from typing import Any
 from ...calls import Runner
 from ...live.hub import Hub
 from ...live.ingest import EventDispatcher, Ingester, Registry
+from ...live.outcomes import OutcomeMeter
 from ...network import Network
 from ...policies.cache import Lru
 from ...policies.events import Guarded
@@ -152,6 +153,7 @@ def make_live(
     identity: Identity,
     calls: Calls,
     connections: Connections,
+    outcomes: OutcomeMeter | None = None,
 ) -> Live:
     live, background = settings.live, calls.background
     identity.streams = hub = Hub(
@@ -170,6 +172,7 @@ def make_live(
         on_session_end=identity.forget,
         is_revoked=identity.ended,
         still_open=identity.store.still_open,
+        outcomes=outcomes,
     )
     calls.invalidations.watch(hub.reload)
     dispatcher = EventDispatcher(

@@ -14,14 +14,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from starlette.types import Receive, Scope, Send
 
 from ... import calls
 from ...calls import Deadline, Principal, RequestRecord
+from ...live.outcomes import OutcomeMeter
 from ...policies.idempotency import fingerprint, key_hash
 from ...policies.rate import BucketState
 from ...stores.claims import Busy, Claimed, Mismatch, New, Replay, Ticket
@@ -41,6 +44,8 @@ CEILING = 20
 MAX_KEY = 255
 """Characters of an idempotency key."""
 
+ACCEPTED = 202
+
 _BARE = re.compile(r"[\x21\x23-\x2b\x2d-\x7e]{1,255}")
 _STRING = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')
 
@@ -56,10 +61,13 @@ class CommandEndpoint:
         self._renderer = Renderer(
             command.binding.returns, command.options.redirects or (), services.prefix, command.what
         )
+        # Its name in the SLOs of outcomes; "" where it starts no saga.
+        self._timed = command.what if command.starts is not None else ""
         self._repeat_access = replace(self._access, times=CEILING)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         command, services = self._command, self._services
+        arrived = time.monotonic()
         deadline = Deadline.after(self._deadline)
         principal = await services.guard.admit_authenticated(scope, self._access)
         try:
@@ -98,6 +106,9 @@ class CommandEndpoint:
         )
         execution = CommandExecution(command, services, ticket, request, writes, self._renderer)
         work = services.spawn(execution(arguments), f"command {command.path}")
+        if self._timed and services.outcomes is not None:
+            services.outcomes.begin(self._timed, principal.id, key, arrived)
+            work.add_done_callback(partial(_drop_unaccepted, services.outcomes, principal.id, key))
         await _send(send, await asyncio.shield(work), limits, execution.cookies)
 
     def _ticket(self, scope: Scope, principal: Principal, key: str, body: bytes, keep: float) -> Ticket:
@@ -133,6 +144,12 @@ class CommandEndpoint:
             # Redis may still make the claim: it was slow, or the client left.
             self._services.abandoned.add(ticket)
             raise
+
+
+def _drop_unaccepted(outcomes: OutcomeMeter, owner: str, key: str, work: asyncio.Task[Replay]) -> None:
+    """A command has ended: unless its saga was accepted, there is no outcome to wait for."""
+    if work.cancelled() or work.exception() is not None or work.result().status != ACCEPTED:
+        outcomes.drop(owner, key)
 
 
 def idempotency_key(scope: Scope, *, required: bool = True) -> str | None:

@@ -22,6 +22,7 @@ from ... import calls
 from ...calls import OUTCOMES, Call, Refused, Rejected, SagaStatus, UpstreamError
 from ...calls.context import Runner
 from ...calls.outcomes import Repeat
+from ...live.outcomes import OutcomeMeter
 from ...policies.idempotency import replayed_headers
 from ...stores.claims import Claims, Replay, StoredAnswer, Ticket
 from ...stores.redis.client import StoreUnavailable
@@ -95,6 +96,7 @@ class CommandServices:
     invalidate  makes cached answers with these tags unusable, for the principal with this id
     public_url  the gateway's address, for links
     resources   of the lifespan
+    outcomes    times commands until their outcome is on a stream; None: no SLO needs it
     """
 
     guard: Guard
@@ -109,6 +111,7 @@ class CommandServices:
     public_url: str
     settings: IdempotencySettings
     resources: Resources
+    outcomes: OutcomeMeter | None = None
 
     @property
     def prefix(self) -> str:

@@ -203,17 +203,30 @@ LIVE = (
     ),
 )
 
+SLOS = (
+    _counter("bff.slo.events", "{request}", "bff.slo", "Requests that count for an SLO."),
+    _counter("bff.slo.good", "{request}", "bff.slo", "Those of them that were good."),
+    _counter(
+        "bff.slo.excluded",
+        "{request}",
+        "bff.slo bff.reason",
+        "Requests that do not count for an SLO; reason: left (the client left before the answer), refused (4xx), "
+        "unmeasured (nobody was there to see the outcome).",
+    ),
+)
+
 WORKER_UP = _gauge("bff.worker.up", "{worker}", "worker", "1: the worker answers; 0: it does not.", "each")
 WORKER_RESTARTS = _counter(
     "bff.worker.restarts", "{restart}", "worker", "How often a worker was started again after its death."
 )
 
-INSTRUMENTS = (*REQUESTS, *CALLS, *LIVE)
+INSTRUMENTS = (*REQUESTS, *CALLS, *LIVE, *SLOS)
 """What every process counts."""
 GROUPS = {
     "Requests of browsers and API clients": REQUESTS,
     "Calls to services": CALLS,
     "Live updates and events": LIVE,
+    "Service level objectives": SLOS,
     "Several workers": (WORKER_UP, WORKER_RESTARTS),
 }
 """Every instrument, by what it is about. The last ones are those of the parent process of several workers."""
