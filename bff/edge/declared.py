@@ -35,6 +35,7 @@ _ORIGIN = re.compile(r"https://[a-z0-9.-]+(?::[0-9]{1,5})?|http://(?:localhost|1
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 EVENTS = "/bff/events/{source}"
 CHANGES = "/bff/changes/{source}"
+BROWSER = "/bff/browser"
 RESERVED = ("/bff", "/livez", "/readyz", "/openapi.json", "/asyncapi.json", "/docs", "/metrics")
 
 

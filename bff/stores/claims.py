@@ -11,7 +11,8 @@ writes the claim again if Redis lost it. While Redis is away every call raises S
 guessed.
 
 Key (after the prefix of keys.py): `{t}:claim:<key hash>`, hash, in the owner's slot: state, fingerprint, holder, lease
-(ms), and once done status, headers, head, cursor, tail. TTL: `ttl` seconds from the claim, and again from its outcome.
+(ms), once done status, headers, head, cursor, tail, and reported once a browser has reported about the command. TTL:
+`ttl` seconds from the claim, and again from its outcome.
 """
 
 from __future__ import annotations
@@ -112,6 +113,9 @@ class Done:
 
 Claimed: TypeAlias = New | Replay | Busy | Mismatch | Unknown | Limited
 
+FirstReport: TypeAlias = bool | None
+_REPORTS: dict[int, FirstReport] = {1: True, 0: False, -1: None}
+
 
 class Claims:
     """processes: finds holders whose process has ended; None: their leases have to end. clock: Unix seconds, None uses
@@ -133,6 +137,7 @@ class Claims:
         self._claim = redis.script("claim")
         self._hold = redis.script("claim_hold")
         self._complete = redis.script("claim_complete")
+        self._report = redis.script("claim_report")
 
     def _key(self, ticket: Ticket) -> str:
         return redis_key(owner_tag(ticket.owner), f"claim:{ticket.key}")
@@ -252,6 +257,14 @@ class Claims:
             return None
         text = cursor.decode()
         return Done(Position.parse(text), stored.body(text))
+
+    async def report(self, owner: str, keys: Sequence[str]) -> list[FirstReport]:
+        """Note that a browser reports about these commands of one owner, in one round trip. keys: as in `Ticket`. For
+        each: True for the first report, False for a later one, None where the owner has no such claim."""
+        if not keys:
+            return []
+        names = [redis_key(owner_tag(owner), f"claim:{key}") for key in keys]
+        return [_REPORTS[answer] for answer in await self._report(names, [])]
 
 
 def _claimed(ticket: Ticket, result: bytes, details: Sequence[bytes]) -> Claimed:

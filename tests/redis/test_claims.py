@@ -337,3 +337,31 @@ async def test_a_claim_of_this_process_or_of_no_process_lasts_until_its_lease_en
     await redis.call("FLUSHALL")
     await ticket(ours, "of-an-older-version")
     assert isinstance(await claim(ours, ours.new_holder(), safe=True), Busy)
+
+
+async def test_a_browser_reports_once_about_a_claim_in_any_state_and_its_answer_stays(
+    claims: Claims,
+) -> None:
+    assert await claims.report(OWNER, []) == []
+    assert await claims.report(OWNER, [KEY]) == [None]
+    mine = await ticket(claims)
+    # A browser may learn the outcome from the stream before the answer is stored.
+    assert await claims.report(OWNER, [KEY, "f" * 64]) == [True, None]
+    await claims.complete(mine, ANSWER)
+    assert await claims.report(OWNER, [KEY, KEY]) == [False, False]
+    assert await claims.report("https://id.example|grace", [KEY]) == [None]
+    assert await claim(claims, "h2") == Replay(202, ANSWER.headers, ANSWER.body())
+
+
+async def test_a_report_does_not_keep_a_claim_for_longer(claims: Claims, redis: RedisClient) -> None:
+    await ticket(claims)
+    name = redis_key(owner_tag(OWNER), f"claim:{KEY}")
+    await redis.call("PEXPIRE", name, 5_000)
+    await claims.report(OWNER, [KEY])
+    assert 0 < await redis.call("PTTL", name) <= 5_000
+
+
+async def test_a_hundred_concurrent_reports_count_once(claims: Claims) -> None:
+    await ticket(claims)
+    answers = await asyncio.gather(*(claims.report(OWNER, [KEY]) for _ in range(100)))
+    assert sorted(first for (first,) in answers if first is not None) == [False] * 99 + [True]

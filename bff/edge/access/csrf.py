@@ -34,7 +34,8 @@ def check(scope: MutableMapping[str, Any], principal: Principal | None, public_u
 
 
 def check_request(scope: MutableMapping[str, Any], public_url: str) -> None:
-    """The same check for a write with a session cookie, whether the session exists or not."""
+    """The same check for a write with a session cookie, whether the session exists or not, and for one without
+    credentials that only this site's own page may make."""
     if header_values(scope, b"x-bff") != [b"1"]:
         raise _forged("send the header X-BFF: 1")
     # Every browser sends at least one of the two headers with a write. A client that sends neither is no browser.
@@ -93,4 +94,4 @@ def _origin_of(public_url: str) -> tuple[str, str, int] | None:
 
 
 def _forged(why: str) -> Problem:
-    return Problem(403, "csrf", f"A write with a session cookie must come from this site's own page: {why}.")
+    return Problem(403, "csrf", f"This write must come from this site's own page: {why}.")

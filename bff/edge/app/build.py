@@ -48,6 +48,7 @@ from ..http.public_path import PublicPath
 from ..http.request import BodyReader
 from ..http.request_checks import RequestChecks
 from ..observe import telemetry
+from ..observe.browser import BrowserMetrics, BrowserSpans
 from ..observe.event_log import log_event
 from ..observe.metrics import Metrics
 from ..observe.observers import ScreenIncomplete
@@ -111,6 +112,9 @@ def build(declared: Declarations, settings: Settings, extensions: Extensions) ->
     contacts, failures = OwnerContacts(settings.owner_contacts), UpstreamFailures()
     page, path = declared.page, PublicPath.of(settings.public_url)
     body = BodyReader(settings.max_body, settings.http.body_timeout)
+    browser: tuple[BrowserMetrics, BrowserSpans] | None = None
+    if settings.telemetry.browser:
+        browser = BrowserMetrics(metrics.series), BrowserSpans(processor, declared.name)
     routes = public_routes(
         declared,
         settings,
@@ -164,6 +168,7 @@ def build(declared: Declarations, settings: Settings, extensions: Extensions) ->
             ),
         ),
         sign_in=_sign_in(settings, identity, guard),
+        browser=browser,
     )
     cors = Cors(settings.http)
     pages = ErrorPages(
@@ -173,7 +178,7 @@ def build(declared: Declarations, settings: Settings, extensions: Extensions) ->
         sign_in=identity.providers is not None,
         cookies=identity.providers.cookies.names.values() if identity.providers else (),
     )
-    routed = wrapped(Routes(routes, fallback(page)), extensions.middleware, identity.authenticate)
+    routed = wrapped(Routes(routes, fallback(page, settings)), extensions.middleware, identity.authenticate)
     if settings.http.compress_from is not None:
         routed = Compression(routed, settings.http.compress_from, settings.http.compress_to)
     checked = RequestChecks(routed, settings.http, cors)

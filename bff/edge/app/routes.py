@@ -21,17 +21,20 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ...calls import DeclarationError
 from ...stores.progress import Deliveries
-from ..declared import CHANGES, EVENTS, RESERVED, Declarations, Forward, Page
+from ..declared import BROWSER, CHANGES, EVENTS, RESERVED, Declarations, Forward, Page
 from ..declared import Route as DeclaredRoute
 from ..describe import asyncapi, docs, openapi
 from ..endpoints import webhooks
+from ..endpoints.browser_reports import MOST_BODY, BrowserReports
 from ..endpoints.guard import Guard, kind_of
 from ..endpoints.health import Health
 from ..endpoints.live import LiveEndpoint, SagaEndpoint, SnapshotEndpoint
 from ..http.head import is_canonical
 from ..http.networks import IpAllowlist, networks_of
+from ..http.public_path import PublicPath
 from ..http.request import VARY, BodyReader
 from ..internal_tokens import InternalTokens
+from ..observe.browser import BrowserMetrics, BrowserSpans
 from ..observe.metrics import Metrics
 from ..page import Fallback, Html, assets
 from ..settings import Settings
@@ -76,17 +79,20 @@ def public_routes(
     command: Callable[[DeclaredRoute], ASGIApp],
     forward: Callable[[Forward], ASGIApp],
     sign_in: Iterable[BaseRoute],
+    browser: tuple[BrowserMetrics, BrowserSpans] | None = None,
 ) -> list[BaseRoute]:
     """The routes of the public port. Raises DeclarationError for a network that no setting defines.
 
     screen, command, forward  make the endpoint of a view, a command or a forward
     sign_in          those of browser sign-in, none where browsers cannot sign in
+    browser          what takes the reports of browsers; None: nothing does
     """
     routes: list[BaseRoute] = []
     for route in in_order(declared.routes):
         endpoint = screen(route) if route.kind == "view" else command(route)
         app = _restricted(endpoint, route, settings.http.networks)
         routes.append(Route(route.path, app, methods=[route.method]))
+    table = RouteTable(routes)
     for passed in in_order(declared.forwards):
         app = _restricted(forward(passed), passed, settings.http.networks)
         routes.append(Route(passed.path, app, methods=list(passed.methods)))
@@ -132,8 +138,19 @@ def public_routes(
             on_event=live.dispatcher.dispatch,
         )
         routes.append(Route(EVENTS, events, methods=["POST", "OPTIONS"]))
+    if browser is not None:
+        reports = BrowserReports(
+            guard,
+            BodyReader(min(MOST_BODY, body.most), body.seconds),
+            stores.claims,
+            *browser,
+            route_of=lambda method, path: None if (found := table.find(method, path)) is None else found.path,
+            prefix=PublicPath.of(settings.public_url).prefix,
+        )
+        routes.append(Route(BROWSER, reports.respond, methods=["POST"]))
     if (page := declared.page) is not None:
-        routes += [Route(path, Html(page.file, page.headers), methods=["GET"]) for path in page.paths]
+        html = Html(page.file, page_headers(page, settings))
+        routes += [Route(path, html, methods=["GET"]) for path in page.paths]
         routes += [Mount(prefix, assets(folder, page.headers)) for prefix, folder in page.folders.items()]
     return routes
 
@@ -164,12 +181,20 @@ def no_network(route: DeclaredRoute | Forward) -> str:
     return f'{route.path}: set BFF_HTTP__NETWORKS__{str(route.options.network).upper()}, for example ["10.0.0.0/8"]'
 
 
-def fallback(page: Page | None) -> Fallback | None:
+def page_headers(page: Page, settings: Settings) -> dict[str, str]:
+    """The headers of the page. A page finds `bff-browser` in the entry of its own navigation: the share of what it does
+    that it reports to this gateway."""
+    share = settings.telemetry.browser
+    return page.headers | ({"server-timing": f'bff-browser;desc="{share:g}"'} if share else {})
+
+
+def fallback(page: Page | None, settings: Settings) -> Fallback | None:
     """Answers navigations that no route matches, for a site with client-side routes; None: without such a site."""
     if page is None or not page.fallback:
         return None
     # A request that is no navigation gets 404 at the same address.
-    return Fallback(Html(page.file, page.headers | {"vary": VARY}), page.fallback, (*RESERVED, *page.folders))
+    html = Html(page.file, page_headers(page, settings) | {"vary": VARY})
+    return Fallback(html, page.fallback, (*RESERVED, *page.folders))
 
 
 class Routes:

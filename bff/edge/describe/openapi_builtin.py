@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from ...live.ingest.http_binding import BATCH, MAX_BATCH, STRUCTURED
 from ..access.authorization import NO_REQUIREMENTS, Requirements
 from ..access.providers import DEFAULT
-from ..declared import CHANGES, EVENTS, Declarations
+from ..declared import BROWSER, CHANGES, EVENTS, Declarations
+from ..observe.browser import MOST_MUTATIONS, MOST_SCREENS, PHASES, VITALS
 from ..settings import Settings
 from .components import REF, TEXT, USER, Schema, any_of, problem_responses
 
@@ -90,6 +91,8 @@ def builtin_paths(gateway: Declarations, settings: Settings) -> dict[str, Schema
         paths[CHANGES] = {"post": _signed("bff_changes", summary, settings.webhooks, body)}
     if settings.events:
         paths[EVENTS] = _events(settings)
+    if settings.telemetry.browser:
+        paths[BROWSER] = _browser_reports()
     if gateway.page is not None:
         html, file = _answer("HTML", "text/html", {"schema": TEXT}), _answer("The file", "*/*", {})
         for number, path in enumerate(gateway.page.paths):
@@ -352,6 +355,48 @@ def _sign_in(settings: Settings) -> dict[str, Schema]:
             )
         },
     }
+
+
+def _browser_reports() -> dict[str, Schema]:
+    duration: Schema = {"type": "number", "minimum": 0, "description": "Milliseconds"}
+
+    def durations(names: Iterable[str]) -> Schema:
+        return {"type": "object", "properties": dict.fromkeys(names, duration)}
+
+    mutation: Schema = {
+        "type": "object",
+        "required": ["id", "method", "path", "age", "phases"],
+        "properties": {
+            "id": {"type": "string", "format": "uuid", "description": "Its Idempotency-Key"},
+            "method": TEXT,
+            "path": TEXT,
+            "age": duration | {"description": "Milliseconds since the click"},
+            "outcome": TEXT,
+            "phases": durations(PHASES),
+        },
+    }
+    vitals = durations(VITALS)
+    vitals["properties"] |= {"cls": {"type": "number", "minimum": 0}}
+    screen: Schema = {
+        "type": "object",
+        "required": ["path", "vitals"],
+        "properties": {"path": TEXT, "vitals": vitals},
+    }
+    mutations = {"type": "array", "items": mutation, "maxItems": MOST_MUTATIONS}
+    screens = {"type": "array", "items": screen, "maxItems": MOST_SCREENS}
+    report: Schema = {"type": "object", "properties": {"mutations": mutations, "screens": screens}}
+    operation = _operation(
+        "bff_browser",
+        "When a page's mutations were painted, and web vitals of its screens",
+        {"204": {"description": "Taken, or dropped where it cannot be used"}},
+        *(403, 429),
+        body={"application/json": {"schema": report}},
+        login=NO_REQUIREMENTS,
+        description="Without a bearer token it needs the header `X-BFF: 1`.",
+    )
+    # The screens of a visitor are taken, too.
+    operation["security"].append({})
+    return {"post": operation}
 
 
 def _signed(id: str, summary: str, sources: Iterable[str], body: Schema, *problems: int) -> Schema:

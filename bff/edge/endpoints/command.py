@@ -114,14 +114,7 @@ class CommandEndpoint:
     def _ticket(self, scope: Scope, principal: Principal, key: str, body: bytes, keep: float) -> Ticket:
         return Ticket(
             principal.id,
-            key_hash(
-                issuer=principal.issuer,
-                subject=principal.subject,
-                client=str(principal.claims.get("client_id", "")),
-                method=self._command.method,
-                route=self._command.path,
-                key=key,
-            ),
+            stored_key(principal, self._command.method, self._command.path, key),
             fingerprint(
                 method=self._command.method,
                 raw_path=scope.get("raw_path") or scope["path"].encode(),
@@ -150,6 +143,18 @@ def _drop_unaccepted(outcomes: OutcomeMeter, owner: str, key: str, work: asyncio
     """A command has ended: unless its saga was accepted, there is no outcome to wait for."""
     if work.cancelled() or work.exception() is not None or work.result().status != ACCEPTED:
         outcomes.drop(owner, key)
+
+
+def stored_key(principal: Principal, method: str, route: str, key: str) -> str:
+    """The key of the claim of this principal's command. route: as declared; key: the client's."""
+    return key_hash(
+        issuer=principal.issuer,
+        subject=principal.subject,
+        client=str(principal.claims.get("client_id", "")),
+        method=method,
+        route=route,
+        key=key,
+    )
 
 
 def idempotency_key(scope: Scope, *, required: bool = True) -> str | None:

@@ -36,6 +36,7 @@ class Access:
     public        callers without credentials are served as well
     anonymous     credentials are ignored: the answer is the same for everybody
     same_origin   a read with a session cookie is refused when another site's page makes it
+    own_page      a write without credentials, too, must come from this site's own page
     limit         the limit that the route declares; None: the default
     counted_as    the name under which the limit is counted; "": the route
     times         multiplies the limit's amounts
@@ -47,6 +48,7 @@ class Access:
     public: bool = False
     anonymous: bool = False
     same_origin: bool = False
+    own_page: bool = False
     limit: str | Limit | None = None
     counted_as: str = ""
     times: int = 1
@@ -101,6 +103,8 @@ class Guard:
         if principal is None:
             if not access.public:
                 raise self._unauthenticated()
+            if access.own_page:
+                csrf.check_request(scope, self._site.url(scope))
             return None
         authorize(principal, access.requirements)
         csrf.check(scope, principal, self._site.url(scope))

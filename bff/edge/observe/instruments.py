@@ -19,6 +19,10 @@ own, with the label `worker`. Counters and histograms are always added up."""
 # Seconds. From a cached part to the longest deadline; what OpenTelemetry advises for HTTP, and two below it.
 DURATIONS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 AGES = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0)
+# Seconds. Frames of 60 Hz, what people notice, and the longest that is taken.
+PAINTS = (0.017, 0.034, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0)
+# The limits of "good" and "poor" of all three are among them: LCP 2.5 s and 4 s, INP 0.2 s and 0.5 s, CLS 0.1 and 0.25.
+VITALS = (0.01, 0.05, 0.1, 0.15, 0.2, 0.25, 0.5, 1.0, 1.8, 2.5, 4.0, 10.0)
 OTHER = "other"
 """What an attribute says in place of a value that is not declared."""
 
@@ -203,6 +207,32 @@ LIVE = (
     ),
 )
 
+_WORD = "As browsers report it: never page somebody for it."
+
+BROWSER = (
+    _histogram(
+        "bff.browser.duration",
+        "http.route bff.phase",
+        f"From the click until the phase of a command was painted: optimistic, answer or final. {_WORD}",
+        PAINTS,
+    ),
+    Instrument(
+        "bff.browser.vitals",
+        "histogram",
+        "1",
+        ("http.route", "bff.vital"),
+        f"Web vitals of screens: `lcp` and `inp` in seconds, `cls` as its score. {_WORD}",
+        VITALS,
+    ),
+    _counter(
+        "bff.browser.reports",
+        "{report}",
+        "bff.result",
+        "Mutations and screens that browsers reported, by what became of the report: taken, repeated, unknown, "
+        "unknown-route, invalid, surplus, unavailable.",
+    ),
+)
+
 SLOS = (
     _counter("bff.slo.events", "{request}", "bff.slo", "Requests that count for an SLO."),
     _counter("bff.slo.good", "{request}", "bff.slo", "Those of them that were good."),
@@ -220,12 +250,13 @@ WORKER_RESTARTS = _counter(
     "bff.worker.restarts", "{restart}", "worker", "How often a worker was started again after its death."
 )
 
-INSTRUMENTS = (*REQUESTS, *CALLS, *LIVE, *SLOS)
+INSTRUMENTS = (*REQUESTS, *CALLS, *LIVE, *BROWSER, *SLOS)
 """What every process counts."""
 GROUPS = {
     "Requests of browsers and API clients": REQUESTS,
     "Calls to services": CALLS,
     "Live updates and events": LIVE,
+    "What browsers report": BROWSER,
     "Service level objectives": SLOS,
     "Several workers": (WORKER_UP, WORKER_RESTARTS),
 }

@@ -135,6 +135,9 @@ class TelemetrySettings(Section):
     tls: TlsSettings | None = None
     sample: float = Field(1.0, ge=0, le=1)
     """Share of the traces begun here that are recorded."""
+    browser: float = Field(0.0, ge=0, le=1)
+    """Share of commands and screens whose painting the page reports to `/bff/browser`; 0: there is no such route, and
+    the page reports nothing."""
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
     """Level of the JSON log on standard error."""
 

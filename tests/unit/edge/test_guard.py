@@ -61,8 +61,16 @@ async def test_the_steps_run_in_order() -> None:
         (person(session="s"), Access("/x"), asks("POST"), 403),
         (person(session="s"), Access("/x"), asks("POST", x_bff="1", origin="https://evil.test"), 403),
         (person(session="s"), Access("/x", same_origin=True), asks(sec_fetch_site="cross-site"), 403),
+        (None, Access("/x", own_page=True), asks("POST"), 401),
     ],
-    ids=["no credentials", "no scope", "no X-BFF header", "another site's write", "another site's read"],
+    ids=[
+        "no credentials",
+        "no scope",
+        "no X-BFF header",
+        "another site's write",
+        "another site's read",
+        "nobody at a private route",
+    ],
 )
 async def test_a_refused_request_spends_no_limit(
     who: Principal | None, access: Access, scope: dict[str, Any], status: int
@@ -82,6 +90,25 @@ async def test_a_public_route_serves_callers_without_credentials_and_an_anonymou
     recorder = Recorder(person())
     assert await recorder.guard.admit(asks(), Access("/x", public=True, anonymous=True)) is None
     assert recorder.steps == []
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [({"x_bff": "1"}, None), ({}, 403), ({"x_bff": "1", "sec_fetch_site": "cross-site"}, 403)],
+)
+async def test_a_write_without_credentials_may_have_to_come_from_the_sites_own_page(
+    headers: dict[str, str], status: int | None
+) -> None:
+    access = Access("/x", public=True, own_page=True)
+    recorder, scope = Recorder(None), asks("POST", **headers)
+    if status is None:
+        assert await recorder.guard.admit(scope, access) is None
+        return
+    with pytest.raises(Problem) as refused:
+        await recorder.guard.admit(scope, access)
+    assert refused.value.status == status
+    # A bearer token is nothing that another site's page could send.
+    assert await Recorder(person()).guard.admit(asks("POST"), access) is not None
 
 
 async def test_an_anonymous_route_is_limited_by_address() -> None:

@@ -11,7 +11,7 @@ from bff.edge.state import state_of
 
 SITE = "https://shop.test"
 PERSON = Principal("i", "ada", "t", 0, session="h")
-WRITE = "A write with a session cookie must come from this site's own page: "
+WRITE = "This write must come from this site's own page: "
 
 
 @pytest.mark.parametrize(
