@@ -30,6 +30,7 @@ import { createSharedStream } from './tabs.js';
  * @property {string} [url]     The live stream; default "/bff/live" below the prefix.
  * @property {typeof fetch} [fetch]
  * @property {import('./pending.js').KeyValue | null} [storage]  Stores what must survive a reload; default sessionStorage.
+ * @property {import('./mutations.js').Monitor} [monitor]  Begins traces at the click and measures what was painted; see rum.js.
  * @property {Omit<Partial<import('./tabs.js').SharedOptions>, 'onEvent' | 'cursor'>} [stream]
  * @property {Omit<Partial<import('./mutations.js').Host>, 'store' | 'listeners' | 'isLive'>} [mutations]
  * @property {(options: import('./tabs.js').SharedOptions) => import('./connection.js').Source} [source]  Another source of
@@ -72,6 +73,7 @@ export function createClient(options = {}) {
         ? new Response(null, { status: 401 })
         : (options.fetch ?? fetch)(...request),
     storage: options.storage === undefined ? orNull(() => sessionStorage) : options.storage,
+    monitor: options.monitor,
     ...options.mutations,
     store,
     isLive: () => connection.get() === 'live',

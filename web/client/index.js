@@ -18,6 +18,7 @@ export { fetchUser } from './user.js';
 /** @typedef {import('./operation.js').Acceptance} Acceptance */
 /** @typedef {import('./operation.js').Progress} Progress */
 /** @typedef {import('./mutations.js').Settlement} Settlement */
+/** @typedef {import('./mutations.js').Monitor} Monitor */
 /** @typedef {import('./problem.js').Problem} Problem */
 /** @typedef {import('./session.js').Session} Session */
 /** @typedef {import('./session.js').SessionHelper} SessionHelper */

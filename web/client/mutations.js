@@ -41,6 +41,16 @@ import { fold } from './view.js';
  *   completed or compensated one waits a thirtieth of it for its values.
  * @property {() => string} [newId]
  * @property {() => number} [random]
+ * @property {Monitor} [monitor]  Begins the trace of each mutation and measures it; rum.js has one.
+ */
+
+/**
+ * What begins the trace of a mutation and measures it.
+ * @typedef {object} Monitor
+ * @property {(id: string) => string | undefined} traceparent  The header of every attempt to send this mutation; none where the
+ *   gateway decides about the trace.
+ * @property {(operation: Operation, request: import('./send.js').RequestData) => void} begin  A mutation has begun, and the
+ *   listeners of the view were notified. It is not called for one that a reload interrupted.
  */
 
 /** Limit of mutations without an outcome. */
@@ -70,7 +80,8 @@ const LONGEST_PAUSE = 10;
 
 /** @param {Host} host */
 export function createMutations(host) {
-  const { store, timeout = 15, attempts = 8, base = 0.5, linger = 60, random = Math.random, fetch } = host;
+  const { store, timeout = 15, attempts = 8, base = 0.5, linger = 60, random = Math.random } = host;
+  const { fetch, monitor } = host;
   const { state } = store;
   /** @type {Entry[]} oldest first */
   let entries = [];
@@ -162,9 +173,10 @@ export function createMutations(host) {
 
   /** @param {Entry} entry @param {boolean} first */
   async function send(entry, first) {
-    const { request } = entry;
+    const { request, operation } = entry;
     clearTimeout(entry.timers.get('retry'));
-    const answer = await attemptOnce({ key: entry.operation.id, request, first, timeout, fetch });
+    const traceparent = monitor?.traceparent(operation.id);
+    const answer = await attemptOnce({ key: operation.id, request, first, timeout, fetch, traceparent });
     advance(entry, { type: 'answer', answer, attempts });
   }
 
@@ -188,6 +200,7 @@ export function createMutations(host) {
     entries = [...entries, entry];
     effects.push({ entry, effect: { type: 'send', first } });
     commit();
+    if (!id) sheltered(() => monitor?.begin(entry.handle, definition.request));
     return entry.handle;
   }
 

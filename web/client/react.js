@@ -3,7 +3,7 @@
  * pending, so it needs no state of its own; `useOptimistic` may be used on top for changes that only one screen
  * shows.
  */
-import { useEffect, useMemo, useSyncExternalStore } from 'react';
+import { useEffect, useLayoutEffect, useMemo, useSyncExternalStore } from 'react';
 
 /** @typedef {import('./client.js').Client} Client */
 
@@ -29,4 +29,13 @@ export const useSaga = (client, id) => useReadable(useMemo(() => client.saga(id)
 export function useValue(client, name) {
   useEffect(() => client.subscribe([name]), [client, name]);
   return useReadable(useMemo(() => client.value(name), [client, name]));
+}
+
+/**
+ * Tells a monitor with `commits: 'told'` of each commit of this component, for one that shows the client's state in a
+ * transition or behind a deferred value. The other hooks commit before the next frame, and need nothing of it.
+ * @param {Pick<import('./rum.js').RealUserMonitor, 'committed'>} monitor
+ */
+export function useCommitted(monitor) {
+  useLayoutEffect(() => monitor.committed());
 }

@@ -51,9 +51,10 @@ function classify({ status, code, retryAfter }, first, stored) {
  * @param {boolean} attempt.first
  * @param {number} attempt.timeout  Seconds.
  * @param {Send} attempt.fetch
+ * @param {string | undefined} attempt.traceparent  The trace that the command belongs to; none: the gateway begins one.
  * @returns {Promise<Answer>} Never rejects.
  */
-export async function attemptOnce({ key, request, first, timeout, fetch }) {
+export async function attemptOnce({ key, request, first, timeout, fetch, traceparent }) {
   const { url, method = 'POST', text: body } = request;
   try {
     const response = await fetch(url, {
@@ -62,6 +63,7 @@ export async function attemptOnce({ key, request, first, timeout, fetch }) {
         'Content-Type': 'application/json',
         'Idempotency-Key': `"${key}"`, // a structured-field string
         'X-BFF': '1',
+        ...(traceparent && { traceparent }),
       },
       body,
       signal: AbortSignal.timeout(timeout * 1000),

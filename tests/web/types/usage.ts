@@ -1,11 +1,16 @@
 /** The types in strict TypeScript. Lines that must not compile are marked with the reason. */
 import { createClient, ended, type Operation, type Outcome, type Saga, type Value } from 'bff-client';
 import { connectQueries } from 'bff-client/query';
-import { useSaga, useValue } from 'bff-client/react';
+import { useCommitted, useSaga, useValue } from 'bff-client/react';
+import { createMonitor, watchVitals } from 'bff-client/rum';
 import { createStream } from 'bff-client/stream';
 
 const client = createClient({ url: '/bff/live', storage: null, stream: { share: 'lock', heartbeat: 5 } });
 const own = createClient({ source: createStream });
+const monitor = createMonitor({ sample: 0.1, vitals: watchVitals });
+createClient({ monitor });
+// @ts-expect-error a share is a number
+createMonitor({ sample: 'all' });
 // @ts-expect-error no such value of `share`
 createClient({ stream: { share: 'carrier pigeon' } });
 
@@ -47,5 +52,8 @@ const unplug: () => void = connectQueries(own, {} as Parameters<typeof connectQu
   values: { 'stock/mug': ['stock', 'mug'] },
   invalidates: ({ type, id }) => [[type, id]],
 });
+const traceparent: string | undefined = monitor.traceparent();
+monitor.screen('/api/orders');
+useCommitted(monitor);
 const ends: number | null = client.sessionExpiresAt.get();
-export { ends, leave, over, shown, stock, unplug, unsubscribe };
+export { ends, leave, over, shown, stock, traceparent, unplug, unsubscribe };

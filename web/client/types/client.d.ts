@@ -17,6 +17,7 @@
  * @property {string} [url]     The live stream; default "/bff/live" below the prefix.
  * @property {typeof fetch} [fetch]
  * @property {import('./pending.js').KeyValue | null} [storage]  Stores what must survive a reload; default sessionStorage.
+ * @property {import('./mutations.js').Monitor} [monitor]  Begins traces at the click and measures what was painted; see rum.js.
  * @property {Omit<Partial<import('./tabs.js').SharedOptions>, 'onEvent' | 'cursor'>} [stream]
  * @property {Omit<Partial<import('./mutations.js').Host>, 'store' | 'listeners' | 'isLive'>} [mutations]
  * @property {(options: import('./tabs.js').SharedOptions) => import('./connection.js').Source} [source]  Another source of
@@ -117,6 +118,10 @@ export type ClientOptions = {
      * Stores what must survive a reload; default sessionStorage.
      */
     storage?: import("./pending.js").KeyValue | null | undefined;
+    /**
+     * Begins traces at the click and measures what was painted; see rum.js.
+     */
+    monitor?: import("./mutations.js").Monitor | undefined;
     stream?: Omit<Partial<import("./tabs.js").SharedOptions>, "cursor" | "onEvent"> | undefined;
     mutations?: Omit<Partial<import("./mutations.js").Host>, "store" | "listeners" | "isLive"> | undefined;
     /**

@@ -11,6 +11,7 @@ export type Outcome = import("./operation.js").Outcome;
 export type Acceptance = import("./operation.js").Acceptance;
 export type Progress = import("./operation.js").Progress;
 export type Settlement = import("./mutations.js").Settlement;
+export type Monitor = import("./mutations.js").Monitor;
 export type Problem = import("./problem.js").Problem;
 export type Session = import("./session.js").Session;
 export type SessionHelper = import("./session.js").SessionHelper;

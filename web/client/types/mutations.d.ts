@@ -82,6 +82,15 @@ export function createMutations(host: Host): {
  *   completed or compensated one waits a thirtieth of it for its values.
  * @property {() => string} [newId]
  * @property {() => number} [random]
+ * @property {Monitor} [monitor]  Begins the trace of each mutation and measures it; rum.js has one.
+ */
+/**
+ * What begins the trace of a mutation and measures it.
+ * @typedef {object} Monitor
+ * @property {(id: string) => string | undefined} traceparent  The header of every attempt to send this mutation; none where the
+ *   gateway decides about the trace.
+ * @property {(operation: Operation, request: import('./send.js').RequestData) => void} begin  A mutation has begun, and the
+ *   listeners of the view were notified. It is not called for one that a reload interrupted.
  */
 /** Limit of mutations without an outcome. */
 export const MOST_PENDING: 50;
@@ -154,5 +163,24 @@ export type Host = {
     linger?: number | undefined;
     newId?: (() => string) | undefined;
     random?: (() => number) | undefined;
+    /**
+     * Begins the trace of each mutation and measures it; rum.js has one.
+     */
+    monitor?: Monitor | undefined;
+};
+/**
+ * What begins the trace of a mutation and measures it.
+ */
+export type Monitor = {
+    /**
+     * The header of every attempt to send this mutation; none where the
+     * gateway decides about the trace.
+     */
+    traceparent: (id: string) => string | undefined;
+    /**
+     * A mutation has begun, and the
+     * listeners of the view were notified. It is not called for one that a reload interrupted.
+     */
+    begin: (operation: Operation, request: import("./send.js").RequestData) => void;
 };
 import { serialize } from './send.js';

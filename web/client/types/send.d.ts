@@ -5,9 +5,10 @@
  * @param {boolean} attempt.first
  * @param {number} attempt.timeout  Seconds.
  * @param {Send} attempt.fetch
+ * @param {string | undefined} attempt.traceparent  The trace that the command belongs to; none: the gateway begins one.
  * @returns {Promise<Answer>} Never rejects.
  */
-export function attemptOnce({ key, request, first, timeout, fetch }: {
+export function attemptOnce({ key, request, first, timeout, fetch, traceparent }: {
     key: string;
     request: RequestData & {
         text: string;
@@ -15,6 +16,7 @@ export function attemptOnce({ key, request, first, timeout, fetch }: {
     first: boolean;
     timeout: number;
     fetch: Send;
+    traceparent: string | undefined;
 }): Promise<Answer>;
 export function serialize(request: RequestData): {
     text: string;

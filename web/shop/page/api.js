@@ -3,6 +3,7 @@
  * description.
  */
 import { ProblemError, networkProblem, readProblem } from '/client/index.js';
+import { monitor } from './monitor.js';
 import { note } from './timings.js';
 
 const PATIENCE = 10_000; // milliseconds; the gateway's own deadline is far below
@@ -15,14 +16,21 @@ const PATIENCE = 10_000; // milliseconds; the gateway's own deadline is far belo
 export async function fetchJson(path, init = {}) {
   let response;
   const began = performance.now();
+  const isScreen = path.startsWith('/api/screens/');
+  const traceparent = isScreen && monitor.traceparent();
   try {
     response = await fetch(path, {
       credentials: 'same-origin',
       ...init,
-      headers: { Accept: 'application/json', 'X-BFF': '1', ...init.headers },
+      headers: {
+        Accept: 'application/json',
+        'X-BFF': '1',
+        ...(traceparent && { traceparent }),
+        ...init.headers,
+      },
       signal: AbortSignal.any([AbortSignal.timeout(PATIENCE), ...(init.signal ? [init.signal] : [])]),
     });
-    if (path.startsWith('/api/screens/')) note(path, began, response);
+    if (isScreen) note(path, began, response);
     if (response.ok) return await response.json();
   } catch (error) {
     throw new ProblemError(networkProblem(error));
@@ -31,7 +39,7 @@ export async function fetchJson(path, init = {}) {
 }
 
 /** @param {string} path  As the gateway declares it. @param {Record<string, string>} named  The values of its parameters. */
-const address = (path, named) =>
+export const address = (path, named) =>
   path.replace(/\{(\w+)\}/g, (_, name) => encodeURIComponent(named[name] ?? ''));
 
 /**

@@ -37,6 +37,7 @@ function followNotifications() {
     {},
     {
       personal: true,
+      beside: true,
       received(data) {
         if (topic === null) watch(/** @type {`bell/${string}`} */ (data.topic));
       },

@@ -1,10 +1,11 @@
 /** The page's client, and what the page does with it: place an order, cancel one, read notifications. */
 import { createClient } from '/client/index.js';
 import { command } from './api.js';
+import { monitor } from './monitor.js';
 
 /** @typedef {{lines: import('./shapes.js').Line[], currency: string}} Wish */
 
-export const client = /** @type {import('./shapes.js').LiveClient} */ (createClient());
+export const client = /** @type {import('./shapes.js').LiveClient} */ (createClient({ monitor }));
 
 /** Shows the order and lowers the stock at once; the server's state replaces both. */
 export const placeOrder = client.define('place-order', {

@@ -1,4 +1,5 @@
 /** Real paths over the History API: five routes, one view at a time. What a view follows ends with it. */
+import { monitor } from './monitor.js';
 import { onSession, user } from './session.js';
 import { drawNow } from './schedule.js';
 
@@ -39,6 +40,8 @@ export const shown = () => opened;
 /** Open the view of the current path, also if it is shown already. */
 function open() {
   for (const leave of leaves.splice(0)) leave();
+  // A view that has a screen says which one.
+  monitor.screen();
   const path = location.pathname.length > 1 ? location.pathname.replace(/\/$/, '') : location.pathname;
   for (const [pattern, view] of routes) {
     const match = pattern.exec(path);

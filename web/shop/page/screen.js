@@ -1,6 +1,7 @@
 /** What a view follows while it is shown: a screen of the gateway, and the stock of products. Both end with the view. */
-import { screen } from './api.js';
+import { address, screen } from './api.js';
 import { client } from './live.js';
+import { monitor } from './monitor.js';
 import { endSession, onSession, user } from './session.js';
 import { createResource } from './resource.js';
 import { invalidate } from './schedule.js';
@@ -13,10 +14,12 @@ import { invalidate } from './schedule.js';
  * @param {Owner} owner
  * @param {P} path
  * @param {import('./shapes.js').ScreenNamed<P>} named
- * @param {Pick<import('./resource.js').Options<import('./shapes.js').Screen<P>>, 'initial' | 'received' | 'parts'> & {personal?: boolean}} [options]
- *   personal: only a signed-in person has it, and it is requested again when the gateway was asked who that is.
+ * @param {Pick<import('./resource.js').Options<import('./shapes.js').Screen<P>>, 'initial' | 'received' | 'parts'> & {personal?: boolean, beside?: boolean}} [options]
+ *   personal: only a signed-in person has it, and it is requested again when the gateway was asked who that is. beside: it is
+ *   shown beside the view, so it is not the screen that is measured.
  */
-export function useScreen(owner, path, named, { personal = false, ...options } = {}) {
+export function useScreen(owner, path, named, { personal = false, beside = false, ...options } = {}) {
+  if (!beside) monitor.screen(address(path, named));
   const resource = createResource((signal) => screen(path, named, signal), {
     ...options,
     changed: invalidate,
