@@ -115,6 +115,25 @@ async def test_events_that_a_broker_dropped_unread_are_counted(redis_url: str) -
             await asyncio.sleep(0.05)
 
 
+async def test_events_that_cannot_be_used_are_counted_by_what_is_wrong(redis_url: str) -> None:
+    async with RedisClient(redis_url, timeout=10) as link:
+        for body in ("{}", "[]", "[]"):
+            await link.call("XADD", "events:x", "*", "event", body)
+    async with (
+        running(redis_url, live={"stream_keys": ["events:x"]}) as world,
+        page_of(world) as admin,
+        asyncio.timeout(GUARD),
+    ):
+        counter = "bff_events_dead_letters_total"
+        while value((await admin.get("/metrics")).text, counter, bff_reason="not-json") != 2:
+            await asyncio.sleep(0.05)
+        page = (await admin.get("/metrics")).text
+        assert value(page, counter, bff_reason="attribute") == 1
+        assert value(page, counter, bff_reason="undeclared-saga") == 0, (
+            "a counter begins before its first event"
+        )
+
+
 def test_every_policy_event_is_counted() -> None:
     metrics = Metrics()
     every: list[events.PolicyEvent] = [

@@ -181,6 +181,7 @@ def make_live(
         Registry(
             sagas={saga.name: saga.model for saga in declared.sagas.values()},
             values={value.kind: value.model for value in declared.values.values()},
+            ignored=live.ignore_types,
         ),
         DeadLetters(stores.redis),
         invalidate=calls.invalidations.invalidate,

@@ -199,6 +199,12 @@ CALLS = (
 LIVE = (
     _gauge("bff.stream.open", "{stream}", "", "Open event streams."),
     _counter("bff.events.losses", "{loss}", "", "How often a broker dropped events unread."),
+    _counter(
+        "bff.events.dead_letters",
+        "{event}",
+        "bff.reason",
+        "Events that could not be used, by what is wrong. docs/events.md lists the reasons.",
+    ),
     _gauge(
         "bff.journals.waiting",
         "{journal}",

@@ -224,6 +224,9 @@ class Metrics:
             "bff.stream.open": lambda: {(): hub.count},
             "bff.journals.waiting": lambda: {(): hub.restoring},
             "bff.events.losses": lambda: {(): dispatcher.losses},
+            "bff.events.dead_letters": lambda: {
+                (reason,): count for reason, count in dispatcher.dead_letters.items()
+            },
             "bff.breaker.state": upstreams(
                 lambda client: {key: STATES[breaker.state] for key, breaker in client.breakers}
             ),

@@ -77,6 +77,9 @@ class LiveSettings(Section):
     """Keys of the Redis streams that services publish to; `{p}` is the partition."""
     partitions: int = Field(16, ge=1, le=256)
     """Partitions of each stream key."""
+    ignore_types: tuple[Annotated[str, Field(min_length=1, max_length=200)], ...] = Field((), max_length=100)
+    """Types of events that are for others, such as `billing.*`; `*` is any text. The gateway does not report them
+    as undeclared."""
     drain: float = Field(5.0, ge=0, le=300)
     """Seconds over which streams are ended before the process ends."""
     nats: NatsSettings | None = None

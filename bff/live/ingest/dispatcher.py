@@ -1,7 +1,12 @@
 """Dispatches the events of all brokers: to a journal, the values, the caches or the dead letters.
 
-Guarantees that an event that cannot be used does not block others, and that a repeated event changes nothing. An event
-that arrives before its predecessor is held by its journal; `settle`, called at intervals, releases it when the
+Guarantees that an event that cannot be used does not block others, that none vanishes unseen, and that a repeated event
+changes nothing. What cannot be used is counted by what is wrong with it, logged once for each kind with what to do, and
+becomes a dead letter when it is one of ours: of a declared type, or a saga's or value's event in all but its type. Of
+one undeclared type a process stores `MAX_UNDECLARED` dead letters, so that they do not displace others; `MAX_KINDS`
+kinds are logged, further ones are only counted.
+
+An event that arrives before its predecessor is held by its journal; `settle`, called at intervals, releases it when the
 predecessor does not arrive. At most 10,000 owners are remembered for that; held events of further owners are released
 with the owner's next event, with their next stream, or when positions are compared. All brokers of a process share one
 dispatcher.
@@ -17,18 +22,23 @@ from ...stores.dead_letters import DeadLetters
 from ...stores.events import BrokerEvent
 from ...stores.journal import Journal
 from ...stores.values import Values
-from .events import BadEvent, ChangedEvent, Registry, SagaEvent, ValueEvent
+from .events import CURES, WRONG, BadEvent, ChangedEvent, Registry, SagaEvent, Undeclared, ValueEvent, Wrong
 
 log = logging.getLogger("bff.live")
 
 _MAX_OWNERS = 10_000
+MAX_KINDS = 200
+"""Kinds of unusable events that a process logs and remembers."""
+MAX_UNDECLARED = 100
+"""Dead letters of one undeclared type that a process stores."""
 
 
 class EventDispatcher:
     """Its methods raise StoreUnavailable when Redis is away; the event is then not dispatched.
 
-    invalidate  called with the tags of a `changed` event, and the id of the principal it is for (None: all users)
-    losses      number of times that a broker has dropped unread events
+    invalidate    called with the tags of a `changed` event, and the id of the principal it is for (None: all users)
+    losses        number of times that a broker has dropped unread events
+    dead_letters  number of events that could not be used, by what was wrong; also of those that are not stored
     """
 
     def __init__(
@@ -46,20 +56,21 @@ class EventDispatcher:
         self._dead_letters = dead_letters
         self._invalidate = invalidate
         self._due: dict[str, float] = {}
+        self._kinds: dict[tuple[str, ...], int] = {}
         self.losses = 0
+        self.dead_letters: dict[Wrong, int] = dict.fromkeys(WRONG, 0)
 
     async def dispatch(self, event: BrokerEvent) -> bool:
         """Apply the event. Returns False when it became a dead letter."""
         try:
             meaning = self._registry.meaning(event.body, now_ms=self._journal.now_ms())
+        except BadEvent as error:
+            kind = (error.type, *error.fields)
+            return not await self._reject(event, error.wrong, str(error), kind, CURES[error.wrong])
         except Exception as error:
-            # BadEvent, or an error in a user's model. One event must not block the others.
-            why = str(error) if isinstance(error, BadEvent) else f"its model raised {type(error).__name__}"
-            log.warning(
-                "event %s of %s %s becomes a dead letter: %s", event.id, event.broker, event.partition, why
-            )
-            await self._dead_letters.add(event, why)
-            return False
+            # An error in a user's model. One event must not block the others.
+            why = f"its model raised {type(error).__name__}"
+            return not await self._reject(event, "model", why, (why,), CURES["model"])
         match meaning:
             case SagaEvent(owner, entry):
                 if await self._journal.append(owner, entry) == "held" and len(self._due) < _MAX_OWNERS:
@@ -70,9 +81,46 @@ class EventDispatcher:
             case ChangedEvent(tags, owner):
                 if self._invalidate is not None:
                     await self._invalidate(tags, owner)
+            case Undeclared():
+                near = f"; did you mean {meaning.near}?" if meaning.near else ""
+                why = f"the type {_short(meaning.type)} is not declared{near}"
+                cure, most = CURES[meaning.wrong], MAX_UNDECLARED if meaning.ours else 0
+                return not await self._reject(event, meaning.wrong, why, (meaning.type,), cure, most)
             case None:
-                log.debug("event %s of %s %s is of no declared type", event.id, event.broker, event.partition)
+                pass
         return True
+
+    async def _reject(
+        self,
+        event: BrokerEvent,
+        wrong: Wrong,
+        why: str,
+        kind: tuple[str, ...],
+        cure: str,
+        most: int | None = None,
+    ) -> bool:
+        """Count an event that cannot be used, log the first of its kind, and store it as a dead letter. most: dead
+        letters of this kind. Returns whether it became one."""
+        kind = (wrong, *(_short(part) for part in kind))
+        first, stored = kind not in self._kinds, self._kinds.get(kind, 0)
+        room = not first or len(self._kinds) < MAX_KINDS
+        kept = most is None or (room and stored < most)
+        if kept:
+            await self._dead_letters.add(event, why)
+        self.dead_letters[wrong] += 1
+        if not room:
+            return kept
+        self._kinds[kind] = stored + kept
+        if first:
+            fate = "becomes a dead letter" if kept else "is not used"
+            place = (event.id, event.broker, event.partition)
+            log.warning(
+                "event %s of %s %s %s (%s): %s. What to do: %s. More of this kind are only counted.",
+                *(*place, fate, wrong, _short(why, 500), cure),
+            )
+            if len(self._kinds) == MAX_KINDS:
+                log.warning("%d kinds of events could not be used: further kinds are only counted", MAX_KINDS)
+        return kept
 
     async def settle(self) -> None:
         """Release events that have waited long enough for the event before them."""
@@ -96,3 +144,8 @@ class EventDispatcher:
         log.warning(
             "unread events of %s were lost (%s): %d journals have to be restored", broker, why, journals
         )
+
+
+def _short(text: str, most: int = 100) -> str:
+    """The beginning of a text from outside, in ASCII without control characters, for the log."""
+    return ascii(text[:most])[1:-1]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bff.live.ingest.events import BadEvent, ChangedEvent, Registry
+from bff.live.ingest.events import BadEvent, ChangedEvent, Registry, Undeclared
 
 GOOD = {"specversion": "1.0", "id": "1", "source": "/content", "type": "site.article.changed"}
 
@@ -40,6 +40,6 @@ def test_an_incomplete_change_is_rejected(wrong: dict[str, Any]) -> None:
         meaning(**wrong)
 
 
-def test_events_of_other_types_are_ignored() -> None:
-    assert meaning(type="site.article.edited") is None
-    assert meaning(type="changed") is None
+def test_events_of_other_types_are_undeclared() -> None:
+    assert meaning(type="site.article.edited") == Undeclared("site.article.edited", "undeclared-type", False)
+    assert meaning(type="changed") == Undeclared("changed", "undeclared-type", False)
