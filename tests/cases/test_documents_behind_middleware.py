@@ -27,7 +27,15 @@ class Stamp:
 
 
 @pytest.mark.parametrize(
-    "path", ["/openapi.json", "/asyncapi.json", "/docs", "/docs/problems", "/docs/style.css"]
+    "path",
+    [
+        "/openapi.json",
+        "/asyncapi.json",
+        "/bff/events.schema.json",
+        "/docs",
+        "/docs/problems",
+        "/docs/style.css",
+    ],
 )
 async def test_a_header_that_middleware_adds_is_in_each_answer_once(path: str, redis_url: str) -> None:
     gateway = Gateway("x", deadline=GUARD, middleware=(Stamp,))

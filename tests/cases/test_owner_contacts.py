@@ -56,7 +56,15 @@ async def command(wish: Wish) -> Done:
 
 
 ANONYMOUS = ["/api/public", "/api/part", "/api/either", "/api/own-words"]
-DOCUMENTS = ["/readyz", "/livez", "/openapi.json", "/asyncapi.json", "/docs", "/docs/problems"]
+DOCUMENTS = [
+    "/readyz",
+    "/livez",
+    "/openapi.json",
+    "/asyncapi.json",
+    "/bff/events.schema.json",
+    "/docs",
+    "/docs/problems",
+]
 
 
 def shows_contacts(answer: httpx.Response) -> bool:

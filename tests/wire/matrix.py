@@ -119,6 +119,7 @@ def expected(gateway: Declarations, method: str, path: str, example: Example) ->
         "/readyz": 200,
         "/openapi.json": 200,
         "/asyncapi.json": 200,
+        "/bff/events.schema.json": 200,
         "/docs": 200,
         "/docs/problems": 200,
     }

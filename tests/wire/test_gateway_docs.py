@@ -53,6 +53,19 @@ async def test_the_document_lists_exactly_the_served_routes(redis_url: str) -> N
             assert {(path, method) for path, methods in paths.items() for method in methods} == served
 
 
+async def test_the_schema_of_events_has_the_declared_sagas_and_values(redis_url: str) -> None:
+    async with running(redis_url) as world:
+        answer = await world.client.get("/bff/events.schema.json")
+        assert answer.headers["content-type"] == "application/schema+json"
+        schema = Draft202012Validator(answer.json())
+        Draft202012Validator.check_schema(answer.json())
+        assert {"job.status", "level.value", "changed"} <= set(answer.json()["$defs"])
+        event = {"specversion": "1.0", "id": "1", "source": "/s", "type": "shop.job.status", "subject": "j1"}
+        data = {"status": "RUNNING", "owner": "i|ada", "at": "2026-03-01T10:00:00Z", "data": {"name": "x"}}
+        assert schema.is_valid(event | {"sequence": "1", "data": data})
+        assert not schema.is_valid(event | {"sequence": "1", "data": data | {"data": {"name": 1}}})
+
+
 async def test_parameters_bodies_and_answers_match_the_signatures(redis_url: str) -> None:
     async with running(redis_url) as world:
         document = (await world.client.get("/openapi.json")).json()

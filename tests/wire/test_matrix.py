@@ -244,7 +244,8 @@ async def test_every_declared_route_that_writes_refuses_what_another_site_could_
 
 
 WITHOUT_LIMIT = {
-    *("/livez", "/readyz", "/openapi.json", "/asyncapi.json", "/docs", "/docs/problems", "/docs/style.css"),
+    *("/livez", "/readyz", "/openapi.json", "/asyncapi.json", "/bff/events.schema.json"),
+    *("/docs", "/docs/problems", "/docs/style.css"),
     *("/", "/page/{id}", "/assets"),
 }
 """Health, fixed documents and the page's files."""

@@ -162,7 +162,15 @@ async def test_no_secret_of_a_full_configuration_is_shown_anywhere(
         async with serving(gateway, sock), httpx.AsyncClient(base_url=url, timeout=GUARD) as client:
             runtime = gateway.runtime
             assert runtime is not None
-            paths = ("/readyz", "/livez", "/openapi.json", "/asyncapi.json", "/docs", "/api/open/ok")
+            paths = (
+                "/readyz",
+                "/livez",
+                "/openapi.json",
+                "/asyncapi.json",
+                "/bff/events.schema.json",
+                "/docs",
+                "/api/open/ok",
+            )
             answers = [await client.get(path) for path in paths]
             answers += [await client.get("/api/required/broken", headers=bearer())]
             answers += [await client.post("/api/things/broken", json={"name": "x"}, headers=keyed())]

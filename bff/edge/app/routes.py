@@ -23,7 +23,7 @@ from ...calls import DeclarationError
 from ...stores.progress import Deliveries
 from ..declared import BROWSER, CHANGES, EVENTS, RESERVED, Declarations, Forward, Page
 from ..declared import Route as DeclaredRoute
-from ..describe import asyncapi, docs, openapi
+from ..describe import asyncapi, docs, event_schema, openapi
 from ..endpoints import webhooks
 from ..endpoints.browser_reports import MOST_BODY, BrowserReports
 from ..endpoints.guard import Guard, kind_of
@@ -107,9 +107,15 @@ def public_routes(
     ]
     document = openapi.document(declared, declared.version, settings)
     events_document = asyncapi.document(declared, declared.version)
+    schema_of_events = event_schema.document(declared)
     documents = (
         ("/openapi.json", "application/json", json.dumps(document, ensure_ascii=False).encode()),
         ("/asyncapi.json", "application/json", json.dumps(events_document, ensure_ascii=False).encode()),
+        (
+            event_schema.PATH,
+            "application/schema+json",
+            json.dumps(schema_of_events, ensure_ascii=False).encode(),
+        ),
         ("/docs", "text/html; charset=utf-8", docs.overview(document)),
         ("/docs/problems", "text/html; charset=utf-8", docs.problems()),
         ("/docs/style.css", "text/css; charset=utf-8", docs.STYLE.encode()),

@@ -1,1 +1,1 @@
-"""What a gateway says of itself: OpenAPI, AsyncAPI, and pages to read."""
+"""What a gateway says of itself: OpenAPI, AsyncAPI, the JSON Schema of events, and pages to read."""

@@ -104,20 +104,25 @@ class DescribedSchema(GenerateJsonSchema):
 
 class ModelSchemas:
     """JSON schemas of all models at once, so that each model has one definition. models: each with its mode,
-    `validation` or `serialization`."""
+    `validation` or `serialization`; ref: where the document has the definitions."""
 
-    def __init__(self, models: list[tuple[Any, Any]]) -> None:
+    def __init__(self, models: list[tuple[Any, Any]], ref: str = REF) -> None:
         self._keys = {(id(model), mode): number for number, (model, mode) in enumerate(models)}
         inputs = [(number, mode, TypeAdapter(model)) for number, (model, mode) in enumerate(models)]
         self._found: Any  # keyed by the number and the mode, which is a literal there
         self._found, extra = TypeAdapter.json_schemas(
-            inputs, ref_template=REF, schema_generator=DescribedSchema
+            inputs, ref_template=ref, schema_generator=DescribedSchema
         )
         self.definitions: dict[str, Schema] = dict(extra.get("$defs", {}))
 
     def of(self, model: Any, mode: str = "serialization") -> Schema:
         """The schema of one of the models in one of its modes."""
         return dict(self._found[self._keys[id(model), mode], mode])
+
+    def resolved(self, model: Any) -> Schema:
+        """The schema of a model of the mode `validation`, not a reference to it."""
+        found = self.of(model, "validation")
+        return self.definitions[self.component(model)] if "$ref" in found else found
 
     def component(self, model: Any) -> str:
         """The name in `definitions` of a model of the mode `validation`."""

@@ -61,8 +61,9 @@ def overview(document: dict[str, Any]) -> bytes:
         f"{title} – docs",
         f"<h1>{escape(title)}</h1>"
         '<p class="muted">Contract for programs: <a href="openapi.json">/openapi.json</a>. Events of the live stream: '
-        '<a href="asyncapi.json">/asyncapi.json</a>. Errors: <a href="docs/problems">problems</a>.</p>'
-        + "".join(operations),
+        '<a href="asyncapi.json">/asyncapi.json</a>. Events of services: '
+        '<a href="bff/events.schema.json">/bff/events.schema.json</a>. '
+        'Errors: <a href="docs/problems">problems</a>.</p>' + "".join(operations),
         "docs/",
     )
 

@@ -13,6 +13,7 @@ from ..access.providers import DEFAULT
 from ..declared import BROWSER, CHANGES, EVENTS, Declarations
 from ..observe.browser import MOST_MUTATIONS, MOST_SCREENS, PHASES, VITALS
 from ..settings import Settings
+from . import event_schema
 from .components import REF, TEXT, USER, Schema, any_of, problem_responses
 
 _SEGMENT: Schema = {"type": "string", "minLength": 1}
@@ -79,6 +80,9 @@ def builtin_paths(gateway: Declarations, settings: Settings) -> dict[str, Schema
         "/readyz": _probe("readyz", "Ready for requests"),
         "/openapi.json": _document("openapi", "This description", "application/json", _OBJECT),
         "/asyncapi.json": _document("asyncapi", "What the stream carries", "application/json", _OBJECT),
+        event_schema.PATH: _document(
+            "event_schema", "The events that services may publish", "application/schema+json", _OBJECT
+        ),
         "/docs": _document("docs", "This description as a page", "text/html", TEXT),
         "/docs/problems": _document("docs_problems", "The types of problems", "text/html", TEXT),
         "/docs/style.css": _document("docs_style", "The style sheet of these pages", "text/css", TEXT),
