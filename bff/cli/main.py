@@ -82,12 +82,36 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("metrics", help="print every metric with its labels, unit and meaning (Markdown)")
     completed = commands.add_parser("completion", help="print the script with which a shell completes bff")
     completed.add_argument("shell", choices=SHELLS)
-    events_parser = commands.add_parser("events", help="dead letters: events that could not be used")
+    events_parser = commands.add_parser(
+        "events", help="events of services: check, watch or publish them, and those that could not be used"
+    )
     event_commands = events_parser.add_subparsers(dest="events", required=True)
     dead = event_commands.add_parser("dead", help="list them, oldest first, as JSON lines")
     dead.add_argument("--count", type=int, default=100, help="list at most this many (100)")
     replay = event_commands.add_parser("replay", help="put them back into their streams")
     replay.add_argument("id", nargs="+", help="ids from `bff events dead`, or all")
+    event_check = event_commands.add_parser(
+        "check", help="say of each event of a file whether the gateway would use it, and what is wrong if not"
+    )
+    event_check.add_argument(
+        "target", metavar="module:gateway", help="the Gateway, for example web.shop.gateway:shop"
+    )
+    tail = event_commands.add_parser(
+        "tail", help="show what services publish to the Redis Streams, with its age"
+    )
+    tail.add_argument(
+        "--last", type=_number, default=10, help="begin with so many events of each stream (10)"
+    )
+    tail.add_argument("--count", type=_number, help="end after so many events; default: never")
+    publish = event_commands.add_parser(
+        "publish", help="publish one event, for trying, and say what the gateway did with it"
+    )
+    publish.add_argument("--key", help="the stream key of the settings, where there are several")
+    publish.add_argument("--anyway", action="store_true", help="also an event that the gateway would not use")
+    for command in (event_check, publish):
+        command.add_argument(
+            "file", nargs="?", default="-", help="events as JSON, one a line; default: standard input"
+        )
     keys_parser = commands.add_parser("keys", help="the keys that sign internal tokens (BFF_INTERNAL__KEYS)")
     rotate = keys_parser.add_subparsers(dest="keys", required=True).add_parser(
         "rotate", help="sign with the next key, keep the last one published, and publish a new next key"
@@ -123,7 +147,19 @@ def _parser() -> argparse.ArgumentParser:
             metavar="module:gateway",
             help="the Gateway whose redis_credentials fetch the login; default: the login of the settings",
         )
+    for command in (tail, publish):
+        command.add_argument(
+            "--gateway",
+            metavar="module:gateway",
+            help="the Gateway that would use the events, which are then checked; its redis_credentials fetch the login",
+        )
     return parser
+
+
+def _number(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text} is not a number")
+    return int(text)
 
 
 def _upstream_parser() -> argparse.ArgumentParser:
@@ -195,6 +231,11 @@ def _run(given: argparse.Namespace) -> int:
         from . import keys
 
         return keys.rotate_keys(given.file)
+    if given.command == "events" and given.events == "check":
+        with collector.paused():
+            from . import event_check
+
+        return event_check.run(given.target, given.file)
     if given.command in ("events", "revoke", "forget"):
         from . import stored
 

@@ -22,6 +22,22 @@ def run(given: argparse.Namespace) -> int:
         )
     if given.command == "forget":
         return forget.forget(settings, given.issuer, given.subject, keep=given.keep, credentials=credentials)
+    if given.events in ("tail", "publish"):
+        from . import event_check, event_streams
+
+        checker = None if given.gateway is None else event_check.checker_of(given.gateway)
+        if given.events == "tail":
+            return event_streams.tail(
+                settings, last=given.last, count=given.count, checker=checker, credentials=credentials
+            )
+        return event_streams.publish(
+            settings,
+            given.file,
+            key=given.key,
+            checker=checker,
+            anyway=given.anyway,
+            credentials=credentials,
+        )
     if given.events == "dead":
         return events.dead(settings, given.count, credentials)
     return events.replay(settings, given.id, credentials)

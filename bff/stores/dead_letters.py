@@ -62,6 +62,12 @@ class DeadLetters:
             rows = await self._redis.call("XRANGE", DEAD, start, "+", "COUNT", count)
         return [_dead(id, fields) for id, fields in parse_entries(rows)]
 
+    async def newest(self, count: int) -> list[DeadLetter]:
+        """At most `count` dead letters, the newest first."""
+        with store_errors("dead letters"):
+            rows = await self._redis.call("XREVRANGE", DEAD, "+", "-", "COUNT", count)
+        return [_dead(id, fields) for id, fields in parse_entries(rows)]
+
     async def replay(self, id: str) -> bool:
         """Append one to its stream again, or to `replayed` when it came from another broker. Returns False when there
         is no dead letter with this id.
