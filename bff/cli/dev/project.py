@@ -20,6 +20,7 @@ from pathlib import Path
 
 from ...calls import DeclarationError
 from ...edge import settings as settings_file
+from ...edge.describe import explorer
 from ...edge.settings import Settings
 from ...edge.settings.sources import FILE, PREFIX
 from ..target import did_you_mean
@@ -91,8 +92,8 @@ def environment(environ: Mapping[str, str], folder: Path, port: int | None) -> d
 
 def for_development(settings: Settings) -> Settings:
     """The settings as `bff dev` uses them. Streams end at once on a reload. Only this machine's host names are served,
-    so that another name which resolves to this machine is refused (DNS rebinding). Raises DeclarationError for an
-    address that other machines can reach.
+    so that another name which resolves to this machine is refused (DNS rebinding). The explorer is on where it is
+    installed, unless a setting says otherwise. Raises DeclarationError for an address that other machines can reach.
     """
     for name, host in (("HOST", settings.host), ("ADMIN_HOST", settings.admin_host)):
         if not _is_loopback(host):
@@ -104,6 +105,8 @@ def for_development(settings: Settings) -> Settings:
         "http": settings.http.model_copy(update=http),
         "live": settings.live.model_copy(update={"drain": 0.0}),
     }
+    if "explorer" not in settings.docs.model_fields_set and explorer.installed() is not None:
+        changed["docs"] = settings.docs.model_copy(update={"explorer": True})
     if "public_url" not in settings.model_fields_set:
         changed["public_url"] = f"http://localhost:{settings.port}"
     return settings.model_copy(update=changed)

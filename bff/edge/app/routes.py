@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute, Match, Mount, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -23,7 +23,7 @@ from ...calls import DeclarationError
 from ...stores.progress import Deliveries
 from ..declared import BROWSER, CHANGES, EVENTS, RESERVED, Declarations, Forward, Page
 from ..declared import Route as DeclaredRoute
-from ..describe import asyncapi, docs, event_schema, openapi
+from ..describe import asyncapi, docs, event_schema, explorer, openapi
 from ..endpoints import webhooks
 from ..endpoints.browser_reports import MOST_BODY, BrowserReports
 from ..endpoints.guard import Guard, kind_of
@@ -116,14 +116,19 @@ def public_routes(
             "application/schema+json",
             json.dumps(schema_of_events, ensure_ascii=False).encode(),
         ),
-        ("/docs", "text/html; charset=utf-8", docs.overview(document)),
-        ("/docs/problems", "text/html; charset=utf-8", docs.problems()),
+        ("/docs", "text/html; charset=utf-8", docs.overview(document, explorer=settings.docs.explorer)),
+        ("/docs/problems", "text/html; charset=utf-8", docs.problems(settings.docs.site)),
         ("/docs/style.css", "text/css; charset=utf-8", docs.STYLE.encode()),
     )
     routes += [
         Route(path, partial(_document, media_type=media_type, content=content), methods=["GET"])
         for path, media_type, content in documents
     ]
+    if settings.docs.explorer:
+        routes += [
+            Route(file.path, partial(_explorer_file, file=file), methods=["GET"])
+            for file in explorer.files(declared.name)
+        ]
     routes += sign_in
     if settings.webhooks:
         changes = partial(
@@ -164,6 +169,15 @@ def public_routes(
 async def _document(request: Request, *, media_type: str, content: bytes) -> Response:
     """A fixed document. Each answer is a new object, because middleware may add to the headers of an answer."""
     return Response(content, headers=_FIXED | {"content-type": media_type})
+
+
+async def _explorer_file(request: Request, *, file: explorer.ExplorerFile) -> Response:
+    """A page or a file of the explorer."""
+    headers = dict(explorer.HEADERS) | {"content-type": file.media_type}
+    if isinstance(file.content, bytes):
+        return Response(file.content, headers=headers)
+    # Swagger UI is large and changes with its package alone.
+    return FileResponse(file.content, headers=headers | {"cache-control": "private, max-age=3600"})
 
 
 def in_order(routes: Iterable[R]) -> list[R]:

@@ -12,7 +12,7 @@ from ...calls.saga import STATUSES, SagaStatus
 from ..declared import Declarations, SagaType, ValueType
 from .components import REF, TEXT, ModelSchemas, Schema, any_of
 
-POSITION: Schema = {"type": "string", "pattern": r"^[A-Za-z0-9._-]+-[0-9]+$"}
+POSITION: Schema = {"type": "string", "pattern": r"^[A-Za-z0-9._-]+-[0-9]+$", "examples": ["k3f9a-12"]}
 _AT: Schema = {"type": "string", "format": "date-time"}
 _CONTROL_EVENTS: dict[str, Schema] = {
     "beat": {"type": "object", "required": ["at"], "properties": {"at": _AT}},
@@ -141,11 +141,12 @@ def _saga(declared: SagaType, model: Schema) -> Schema:
 def _value(declared: ValueType, model: Schema) -> Schema:
     """A live value: its name, its data, and its version. The newest version is the current one."""
     segments = ("[^/]+" if part.startswith("{") else re.escape(part) for part in declared.template.split("/"))
+    named = re.sub(r"[{}]", "", declared.template)
     return {
         "type": "object",
         "required": ["name", "version", "data"],
         "properties": {
-            "name": {"type": "string", "pattern": f"^{'/'.join(segments)}$"},
+            "name": {"type": "string", "pattern": f"^{'/'.join(segments)}$", "examples": [named]},
             "version": {"type": "integer"},
             "data": model,
             "at": {"type": ["string", "null"]},

@@ -56,6 +56,7 @@ def document(gateway: Declarations, version: str, settings: Settings | None = No
             paths.setdefault(path, {})[method.lower()] = _forward(forward, method)
     for path, operations in builtin_paths(gateway, settings).items():
         paths[path] = operations | paths.get(path, {})
+    _name_networks(paths, [*routes, *gateway.forwards])
     _number_repeated_ids(paths)
     token_schemes = _token_schemes(settings)
     _name_token_schemes(paths, list(token_schemes))
@@ -136,6 +137,15 @@ def _tags(routes: Sequence[Route | Forward]) -> list[Schema]:
         for tag in route.options.tags or ():
             tags.setdefault(tag, f"Declared in {route.origin.partition(':')[0]}.")
     return [{"name": name, "description": description} for name, description in tags.items()]
+
+
+def _name_networks(paths: Schema, routes: Sequence[Route | Forward]) -> None:
+    """Mark what is served only to addresses of a network with its name, `x-network`."""
+    for route in routes:
+        if route.options.network is not None:
+            methods = route.methods if isinstance(route, Forward) else (route.method,)
+            for method in methods:
+                paths[route.path.replace(":path}", "}")][method.lower()]["x-network"] = route.options.network
 
 
 def _number_repeated_ids(paths: Schema) -> None:

@@ -13,7 +13,7 @@ from ..access.providers import DEFAULT
 from ..declared import BROWSER, CHANGES, EVENTS, Declarations
 from ..observe.browser import MOST_MUTATIONS, MOST_SCREENS, PHASES, VITALS
 from ..settings import Settings
-from . import event_schema
+from . import event_schema, explorer
 from .components import REF, TEXT, USER, Schema, any_of, problem_responses
 
 _SEGMENT: Schema = {"type": "string", "minLength": 1}
@@ -87,6 +87,11 @@ def builtin_paths(gateway: Declarations, settings: Settings) -> dict[str, Schema
         "/docs/problems": _document("docs_problems", "The types of problems", "text/html", TEXT),
         "/docs/style.css": _document("docs_style", "The style sheet of these pages", "text/css", TEXT),
     }
+    if settings.docs.explorer:
+        paths |= {
+            file.path: _document(file.id, file.summary, file.media_type.partition(";")[0], TEXT)
+            for file in explorer.files(gateway.name)
+        }
     if settings.sign_ins:
         paths |= _sign_in(settings)
     if settings.webhooks:

@@ -145,6 +145,17 @@ class TelemetrySettings(Section):
     """Level of the JSON log on standard error."""
 
 
+class DocsSettings(Section):
+    """What the gateway's pages about itself offer; `/docs`, `/openapi.json` and `/asyncapi.json` are always there."""
+
+    explorer: bool = False
+    """Whether `/docs/explorer` and its live console are served, to everybody who can read `/docs`. Needs the extra
+    `docs`. `bff dev` switches it on where the extra is installed, unless it is set."""
+    site: Url | None = None
+    """Where this documentation is published, such as `https://docs.example.org/bff`: `/docs/problems` then links to
+    each code's page there."""
+
+
 class Settings(Section):
     """Everything a gateway needs from outside."""
 
@@ -198,6 +209,7 @@ class Settings(Section):
     admission: AdmissionSettings = AdmissionSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     cache: CacheSettings = CacheSettings()
+    docs: DocsSettings = DocsSettings()
     webhooks: dict[str, WebhookSettings] = Field(default_factory=dict)
     """By name, the sources that may report changes to `/bff/changes/<name>`."""
     events: dict[str, EventSourceSettings] = Field(default_factory=dict)

@@ -957,7 +957,10 @@ export interface components {
             state: "stale";
         };
         "started.order": {
-            /** @description Journal position of the saga's newest event. */
+            /**
+             * @description Journal position of the saga's newest event.
+             * @example k3f9a-12
+             */
             cursor: string;
             /** @description The Idempotency-Key of this command. */
             mutation: string;
@@ -971,6 +974,7 @@ export interface components {
             };
         };
         state: {
+            /** @example k3f9a-12 */
             cursor: string;
             sagas: components["schemas"]["saga.order"][];
             values: (components["schemas"]["value.stock"] | components["schemas"]["value.bell"])[];
@@ -1004,6 +1008,7 @@ export interface components {
             data: components["schemas"]["Bell"];
             /** @description The newest commands that this version contains; absent where the service names none. */
             mutations?: string[];
+            /** @example bell/owner */
             name: string;
             version: number;
         };
@@ -1012,6 +1017,7 @@ export interface components {
             data: components["schemas"]["Stock"];
             /** @description The newest commands that this version contains; absent where the service names none. */
             mutations?: string[];
+            /** @example stock/sku */
             name: string;
             version: number;
         };
