@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from .edge.dependencies import Depends, Resource
     from .edge.gateway import Gateway, GatewayStatus
     from .edge.observe.observers import Observer, RequestEnded
+    from .edge.page import BROWSER_CLIENT
     from .edge.pages import ProblemPage
     from .edge.parameters import Body, Cookie, Header, Query
     from .edge.problem import Problem
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
     from .transport.resolvers import BackendAddress, Resolver, ResolverContext, ResolverFactory
 
 __all__ = [
+    "BROWSER_CLIENT",
     "BYTES",
     "JSON_LINES",
     "OUTCOMES",
@@ -150,6 +152,7 @@ _MODULES = {
     ".edge.dependencies": ("Depends", "Resource"),
     ".edge.gateway": ("Gateway", "GatewayStatus"),
     ".edge.observe.observers": ("Observer", "RequestEnded"),
+    ".edge.page": ("BROWSER_CLIENT",),
     ".edge.pages": ("ProblemPage",),
     ".edge.parameters": ("Body", "Cookie", "Header", "Query"),
     ".edge.problem": ("Problem",),

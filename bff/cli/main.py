@@ -15,6 +15,7 @@ from .._version import __version__
 from . import collector
 from .completion import SHELLS
 from .connection_report import SECONDS
+from .project_pages import PAGES
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -32,7 +33,7 @@ def _parser() -> argparse.ArgumentParser:
     created.add_argument("name", help="lower-case letters, digits and dashes; also the name of the folder")
     created.add_argument(
         "--page",
-        choices=("plain", "vite", "none"),
+        choices=PAGES,
         default="plain",
         help="the project's page: modules without a build, a Vite project, or none (%(default)s)",
     )

@@ -1,4 +1,5 @@
-"""`bff new NAME`: write a small gateway that runs, with its tests and stand-ins for the services that it calls.
+"""`bff new NAME`: write a small gateway that runs, with its page, its tests, stand-ins for the services that it calls,
+and the files with which it is built, tried and started in containers.
 
 The folder is created complete or not at all: everything is written into a temporary folder beside it, which is then
 renamed. A folder that is not empty is refused, and so is a name that cannot be the name of both a gateway and a Python
@@ -18,36 +19,51 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from ..calls import DeclarationError
+from .project_pages import WORDS
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _LONGEST = 40
 # Folders and modules that the project has beside its package, and the word of `bff new upstream`.
-_TAKEN = {"bff", "services", "tests", "upstream"}
+_TAKEN = {"bff", "page", "services", "tests", "upstream"}
 _SUFFIX = ".tmpl"
 # Names of the template's files and folders that differ from those in the project.
-_RENAMED = {"gitignore": ".gitignore", "env.example": ".env.example"}
+_RENAMED = {
+    "gitignore": ".gitignore",
+    "dockerignore": ".dockerignore",
+    "env.example": ".env.example",
+    "github": ".github",
+}
 
 
-def create(name: str, parent: Path) -> Path:
-    """Write the project `parent/name` and return its folder. Raises a DeclarationError that says what to do."""
+def create(name: str, parent: Path, *, page: str = "plain") -> Path:
+    """Write the project `parent/name` and return its folder. page: one of `project_pages.PAGES`. Raises a
+    DeclarationError that says what to do."""
     package = _package(name)
     folder = parent / name
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DeclarationError(
             f"{folder} exists and is not an empty folder; choose another name, or remove it"
         )
-    words = {"{{name}}": name, "{{package}}": package, "{{title}}": name.replace("-", " ").capitalize()}
+    names = {"{{name}}": name, "{{package}}": package, "{{title}}": name.replace("-", " ").capitalize()}
+    words = dict.fromkeys((word for given in WORDS.values() for word in given), "") | WORDS[page] | names
     try:
         beside = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=parent))
         try:
             made = beside / name
-            _copy(files(__package__) / "template", made, words)
+            for part in ("project", page):
+                _copy(files(__package__) / "template" / part, made, words)
             made.rename(folder)
         finally:
             shutil.rmtree(beside, ignore_errors=True)
     except OSError as error:
         raise DeclarationError(f"{folder} cannot be written: {error.strerror or error}") from None
     return folder
+
+
+def start_command(folder: Path, page: str) -> str:
+    """What a person types next."""
+    install = "npm install --prefix page && " if page == "vite" else ""
+    return f"cd {folder.name} && {install}bff dev"
 
 
 def _package(name: str) -> str:
@@ -70,11 +86,11 @@ def _package(name: str) -> str:
 
 
 def _copy(source: Traversable, to: Path, words: dict[str, str]) -> None:
-    to.mkdir()
+    to.mkdir(exist_ok=True)
     for entry in source.iterdir():
         if entry.is_dir():
             name = words["{{package}}"] if entry.name == "package" else entry.name
-            _copy(entry, to / name, words)
+            _copy(entry, to / _RENAMED.get(name, name), words)
         elif entry.name.endswith(_SUFFIX):
             name = entry.name.removesuffix(_SUFFIX)
             text = entry.read_text(encoding="utf-8")

@@ -20,6 +20,11 @@ from ..calls import DeclarationError
 from .http.request import is_navigation
 from .http.security_headers import PERMISSIONS, permissions_header
 
+# In a checkout the folder has links to the modules in web/client, and links that leave a folder are not served.
+BROWSER_CLIENT = (Path(__file__).parents[1] / "browser" / "index.js").resolve().parent
+"""The folder with the modules of the browser client, of this version, for a page without a build:
+`gateway.site(…, folders={"/client": BROWSER_CLIENT})`."""
+
 _CSP: Mapping[str, tuple[str, ...]] = {
     "default-src": ("'self'",),
     "img-src": ("'self'", "data:"),

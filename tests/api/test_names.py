@@ -9,6 +9,7 @@ import pytest
 PUBLIC = {
     "bff": [
         "Answer",
+        "BROWSER_CLIENT",
         "BYTES",
         "BackendAddress",
         "Body",

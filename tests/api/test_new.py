@@ -1,8 +1,12 @@
-"""`bff new`: the project that it writes passes its own tests and type check, is well formatted, and can be served."""
+"""`bff new`: the project that it writes passes its own tests and type check, is well formatted, and can be served; its
+files for containers and CI name what exists."""
 
 from __future__ import annotations
 
+import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -10,10 +14,12 @@ from pathlib import Path
 
 import httpx
 import pytest
+import yaml  # type: ignore[import-untyped]  # its types are a package of their own
 
 from bff import DeclarationError
 from bff.cli import new
 from bff.cli.main import main
+from bff.cli.project_pages import PAGES
 
 from ..conftest import ROOT, Program, free_port, start_program, wait_for_port
 from ..waiting import GUARD, eventually
@@ -25,6 +31,12 @@ BFF = "import os, sys; os.chdir(sys.argv.pop(1)); from bff.cli import main; sys.
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return new.create("help-desk", tmp_path_factory.mktemp("new"))
+
+
+@pytest.fixture(scope="module", params=PAGES)
+def any_project(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with each kind of page."""
+    return new.create("help-desk", tmp_path_factory.mktemp(request.param), page=request.param)
 
 
 def run(folder: Path, *command: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
@@ -40,7 +52,8 @@ def run(folder: Path, *command: str, env: dict[str, str] | None = None) -> subpr
     )
 
 
-def test_the_project_has_what_its_readme_names(project: Path) -> None:
+def test_the_project_has_what_its_readme_names(any_project: Path) -> None:
+    project = any_project
     readme = (project / "README.md").read_text()
     assert readme.startswith("# Help desk\n")
     assert len(readme.splitlines()) <= 10
@@ -48,8 +61,11 @@ def test_the_project_has_what_its_readme_names(project: Path) -> None:
         assert f"`{name}`" in readme
         assert (project / name).is_file()
     files = [path for path in project.rglob("*") if path.is_file()]
-    assert not [path for path in files if "{{" in path.read_text() or path.suffix == ".tmpl"]
-    assert {".gitignore", ".env.example"} <= {path.name for path in files}
+    left = [path for path in files if re.search(r"(?<!\$)\{\{[a-z_]+\}\}", path.read_text())]
+    assert left == [] and not [path for path in files if path.suffix == ".tmpl"]
+    assert {".gitignore", ".dockerignore", ".env.example", "Dockerfile", "compose.yaml"} <= {
+        path.name for path in files
+    }
     tool = tomllib.loads((project / "pyproject.toml").read_text())["tool"]["bff"]
     assert tool["gateway"] == "help_desk:app"
 
@@ -60,22 +76,98 @@ def test_the_projects_own_tests_pass(project: Path) -> None:
     assert "4 passed" in ran.stdout
 
 
-def test_the_project_is_clean_under_mypy_strict(project: Path, tmp_path: Path) -> None:
-    ran = run(project, "-m", "mypy", "--cache-dir", str(tmp_path))
+def test_the_project_is_clean_under_mypy_strict(
+    any_project: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    # One cache for all of them: what they import is read once.
+    ran = run(any_project, "-m", "mypy", "--cache-dir", str(tmp_path_factory.getbasetemp() / "mypy"))
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
-def test_the_project_is_clean_under_ruff(project: Path) -> None:
+def test_the_project_is_clean_under_ruff(any_project: Path) -> None:
     for command in (["check", "--no-cache"], ["format", "--check", "--no-cache"]):
-        ran = run(project, "-m", "ruff", *command, ".")
+        ran = run(any_project, "-m", "ruff", *command, ".")
         assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
-def test_the_settings_for_production_have_no_mistakes(project: Path) -> None:
-    lines = (project / ".env.example").read_text().splitlines()
-    env = dict(line.split("=", 1) for line in lines if not line.startswith("#"))
-    checked = run(project, "-m", "bff", "check", "help_desk:app", env=env)
-    assert checked.returncode == 0, checked.stderr
+def test_the_settings_for_production_have_no_mistakes(any_project: Path) -> None:
+    # As a shell reads them: `. ./.env.example`.
+    words = shlex.split((any_project / ".env.example").read_text(), comments=True)
+    env = dict(word.split("=", 1) for word in words)
+    checked = run(any_project, "-m", "bff", "check", "help_desk:app", env=env)
+    assert (checked.returncode, checked.stderr) == (0, "")
+
+
+def test_the_kept_description_is_accepted_until_the_gateway_changes(project: Path, tmp_path: Path) -> None:
+    printed = run(project, "-m", "bff", "openapi", "help_desk:app")
+    assert printed.returncode == 0, printed.stderr
+    kept = tmp_path / "openapi.json"
+    kept.write_text(printed.stdout)
+    document = json.loads(printed.stdout)
+    assert {"TicketScreen", "value.desk"} <= document["components"]["schemas"].keys()
+    checked = run(project, "-m", "bff", "openapi", "help_desk:app", "--check", str(kept))
+    assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
+    screens = project / "help_desk" / "tickets.py"
+    before = screens.read_text()
+    try:
+        screens.write_text(before.replace("    customer: Part[clients.Customer]\n", ""))
+        changed = run(project, "-m", "bff", "openapi", "help_desk:app", "--check", str(kept))
+    finally:
+        screens.write_text(before)
+    assert changed.returncode == 1
+    assert "TicketScreen" in changed.stderr
+
+
+def test_the_image_and_the_containers_name_only_what_exists(any_project: Path) -> None:
+    text = (any_project / "Dockerfile").read_text()
+    steps = re.findall(r"^(\w+) (.*)$", text.replace("\\\n", " "), re.MULTILINE)
+    stages = [rest for word, rest in steps if word == "FROM"]
+    arguments = {rest.partition("=")[0] for word, rest in steps if word == "ARG"}
+    # Each base image is an argument, and the last stage is a new one, so that no build tool is in the image.
+    assert all(re.fullmatch(r"\$\{(\w+)\}( AS \w+)?", stage) for stage in stages)
+    assert {re.findall(r"\w+", stage)[0] for stage in stages} <= arguments
+    assert " AS " not in stages[-1]
+    copied = {
+        word
+        for kind, rest in steps
+        if kind == "COPY" and "--from" not in rest
+        for word in rest.split()[:-1]
+        if "*" not in word and word != "page"
+    }
+    assert copied and [name for name in copied if not (any_project / name).exists()] == []
+    assert ("COPY", "page /app/page") in steps or "/page/dist" in text or not (any_project / "page").exists()
+    assert [rest for kind, rest in steps if kind == "USER"] == ["10001:10001"]
+    assert any(kind == "HEALTHCHECK" and "/readyz" in rest for kind, rest in steps)
+    assert steps[-1] == ("CMD", '["bff", "serve", "help_desk:app"]')
+
+    compose = yaml.safe_load((any_project / "compose.yaml").read_text())["services"]
+    assert set(compose) == {"gateway", "tickets", "people", "valkey"}
+    assert set(compose["gateway"]["build"]["args"]) <= arguments
+    for name, one in compose.items():
+        if name not in ("gateway", "valkey"):
+            assert (any_project / "services" / f"{one['command'][2].partition('.')[2]}.py").is_file()
+    settings = {
+        name: re.sub(r"\$\{\w+:-(.*)\}$", r"\1", value)
+        for name, value in compose["gateway"]["environment"].items()
+    }
+    checked = run(any_project, "-m", "bff", "check", "help_desk:app", env=settings)
+    assert (checked.returncode, checked.stderr) == (0, "")
+
+
+def test_ci_has_jobs_for_code_contracts_and_the_image(any_project: Path) -> None:
+    workflow = yaml.safe_load((any_project / ".github" / "workflows" / "test.yml").read_text())
+    jobs = {
+        name: "\n".join(step.get("run", "") for step in job["steps"])
+        for name, job in workflow["jobs"].items()
+    }
+    assert set(jobs) == {"unit", "contracts", "image"}
+    assert "pytest" in jobs["unit"] and "mypy" in jobs["unit"]
+    assert "bff check help_desk:app" in jobs["contracts"] and "bff openapi help_desk:app" in jobs["contracts"]
+    assert "docker compose up --wait" in jobs["image"] and "/api/tickets/7" in jobs["image"]
+    scripts = (
+        json.loads((any_project / "page/package.json").read_text())["scripts"] if "npm" in str(jobs) else {}
+    )
+    assert set(re.findall(r"npm run (\w+) --prefix page", str(jobs))) <= scripts.keys()
 
 
 def test_a_served_project_shows_a_ticket_and_names_the_owner_of_what_fails(
@@ -87,7 +179,11 @@ def test_a_served_project_shows_a_ticket_and_names_the_owner_of_what_fails(
         for name in ("tickets", "people"):
             command = [sys.executable, "-m", f"services.{name}", str(ports[name])]
             programs.append(
-                start_program(command, log=tmp_path / f"{name}.log", env={"PYTHONPATH": str(project)})
+                start_program(
+                    command,
+                    log=tmp_path / f"{name}.log",
+                    env={"PYTHONPATH": str(project), "REDIS_URL": redis_url},
+                )
             )
             wait_for_port(ports[name], process=programs[-1].process)
         env = {
@@ -117,6 +213,21 @@ def test_a_served_project_shows_a_ticket_and_names_the_owner_of_what_fails(
             assert httpx.post(fault, trust_env=False).json() == {"delay": 0.0, "status": 0}
             eventually(lambda: client.get("/api/tickets/8").json()["customer"]["state"] == "ready")
             assert client.post("/api/tickets/7/close", headers={"idempotency-key": "k"}).status_code == 401
+            page = client.get("/")
+            assert "<title>Help desk</title>" in page.text
+            # Everything that the page and the client's modules refer to is served.
+            seen, left = set(), [*re.findall(r'(?:href|src)="(/[^"]+)"', page.text)]
+            while left:
+                address = left.pop()
+                if address in seen:
+                    continue
+                seen.add(address)
+                answer = client.get(address)
+                assert answer.status_code == 200, address
+                if address.endswith(".js"):
+                    named = re.findall(r"(?:from |import\(|new URL\()'(/[^']+|\./[^']+)'", answer.text)
+                    left += [str(httpx.URL(address).join(one)) for one in named]
+            assert {"/page/page.js", "/client/index.js", "/client/worker.js", "/client/hub.js"} <= seen
     finally:
         for program in reversed(programs):
             program.kill()
@@ -135,6 +246,7 @@ def test_a_served_project_shows_a_ticket_and_names_the_owner_of_what_fails(
         ("d" * 41, "at most 40 characters"),
         ("class", "would hide another module"),
         ("json", "would hide another module"),
+        ("page", "would hide another module"),
         ("services", "would hide another module"),
         ("bff", "would hide another module"),
         ("starlette", "a module starlette is installed"),

@@ -7,6 +7,7 @@ import email
 import os
 import subprocess
 import sys
+import tarfile
 import tomllib
 import zipfile
 from pathlib import Path
@@ -37,6 +38,35 @@ def test_the_distribution_holds_only_the_package(wheel: zipfile.ZipFile) -> None
     files = [path for path in (ROOT / "bff").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
     assert names == {str(path.relative_to(ROOT)) for path in files}
     assert "bff/py.typed" in names
+
+
+def test_it_has_the_modules_of_the_browser_client(wheel: zipfile.ZipFile) -> None:
+    modules = {path.name: path.read_bytes() for path in (ROOT / "web" / "client").glob("*.js")}
+    packed = {name: wheel.read(f"bff/browser/{name}") for name in modules}
+    assert packed == modules, "each module has a link in bff/browser: ln -s ../../web/client/NAME.js"
+    for path in (ROOT / "bff" / "browser").iterdir():
+        assert path.is_symlink() and path.exists(), path
+
+
+def test_a_wheel_that_is_built_from_the_source_distribution_is_the_same(
+    wheel: zipfile.ZipFile, tmp_path: Path
+) -> None:
+    before = Path.cwd()
+    os.chdir(ROOT)
+    try:
+        sdist = tmp_path / buildapi.build_sdist(str(tmp_path))
+    finally:
+        os.chdir(before)
+    with tarfile.open(sdist) as packed:
+        packed.extractall(tmp_path, filter="data")
+    os.chdir(tmp_path / sdist.name.removesuffix(".tar.gz"))
+    try:
+        again = zipfile.ZipFile(tmp_path / buildapi.build_wheel(str(tmp_path)))
+    finally:
+        os.chdir(before)
+    assert {name: again.read(name) for name in again.namelist()} == {
+        name: wheel.read(name) for name in wheel.namelist()
+    }
 
 
 def test_its_metadata_name_the_command_the_licence_and_the_extras(wheel: zipfile.ZipFile) -> None:

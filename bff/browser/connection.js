@@ -1,0 +1,1 @@
+../../web/client/connection.js

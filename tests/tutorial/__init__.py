@@ -1,0 +1,1 @@
+"""The tutorial as a new user plays it."""
