@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from upstreams.catalog.app import build
 from upstreams.kit.loopback import is_loopback
+from web.shop.activity import Activity
 from web.shop.embedded import Store
 from web.shop.gateway import shop
 from web.shop.panel import Panel
@@ -31,7 +32,7 @@ async def catalog(serve: Serve) -> Any:
 @pytest.fixture
 async def panel(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     fleet = Fleet((Service("orders", 1),), {}, tmp_path)
-    app = Panel(fleet, shop, Store("redis://127.0.0.1:1/0"), "http://localhost:1", "s")
+    app = Panel(fleet, shop, Store("redis://127.0.0.1:1/0"), "http://localhost:1", "s", Activity())
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app), base_url="http://localhost:8000"
     ) as client:

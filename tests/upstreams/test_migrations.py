@@ -34,8 +34,8 @@ LATER = """
 import sqlalchemy as sa
 from alembic import op
 
-revision = "{service}_2"
-down_revision = "{service}_1"
+revision = "{service}_later"
+down_revision = "{newest}"
 
 
 def upgrade() -> None:
@@ -83,9 +83,9 @@ async def made_and_migrated(service: str, folder: Path, **values: Any) -> None:
         table = min(database.metadata.tables)
         for file in versions(service).glob("*.py"):
             (folder / file.name).write_text(file.read_text())
-        (folder / "later.py").write_text(LATER.format(service=service, table=table))
+        (folder / "later.py").write_text(LATER.format(service=service, newest=newest, table=table))
         await migrate(database, folder)
-        assert await revision(database) == f"{service}_2"
+        assert await revision(database) == f"{service}_later"
         async with database.read() as db:
             ((kind, _, changed, column),) = await db.run_sync(differences, database)
         assert (kind, changed, column.name) == ("remove_column", table, "later")

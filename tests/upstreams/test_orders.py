@@ -17,6 +17,8 @@ from tests.upstreams.world import World
 from tests.waiting import GUARD
 
 MUG = 1890
+PARCEL = 490
+"""What shipping takes for a parcel up to a kilogram."""
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
 
@@ -67,8 +69,11 @@ def test_an_order_is_reserved_charged_and_shipped_with_an_event_for_each_step(wo
             {"sku": "mug-01", "name": "Harbour mug", "quantity": 2, "price_cents": MUG},
             {"sku": "pen-01", "name": "Brass pen", "quantity": 1, "price_cents": 3600},
         ],
-        "total_cents": 2 * MUG + 3600,
+        "delivery_cents": PARCEL,
+        "card": "first",
+        "total_cents": 2 * MUG + 3600 + PARCEL,
         "currency": "EUR",
+        "reached": None,
         "next_try_at": None,
         "last_error": None,
     }
@@ -79,7 +84,7 @@ def test_an_order_is_reserved_charged_and_shipped_with_an_event_for_each_step(wo
     assert (order["status"], order["version"], order["attempt"]) == ("COMPLETED", 4, 1)
     assert world.stock("mug-01") == before - 2
     (charge,) = world.charges(order["id"])
-    assert (charge["amount_cents"], charge["currency"]) == (2 * MUG + 3600, "EUR")
+    assert (charge["amount_cents"], charge["currency"]) == (2 * MUG + 3600 + PARCEL, "EUR")
     assert charge["status"] == "captured"
     assert len(world.shipments(order["id"])) == 1
 
@@ -91,7 +96,7 @@ def test_an_order_is_reserved_charged_and_shipped_with_an_event_for_each_step(wo
         assert event["traceparent"].split("-")[1] == TRACE
         data = event["data"]
         assert (data["owner"], data["mutation"]) == (world.owner("ada"), "click-1")
-        assert data["data"] == accepted["data"]
+        assert data["data"] == {**accepted["data"], "reached": entry["step"]}
         assert data["at"] == entry["at"]
         datetime.datetime.fromisoformat(data["at"])
     for name in ("inventory", "payments", "shipping"):
@@ -342,5 +347,53 @@ def test_the_price_that_was_shown_is_charged_or_the_order_is_refused(world: Worl
     assert accepted.status_code == 202
     assert world.ended(accepted.json()["id"])["status"] == "COMPLETED"
     (charge,) = world.charges(accepted.json()["id"])
-    assert charge["amount_cents"] == 3600 + 2 * MUG
+    assert charge["amount_cents"] == 3600 + 2 * MUG + PARCEL
     assert placed(None, "unseen").status_code == 202
+
+
+def test_the_delivery_that_was_shown_is_charged_or_the_order_is_refused(world: World) -> None:
+    heavy = [{"sku": "blanket-01", "quantity": 3}]
+    weight = 3 * world.http.get(f"{world.url('catalog')}/products/blanket-01").json()["weight_g"]
+    estimated = world.http.get(f"{world.url('shipping')}/estimates", params={"weight_g": weight}).json()
+    assert estimated["price_cents"] > PARCEL
+
+    def placed(delivery: int, key: str) -> httpx.Response:
+        headers = {**world.bearer("ada"), "Idempotency-Key": f'"{key}"'}
+        wanted = {"lines": heavy, "delivery_cents": delivery}
+        return world.http.post(f"{world.url('orders')}/orders", json=wanted, headers=headers)
+
+    refused = placed(PARCEL, "delivery-shown")
+    assert (refused.status_code, refused.json()["code"]) == (409, "price-changed")
+    assert [error["pointer"] for error in refused.json()["errors"]] == ["/delivery_cents"]
+    accepted = placed(estimated["price_cents"], "delivery-shown")
+    assert accepted.status_code == 202
+    order = world.ended(accepted.json()["id"])
+    assert order["data"]["delivery_cents"] == estimated["price_cents"]
+    lines = sum(line["quantity"] * line["price_cents"] for line in order["data"]["lines"])
+    (charge,) = world.charges(order["id"])
+    assert charge["amount_cents"] == order["data"]["total_cents"] == lines + estimated["price_cents"]
+
+
+def test_a_person_whose_first_card_is_declined_can_pay_with_the_second(world: World) -> None:
+    def ended(card: str) -> dict[str, Any]:
+        headers = {**world.bearer("bruno"), "Idempotency-Key": f'"card-{card}"'}
+        wanted = {"lines": [{"sku": "mug-01", "quantity": 1}], "card": card}
+        answer = world.http.post(f"{world.url('orders')}/orders", json=wanted, headers=headers)
+        return world.ended(answer.raise_for_status().json()["id"], "bruno")
+
+    declined, paid = ended("first"), ended("second")
+    assert (declined["status"], declined["reason"]) == ("COMPENSATED", "card-declined")
+    assert paid["status"] == "COMPLETED"
+    assert [order["data"]["card"] for order in (declined, paid)] == ["first", "second"]
+
+
+def test_an_order_says_how_far_it_came_after_it_was_undone(world: World) -> None:
+    world.faults("shipping", hold="before", match="POST /shipments$")
+    order_id = world.order_id("ada", [("mug-01", 1)])
+    world.wait_held("shipping")
+    assert world.cancel(order_id).status_code == 202
+    world.calm("shipping")
+    order = world.ended(order_id)
+    assert (order["status"], order["step"], order["data"]["reached"]) == ("COMPENSATED", "release", "ship")
+    reached = [event["data"]["data"]["reached"] for event in world.published(order_id)]
+    assert reached == ["reserve", "charge", "ship", "ship", "ship", "ship", "ship"]

@@ -43,7 +43,7 @@ class OrderActivities:
             at = await self._orders.record(db, order, change, run)
             row = await self._orders.row(db, order["id"])
             if at is not None and row is not None:
-                event = status_event(order, change, at, later_mutations(row, change["reason"]))
+                event = status_event(order, change, at, row.reached, later_mutations(row, change["reason"]))
                 await self._outbox.add(db, event.message())
 
         await self._transact(record)
@@ -60,8 +60,11 @@ class OrderActivities:
         return await self._database.transact_patiently(work, passes=_passes)
 
 
-def status_event(order: Order, change: Change, at: float, mutations: Sequence[str] = ()) -> Event:
-    """A change as the gateway is told of it. mutations: the later commands that it contains."""
+def status_event(
+    order: Order, change: Change, at: float, reached: str | None = None, mutations: Sequence[str] = ()
+) -> Event:
+    """A change as the gateway is told of it. reached: the last step begun on the way forward; mutations: the later
+    commands that it contains."""
     again = change["next_try_at"]
     return EVENTS.saga_status(
         "order",
@@ -76,6 +79,7 @@ def status_event(order: Order, change: Change, at: float, mutations: Sequence[st
         mutations=mutations,
         data={
             **order["data"],
+            "reached": reached,
             "next_try_at": None if again is None else told_time(again),
             "last_error": change["last_error"],
         },

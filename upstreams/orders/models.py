@@ -14,6 +14,8 @@ OrderId = Annotated[Text, Field(min_length=1, max_length=64)]
 Status = Literal[
     "PENDING", "RUNNING", "COMPENSATING", "COMPLETED", "COMPENSATED", "REJECTED", "NEEDS_ATTENTION"
 ]
+Card = Literal["first", "second"]
+"""Which of the customer's cards is charged."""
 Step = Literal["reserve", "charge", "ship", "cancel-shipment", "refund", "release"]
 
 ENDED: frozenset[Status] = frozenset({"COMPLETED", "COMPENSATED", "REJECTED"})
@@ -41,6 +43,12 @@ class CartLine(BaseModel):
 
 class NewOrder(BaseModel):
     lines: list[CartLine] = Field(min_length=1, max_length=20)
+    delivery_cents: int | None = Field(
+        None,
+        ge=0,
+        description="the delivery as the customer was shown it; if it costs something else now: 409",
+    )
+    card: Card = "first"
 
 
 class OrderLine(BaseModel):
@@ -53,16 +61,23 @@ class OrderLine(BaseModel):
 
 
 class OrderContent(BaseModel):
-    """What was sold; it never changes."""
+    """What was sold; it never changes. `total_cents` includes the delivery."""
 
     lines: list[OrderLine]
+    delivery_cents: int = 0
+    card: Card = "first"
     total_cents: int
     currency: str
 
 
 class OrderData(OrderContent):
-    """The content, and while something is tried again: when (RFC 3339) and why (such as `payments-unavailable`)."""
+    """The content, how far the order came, and while something is tried again: when (RFC 3339) and why (such as
+    `payments-unavailable`).
 
+    `reached` is the last step that was begun on the way forward; it keeps its value while the steps are undone.
+    """
+
+    reached: Step | None = None
     next_try_at: Time | None = None
     last_error: str | None = None
 

@@ -53,6 +53,7 @@ def _charge(order: Order) -> dict[str, Any]:
         "owner": order["owner"],
         "amount_cents": data["total_cents"],
         "currency": data["currency"],
+        "card": data.get("card", "first"),
     }
 
 

@@ -10,6 +10,7 @@ import httpx
 from bff_service import Refusal
 from pydantic import BaseModel, Field, ValidationError
 
+from upstreams.kit import TARIFF_CURRENCY, parcel_cents
 from upstreams.orders.models import NewOrder, OrderContent, OrderLine
 
 UNKNOWN_PRODUCT = Refusal(422, "unknown-product", "The catalog does not have this product.")
@@ -30,6 +31,7 @@ class _Product(BaseModel):
     name: str
     price_cents: int = Field(ge=0)
     currency: str
+    weight_g: int = Field(ge=0)
 
 
 class _Products(BaseModel):
@@ -39,8 +41,8 @@ class _Products(BaseModel):
 async def priced(catalog: httpx.AsyncClient, cart: NewOrder, *, seconds: float) -> OrderContent:
     """The cart with names and prices.
 
-    Raises `unknown-product` (422), `price-changed` (409) with a pointer to each line that was shown another price, and
-    `catalog-unavailable` (503).
+    Raises `unknown-product` (422), `price-changed` (409) with a pointer to each line that was shown another price, the
+    delivery among them, and `catalog-unavailable` (503).
     """
     known = {one.sku: one for one in await _products(catalog, {line.sku for line in cart.lines}, seconds)}
     missing = [
@@ -55,6 +57,10 @@ async def priced(catalog: httpx.AsyncClient, cart: NewOrder, *, seconds: float) 
         for index, line in enumerate(cart.lines)
         if line.price_cents is not None and line.price_cents != known[line.sku].price_cents
     ]
+    weight_g = sum(known[line.sku].weight_g * line.quantity for line in cart.lines)
+    delivery_cents = parcel_cents(weight_g)
+    if cart.delivery_cents not in (None, delivery_cents):
+        changed.append(("/delivery_cents", "The delivery has another price now."))
     if changed:
         raise PRICE_CHANGED.problem(errors=changed)
     lines = [
@@ -66,11 +72,18 @@ async def priced(catalog: httpx.AsyncClient, cart: NewOrder, *, seconds: float) 
         )
         for line in cart.lines
     ]
-    currencies = {known[line.sku].currency for line in lines}
-    if len(currencies) != 1:
-        raise UNKNOWN_PRODUCT.problem("These products are not sold in one currency.", [("/lines", "mixed")])
-    total = sum(line.price_cents * line.quantity for line in lines)
-    return OrderContent(lines=lines, total_cents=total, currency=currencies.pop())
+    if {known[line.sku].currency for line in lines} != {TARIFF_CURRENCY}:
+        raise UNKNOWN_PRODUCT.problem(
+            f"Only what is sold in {TARIFF_CURRENCY} can be delivered.", [("/lines", "currency")]
+        )
+    total = sum(line.price_cents * line.quantity for line in lines) + delivery_cents
+    return OrderContent(
+        lines=lines,
+        delivery_cents=delivery_cents,
+        card=cart.card,
+        total_cents=total,
+        currency=TARIFF_CURRENCY,
+    )
 
 
 async def _products(catalog: httpx.AsyncClient, skus: set[str], seconds: float) -> list[_Product]:

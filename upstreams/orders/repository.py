@@ -56,6 +56,7 @@ class OrderRepository:
             Column("input", Text, nullable=False),
             Column("status", String(20), nullable=False, default="PENDING"),
             Column("step", String(20)),
+            Column("reached", String(20)),
             Column("attempt", Integer, nullable=False, default=1),
             Column("version", Integer, nullable=False, default=0),
             Column("reason", String(64)),
@@ -136,6 +137,7 @@ class OrderRepository:
             .values(
                 at=at,
                 run=run,
+                reached=change["step"] if change["status"] == "RUNNING" else orders.c.reached,
                 step_since=case((orders.c.step == change["step"], orders.c.step_since), else_=at),
                 ended=change["status"] in ENDED or change["reason"] == GIVEN_UP,
                 **{name: value for name, value in change.items() if name != "note"},
@@ -262,6 +264,11 @@ def later_mutations(row: Row[Any], reason: str | None) -> list[str]:
 def status_of(row: Row[Any]) -> OrderStatus:
     """The row as customers see it."""
     order = input_of(row)
-    data = {**order["data"], "next_try_at": row.next_try_at, "last_error": row.last_error}
+    data = {
+        **order["data"],
+        "reached": row.reached,
+        "next_try_at": row.next_try_at,
+        "last_error": row.last_error,
+    }
     told = {"mutation": order["mutation"], "mutations": later_mutations(row, row.reason), "data": data}
     return OrderStatus.model_validate({**row._mapping, **told})

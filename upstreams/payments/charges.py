@@ -48,7 +48,7 @@ class Charges:
             await db.execute(insert(self._bad_cards), fresh)
 
     async def charge(self, db: AsyncConnection, asked: NewCharge) -> Captured:
-        """Charge the owner's card once. Raises `card-declined`, `cancelled` after a refund, `order-differs`."""
+        """Charge a card of the owner once. Raises `card-declined`, `cancelled` after a refund, `order-differs`."""
         row = await self._row(db, asked.order_id, lock=True)
         if row is not None:
             if row.status != "captured":
@@ -60,13 +60,13 @@ class Charges:
             ):
                 raise DIFFERS.problem()
             return Captured(order_id=row.order_id, charge_id=row.charge_id)
-        # A principal's id is `<iss>|<sub>`: the card is the subject's.
+        # A principal's id is `<iss>|<sub>`: the cards are the subject's. The list of bad cards is about the first one.
         sub = asked.owner.rsplit("|", 1)[-1]
-        bad = self._bad_cards
-        if (await db.execute(select(bad.c.sub).where(bad.c.sub == sub))).first() is not None:
+        bad = select(self._bad_cards.c.sub).where(self._bad_cards.c.sub == sub)
+        if asked.card == "first" and (await db.execute(bad)).first() is not None:
             raise CARD_DECLINED.problem()
         charge_id = f"ch_{uuid.uuid4().hex}"
-        values = {"charge_id": charge_id, "status": "captured", **asked.model_dump()}
+        values = {"charge_id": charge_id, "status": "captured", **asked.model_dump(exclude={"card"})}
         await db.execute(insert(self._charges).values(values))
         return Captured(order_id=asked.order_id, charge_id=charge_id)
 

@@ -13,12 +13,13 @@ Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
 
 
 class NewCharge(BaseModel):
-    """Take `amount_cents` of `currency` (ISO 4217) from the card of `owner`, a principal's id."""
+    """Take `amount_cents` of `currency` (ISO 4217) from a card of `owner`, a principal's id."""
 
     order_id: OrderId
     owner: Text = Field(min_length=1, max_length=512)
     amount_cents: Cents
     currency: Currency
+    card: Literal["first", "second"] = "first"
 
 
 class Captured(BaseModel):

@@ -11,6 +11,7 @@ from sqlalchemy import JSON, Column, MetaData, String, Table, insert, select, up
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from upstreams.kit import TARIFF_CURRENCY, parcel_cents
 from upstreams.shipping.models import Booked, Estimate, NewShipment, Shipment
 
 NO_CARRIER: Final = Refusal(409, "no-carrier", "No carrier takes this parcel.", final=True)
@@ -20,14 +21,13 @@ MOST_LISTED: Final = 10_000
 
 
 def estimate(weight_g: int) -> Estimate:
-    """4.90 EUR up to a kilogram and 1.20 EUR for each further one begun; above 10 kg it takes longer."""
-    kilograms = max(1, -(-weight_g // 1000))
+    """By the tariff; above 10 kg it takes longer."""
     heavy = weight_g > 10_000
     return Estimate(
         days_min=4 if heavy else 2,
         days_max=7 if heavy else 4,
-        price_cents=490 + 120 * (kilograms - 1),
-        currency="EUR",
+        price_cents=parcel_cents(weight_g),
+        currency=TARIFF_CURRENCY,
     )
 
 

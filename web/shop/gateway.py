@@ -1,4 +1,4 @@
-"""The shop's gateway: five screens, three commands, one saga, two live values."""
+"""The shop's gateway: six screens, three commands, one saga, two live values."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from bff import Gateway, Principal, optional, together
 
 from .clients import catalog, inventory, notices, orders, payments, shipping
 from .models import (
+    BasketScreen,
     Bell,
     Cart,
+    Items,
     NotificationsScreen,
     OrderScreen,
     OrdersScreen,
@@ -50,6 +52,15 @@ async def product_screen(sku: Sku) -> ProductScreen:
         optional(shipping.estimate(product.weight_g), within=0.3),
     )
     return ProductScreen(product=product, stock=stock, delivery=delivery)
+
+
+@shop.view("/api/screens/baskets/{items}", public=True)
+async def basket_screen(items: Items) -> BasketScreen:
+    """What the delivery of these items costs. Items that are not sold weigh nothing; the order will be refused."""
+    sold = {product.sku: product.weight_g for product in (await catalog.products()).products}
+    wanted = (item.split(":") for item in items.split(","))
+    weight_g = sum(sold.get(sku, 0) * int(quantity) for sku, quantity in wanted)
+    return BasketScreen(delivery=await optional(shipping.estimate(weight_g), within=0.3))
 
 
 @shop.view("/api/screens/orders")

@@ -12,6 +12,15 @@ from bff import Part, SagaStatus
 Sku = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-z0-9][a-z0-9-]*$")]
 
 
+# The items of a basket in a path: `mug-01:2,pen-01:1`.
+Items = Annotated[
+    str,
+    Field(
+        max_length=1400,
+        pattern=r"^[a-z0-9][a-z0-9-]{0,63}:[0-9]{1,2}(,[a-z0-9][a-z0-9-]{0,63}:[0-9]{1,2}){0,19}$",
+    ),
+]
+
 # The codes for which the page has texts. Orders may add codes before the page does: any other text is accepted and
 # shown without a text of the page.
 Step = TypeAliasType("Step", Literal["reserve", "charge", "ship", "cancel-shipment", "refund", "release"])
@@ -72,8 +81,16 @@ class Line(BaseModel):
     price_cents: int | None = Field(None, ge=0)
 
 
+Card = TypeAliasType("Card", Literal["first", "second"])
+
+
 class Cart(BaseModel):
+    """delivery_cents: as the page shows it; the order is refused if it costs something else by now. card: which of the
+    person's two cards is charged."""
+
     lines: list[Line] = Field(min_length=1, max_length=20)
+    delivery_cents: int | None = Field(None, ge=0)
+    card: Card = "first"
 
 
 class OrderLine(BaseModel):
@@ -84,11 +101,15 @@ class OrderLine(BaseModel):
 
 
 class OrderData(BaseModel):
-    """next_try_at (RFC 3339), last_error: when the step is tried again, and why it failed."""
+    """total_cents: with the delivery. reached: the last step that was begun on the way forward, also while the steps
+    are undone. next_try_at (RFC 3339), last_error: when the step is tried again, and why it failed."""
 
     lines: list[OrderLine]
+    delivery_cents: int = 0
+    card: Card | str = "first"
     total_cents: int
     currency: str
+    reached: Step | str | None = None
     next_try_at: str | None = None
     last_error: str | None = None
 
@@ -172,6 +193,12 @@ class ProductsScreen(BaseModel):
 class ProductScreen(BaseModel):
     product: Product
     stock: Part[Stock]
+    delivery: Part[Estimate]
+
+
+class BasketScreen(BaseModel):
+    """delivery: of all items in one parcel."""
+
     delivery: Part[Estimate]
 
 
