@@ -84,6 +84,26 @@ class InternalTokens:
             more["mutation"] = request.mutation
         return self._signed(principal, audience, self._clock(), more)
 
+    def is_ours(self, token: str) -> bool:
+        """Whether this is a valid token of this gateway, whichever service it is for."""
+        try:
+            header = jwt.get_unverified_header(token)
+            if header.get("typ") != TYPE:
+                return False
+            keys = jwt.PyJWKSet.from_json(self.keys.now.published.decode())
+            key = keys[str(header.get("kid"))]
+            claims = jwt.decode(
+                token,
+                key,
+                algorithms=["EdDSA"],
+                issuer=self._issuer,
+                # The time is that of this gateway's clock.
+                options={"verify_aud": False, "verify_exp": False, "require": ["exp"]},
+            )
+            return float(claims["exp"]) > self._clock()
+        except (jwt.PyJWTError, KeyError, ValueError, TypeError):
+            return False
+
     def _expiry(self, principal: Principal, now: float) -> int:
         # Never later than the end of the session or token of the principal, which was valid a moment ago.
         return int(max(now + 1, min(now + self._lifetime, principal.expires_at)))

@@ -14,6 +14,7 @@ from ..stores.journal import channel_of
 from ..stores.redis.subscriptions import Subscriptions
 from ..stores.values import Value, is_gone, unpack_value, value_channel
 from .stream import Stream, StreamListener
+from .traces import LiveTraces, is_sampled
 
 
 class _ValueFeed:
@@ -57,9 +58,13 @@ class _ValueFeed:
 
 class Feeds:
     """listener: called for each stream that lags because an event left a gap, and for each slot that was evicted.
+    traces: records deliveries of events in sampled traces; None: none is recorded.
     generation: changes when messages may have been missed."""
 
-    def __init__(self, subscriptions: Subscriptions, listener: StreamListener) -> None:
+    def __init__(
+        self, subscriptions: Subscriptions, listener: StreamListener, traces: LiveTraces | None = None
+    ) -> None:
+        self._traces = traces
         self._subscriptions = subscriptions
         self._listener = listener
         self._owners: dict[str, list[Stream]] = {}
@@ -130,9 +135,13 @@ class Feeds:
                 self._listener.on_evicted(channel, entry.decode("ascii", "replace"))
             return
         offset = int(digits)
+        traces = self._traces if self._traces is not None and is_sampled(entry) else None
+        began = 0 if traces is None else traces.begin_delivery()
         for stream in streams:
             if not stream.on_event(epoch, offset, position, entry):
                 self._listener.on_lagging(stream)
+        if traces is not None:
+            traces.delivered(entry, began, (stream.trace for stream in streams))
 
     # ---- values --------------------------------------------------------------------------------------------------
 

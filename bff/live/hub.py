@@ -35,6 +35,7 @@ from .scheduler import StreamScheduler, retry_after
 from .slots import SlotRenewer
 from .stream import Stream
 from .topics import ValueTopic, topic_of
+from .traces import LiveTraces, StreamTrace
 
 log = logging.getLogger("bff.live")
 
@@ -56,6 +57,7 @@ class Hub(Background):
                     authenticated earlier
     still_open      returns those of some sessions that have not ended; called after the end of one may have been missed
     outcomes        times commands until their outcome is on a stream; None: no SLO needs it
+    traces          records streams and deliveries; None: nothing is recorded
     wall            Unix seconds, by which principals expire
     clock           monotonic seconds
     """
@@ -79,6 +81,7 @@ class Hub(Background):
         is_revoked: Callable[[Principal], bool] = lambda principal: False,
         still_open: StillOpen | None = None,
         outcomes: OutcomeMeter | None = None,
+        traces: LiveTraces | None = None,
         wall: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -100,7 +103,8 @@ class Hub(Background):
         self._server_clock = ServerClock(redis, wall, clock)
         self._slots = slots = StreamSlots(redis, self._server_clock, processes=processes)
         self._renewer = SlotRenewer(slots, self)
-        self._feeds = feeds = Feeds(subscriptions, self)
+        self._traces = traces
+        self._feeds = feeds = Feeds(subscriptions, self, traces)
         self._loads = Loads(values, self.topics, feeds)
         self._restorer = None if restore is None else Restorer(journal, restore, self)
         self._joins = Joins(
@@ -173,9 +177,21 @@ class Hub(Background):
         """The declared kind of the value with this name, None when it is not declared."""
         return topic_of(self.topics, name)
 
-    def admit(self, principal: Principal, after: str | None, values: Sequence[str], outlet: Outlet) -> Stream:
+    def trace(self, values: int) -> StreamTrace | None:
+        """The trace of a stream that the current request opens; None: it is not recorded. values: that it asks for."""
+        return None if self._traces is None else self._traces.stream(values)
+
+    def admit(
+        self,
+        principal: Principal,
+        after: str | None,
+        values: Sequence[str],
+        outlet: Outlet,
+        trace: StreamTrace | None = None,
+    ) -> Stream:
         """Register a new stream of this principal. after: the cursor that the client sent, None for a snapshot; values:
-        names of values. The caller calls `join`, waits until the client leaves, and then always calls `leave`."""
+        names of values; trace: from `trace`. The caller calls `join`, waits until the client leaves, and then always
+        calls `leave`."""
         now, wall = self._clock(), self._wall()
         ends_at = now + self._age * random.uniform(0.8, 1.0)  # noqa: S311 - jitter
         left = principal.expires_at - wall
@@ -186,6 +202,7 @@ class Hub(Background):
             end_reason="expired" if now + left < ends_at else "age",
             slot=self._slots.new_slot(self._server_clock()),
             on_sent=None if self._outcomes is None else self._outcomes.on_sent,
+            trace=trace,
         )
         self._streams[stream] = None
         self._control.add(stream)
@@ -208,6 +225,9 @@ class Hub(Background):
         stream.close()
         if self._outcomes is not None:
             self._outcomes.forget(stream)
+        if stream.trace is not None:
+            stream.trace.end()
+            stream.trace = None
         del self._streams[stream]
         self._control.drop(stream)
         self._joins.forget(stream)

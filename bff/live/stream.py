@@ -15,6 +15,7 @@ from typing import Literal, Protocol
 from ..calls import Principal
 from ..stores.journal import Opened, Position
 from .outlet import BUFFER_BYTES, Bye, Outlet, Snapshot
+from .traces import StreamTrace
 
 StreamState = Literal["joining", "live", "awaiting_restore", "lagging", "ended", "closed"]
 """joining: waits for the journal; events published meanwhile are held back. live: events are written as they are
@@ -61,6 +62,7 @@ class Stream:
     on_sent      called with what was given to its connection, None: nobody is; see `OutcomeMeter`
     new          True until it was joined or reported as waiting
     bucket       its bucket in the timing wheel, -1 for none
+    trace        gets what happens to it; None: it is not recorded
     progress_at  monotonic seconds at which its client last read from the buffer
     """
 
@@ -68,6 +70,7 @@ class Stream:
         "_epoch",
         "_flushing",
         "_held",
+        "_lagged",
         "_listener",
         "_lost_position",
         "_needs_reset",
@@ -90,6 +93,7 @@ class Stream:
         "slot",
         "state",
         "subscribed",
+        "trace",
         "warned",
     )
 
@@ -106,10 +110,12 @@ class Stream:
         end_reason: Bye,
         slot: str = "",
         on_sent: Callable[[Stream, Sequence[bytes], bool], None] | None = None,
+        trace: StreamTrace | None = None,
     ) -> None:
         self.principal, self.owner = principal, principal.id
         self.slot = slot
         self.on_sent = on_sent
+        self.trace = trace
         self.names = tuple(dict.fromkeys(names))
         position = None if after is None else Position.parse(after)
         self._epoch = position.epoch.encode() if position else b""
@@ -126,7 +132,7 @@ class Stream:
         self.state: StreamState = "joining"
         # Whether its client got what a stream begins with: values, and the state or a history.
         self._started = False
-        self._flushing = False
+        self._flushing = self._lagged = False
         self._outlet, self._listener, self._queue = outlet, listener, queue
         self._held: list[tuple[bytes, int, bytes, bytes]] | None = None
 
@@ -232,6 +238,8 @@ class Stream:
         else:
             reset = bool(self._epoch) or self._needs_reset
             written = self._outlet.state(Snapshot(position, opened.entries, values), reset=reset, first=first)
+        if self.trace is not None:
+            self._trace_join(opened, after)
         self._needs_reset, self._lost_position = False, None
         self._epoch, self._offset = position.epoch.encode(), position.offset
         self._check(written, opened.entries)
@@ -240,6 +248,18 @@ class Stream:
         held, self._held = self._held, None
         self.state = "live"
         return all(self.on_event(*event) for event in held or ())
+
+    def _trace_join(self, opened: Opened, after: Position | None) -> None:
+        if self.trace is None:
+            return
+        follows = opened.kind == "history" and after is not None
+        joined = {"bff.join": "history" if follows else "state", "bff.entries": len(opened.entries)}
+        self.trace.add_event("bff.stream.join", joined)
+        if not follows and (self._epoch or self._needs_reset):
+            self.trace.add_event(
+                "bff.stream.reset", {"bff.reason": "buffer-full" if self._lagged else "position-unknown"}
+            )
+        self._lagged = False
 
     def await_restore(self, values: Sequence[bytes], opened: Opened | None = None) -> bool:
         """The owner's sagas are unknown for now, so the client gets no state until the stream joins. A client that had
@@ -252,6 +272,8 @@ class Stream:
             return True
         held, self._held = self._held, None
         self.state = "awaiting_restore"
+        if self.trace is not None:
+            self.trace.add_event("bff.stream.await_restore")
         first, self._started = not self._started, True
         entries: Sequence[bytes] = ()
         if self._epoch and opened is not None:
@@ -296,6 +318,8 @@ class Stream:
         if self.ended:
             return
         self.state, self._held = "ended", None
+        if self.trace is not None:
+            self.trace.add_event("bff.stream.end", {"bff.reason": reason})
         self._check(self._outlet.bye(reason, retry_after))
 
     def close(self) -> None:
@@ -305,6 +329,8 @@ class Stream:
 
     def abort(self) -> None:
         """Close the connection of a client that does not read."""
+        if self.trace is not None:
+            self.trace.add_event("bff.stream.end", {"bff.reason": "abort"})
         self.close()
         self._outlet.abort()
 
@@ -326,6 +352,9 @@ class Stream:
             if not self.ended:
                 self._lost_position = None
                 self.state, self._needs_reset, self._started = "lagging", True, False
+                self._lagged = True
+                if self.trace is not None:
+                    self.trace.add_event("bff.stream.lagging")
 
     async def flush(self, clock: Callable[[], float]) -> bool:
         """Send everything that waits. True: the client lagged so far that the stream needs the journal.

@@ -75,6 +75,14 @@ class TlsTrust:
             self._load_certificate(context, self._cert, self._key)
         self.context = context
 
+    @property
+    def client_certificate(self) -> tuple[bytes | None, bytes | None]:
+        """The client certificate with its chain, and its key, as they are in the files now (PEM); None: there is
+        none."""
+        if self._cert is None or self._key is None:
+            return None, None
+        return self._cert.read_bytes(), self._key.read_bytes()
+
     def _trusting(self) -> ssl.SSLContext:
         if self._ca is not None:
             return _with_authorities(None, self._ca)

@@ -29,6 +29,7 @@ class Backend(Generic[W]):
     """One address of an upstream.
 
     name           scheme, host and port, for events and breakers
+    url            the same with the path that is put in front of each call's, for traces; "": the name
     wire           sends requests to it; not used here
     pending        calls in progress: the caller of the wire adds one before a call and subtracts it afterwards
     ejected_until  monotonic seconds, None while it is in use
@@ -38,6 +39,7 @@ class Backend(Generic[W]):
     wire: W
     pending: int = 0
     ejected_until: float | None = None
+    url: str = ""
     _failures_in_row: int = field(default=0, init=False, repr=False)
     _ejections: int = field(default=0, init=False, repr=False)
     _in_use_since: float = field(default=0.0, init=False, repr=False)

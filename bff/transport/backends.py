@@ -207,7 +207,9 @@ class DynamicBackends:
     def _backend(self, address: BackendAddress) -> Backend[Wire]:
         known = self._known.get(address)
         if known is None:
-            known = self._known[address] = Backend(address.name, self._open(address.url, address.at))
+            known = self._known[address] = Backend(
+                address.name, self._open(address.url, address.at), url=address.url.rstrip("/")
+            )
             if self._open_exchanges is not None:
                 self._exchanges[known] = self._open_exchanges(address.url, address.at)
         return known

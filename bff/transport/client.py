@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from msgspec import Struct
-from opentelemetry.trace import SpanContext
 
 from ..calls import Call, RequestContext, TimeLimit
 from ..policies.balance import Backend
@@ -23,6 +22,7 @@ from ..policies.events import BreakerChanged, Observer, State, guarded, ignore
 from ..policies.retry import RetryBudget, RetryRule
 from .exchanges import Exchanges
 from .request import USER_TOKEN, Credentials
+from .traces import CallTrace
 from .wire import Wire, WireConnectionError, WireResponse
 
 MAX_BREAKERS = 2048
@@ -218,13 +218,16 @@ class UpstreamClient:
 
 class CallContext(Struct):
     """What one call carries through the pipeline. request: the context of its request; conditions: further request
-    headers such as `if-none-match`; trace: its own span, or the request's where none is recorded."""
+    headers such as `if-none-match`; trace: the trace that it belongs to; resent: attempts so far; hedge: True for the
+    second copy of a slow read."""
 
     call: Call[Any]
     request: RequestContext
     client: UpstreamClient
     conditions: Mapping[str, str]
-    trace: SpanContext
+    trace: CallTrace
+    resent: int = 0
+    hedge: bool = False
 
 
 class Attempts(Protocol):

@@ -12,7 +12,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
+
+from opentelemetry.trace import SpanContext
 
 from ..calls import Call, Refused, RequestContext, Timeout, UpstreamError
 from ..policies.cache import Key, key_of
@@ -20,13 +22,21 @@ from ..policies.coalesce import Flight, Flights
 from ..policies.events import Observer, Served, guarded, ignore
 from .request import NO_CONDITIONS
 from .response import CallResult, decode
+from .traces import NO_TRACES, CallTraces
 from .wire import WireResponse
 
 SHORT_DEADLINE = 0.005
 """Seconds. When the leader times out this close to its own deadline, its deadline was the cause, and followers may have
 more time."""
 
-_Outcome: TypeAlias = WireResponse | UpstreamError
+
+class _Outcome(NamedTuple):
+    """What the leader got, and the span that its attempts are below."""
+
+    result: WireResponse | UpstreamError
+    span: SpanContext
+
+
 # A participant's future gets the leader's outcome, or None when the participant becomes the leader.
 _Participant = asyncio.Future[_Outcome | None]
 # What is read, under which conditions, and for how long and how often it may be tried.
@@ -56,6 +66,7 @@ class RequestCoalescer:
     last_change_by the time at which this principal (its id) last changed something, on `clock`; 0 for never
     most           followers of one read, default 1,000; the next one starts another request
     clock          seconds
+    traces         gets an event, with a link to the leader's trace, for each follower that was answered
     """
 
     def __init__(
@@ -66,8 +77,10 @@ class RequestCoalescer:
         most: int = 1_000,
         clock: Callable[[], float] = time.time,
         observe: Observer = ignore,
+        traces: CallTraces = NO_TRACES,
     ) -> None:
         self._next = next
+        self._traces = traces
         self._last_change_by = last_change_by
         self._clock = clock
         self._observe = guarded(observe)
@@ -134,8 +147,12 @@ class RequestCoalescer:
             request.record.cut_off = call.name, call.owner
             raise
 
-    def _end(self, flight: _Flight, outcome: _Outcome) -> None:
-        for follower in self.flights.ended(flight):
+    def _end(self, flight: _Flight, result: WireResponse | UpstreamError) -> None:
+        followers = self.flights.ended(flight)
+        if not followers:
+            return
+        outcome = _Outcome(result, self._traces.current().context)
+        for follower in followers:
             if not follower.done():
                 follower.set_result(outcome)
 
@@ -158,13 +175,19 @@ class RequestCoalescer:
     ) -> CallResult:
         """A follower's copy of the leader's outcome."""
         waited = self._clock() - started
-        if isinstance(outcome, UpstreamError):
-            request.record.add_call(call.name, waited, outcome.reason)
-            raise _copy(outcome, call)
-        value = None if conditions and outcome.status == 304 else decode(call, outcome, self._observe)
+        result = outcome.result
+        self._traces.add_event(
+            "bff.call.coalesced",
+            {"bff.service": call.owner.service, "bff.call": call.name, "bff.waited": waited},
+            outcome.span,
+        )
+        if isinstance(result, UpstreamError):
+            request.record.add_call(call.name, waited, result.reason)
+            raise _copy(result, call)
+        value = None if conditions and result.status == 304 else decode(call, result, self._observe)
         request.record.add_call(call.name, waited, "ok")
         self._observe(Served(call.owner.service, call.name, "coalesced", 0.0))
-        return CallResult(outcome, value, coalesced=True)
+        return CallResult(result, value, coalesced=True)
 
 
 def _copy(error: E, call: Call[Any]) -> E:

@@ -8,11 +8,10 @@ byte of the request that was sent; before that, each piece has its own time.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
-
-from opentelemetry.trace import get_current_span
 
 from ..calls import Call, Invalid, RequestContext, Timeout, Unreachable
 from ..policies import events
@@ -20,6 +19,7 @@ from .client import CallContext
 from .exchange import ExchangeRequest, ExchangeResponse
 from .pipeline import CallPipeline
 from .request import NO_CONDITIONS, request_headers, traced
+from .traces import AttemptRecord, new_span_id
 from .wire import WireConnectionError, WireInvalidResponse
 
 
@@ -73,7 +73,7 @@ class Forwarding:
         raised."""
         pipeline = self._pipeline
         client = pipeline.client_of(call)
-        trace = get_current_span().get_span_context()
+        trace = pipeline.traces.current()
         context = CallContext(call, request, client, NO_CONDITIONS, trace)
         seconds = request.deadline.left()
         backend, breaker = pipeline.choose(context, None)
@@ -81,7 +81,7 @@ class Forwarding:
         entry = client.permits.bulkhead.acquire()
         if entry != "acquired":
             await pipeline.wait_for_permit(context, backend, breaker, entry == "queued")
-        started = pipeline.clock()
+        started, span_id, began = pipeline.clock(), new_span_id(), time.time_ns()
         outcome, side, failed = "cancelled", "client", False
         response: ExchangeResponse | None = None
         backend.pending += 1
@@ -89,7 +89,7 @@ class Forwarding:
             try:
                 headers = request_headers(call, request, seconds, client.credentials)
                 headers.update(client.headers)
-                traced(headers, trace)
+                traced(headers, trace, span_id)
                 async with head:
                     response = await client.backends.exchanges(backend).open(make(headers))
                 failed = response.status >= 500
@@ -114,6 +114,21 @@ class Forwarding:
                     breaker.record_success(generation, duration)
                     client.backends.record_success(backend)
                 request.record.add_call(call.name, duration, outcome)
+                if trace.record is not None:
+                    status = None if response is None else response.status
+                    trace.record(
+                        AttemptRecord(
+                            *(
+                                call,
+                                backend.url or backend.name,
+                                trace.context,
+                                span_id,
+                                began,
+                                time.time_ns(),
+                            ),
+                            *(0, False, status, outcome),
+                        )
+                    )
                 pipeline.observe(
                     events.Attempted(
                         call.owner.service,

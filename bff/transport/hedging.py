@@ -13,6 +13,8 @@ import asyncio
 import time
 from collections.abc import Callable
 
+from msgspec import structs
+
 from ..calls import UpstreamError
 from ..policies.balance import Backend
 from ..policies.breaker import Breaker
@@ -129,7 +131,7 @@ class _Race:
     async def _second_attempt(self) -> WireResponse:
         backend, breaker = self._attempts.choose(self._context, self._backend)
         started = self._clock()
-        response = await self._attempts.attempt(self._context, backend, breaker)
+        response = await self._attempts.attempt(structs.replace(self._context, hedge=True), backend, breaker)
         self._latencies.record(self._clock() - started)
         return response
 

@@ -27,7 +27,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeAlias
 
 from msgspec import structs
-from opentelemetry.trace import get_current_span
 
 from ..calls import (
     Call,
@@ -51,7 +50,7 @@ from ..policies.retry import retryable
 from .client import CallContext, UpstreamClient
 from .request import NO_CONDITIONS, repeatable, wire_request
 from .response import CallResult, decode, retry_after
-from .traces import NO_TRACES, CallTraces
+from .traces import NO_TRACES, AttemptRecord, CallTraces, new_span_id
 from .wire import (
     Wire,
     WireConnectionError,
@@ -79,7 +78,7 @@ class CallPipeline:
     """The steps from retry to value; the cache and the coalescing of reads come before it.
 
     clients  by service name
-    traces   makes the span of each call
+    traces   gives each call its trace, and records its attempts
     clock    monotonic seconds
     chance   a random number, uniform in [0, 1), for the jitter of retries
     observe  receives the policy events
@@ -100,7 +99,7 @@ class CallPipeline:
         self._renew = renew
         self.clock = clock
         self._chance = chance
-        self._traces = traces
+        self.traces = traces
         self.observe = guarded(observe)
         # Events of attempts are made only when somebody observes them.
         self._observed = observe is not ignore
@@ -116,25 +115,25 @@ class CallPipeline:
     ) -> CallResult:
         """As `CallStage.exchange`."""
         client = self.client_of(call)
-        parent = get_current_span().get_span_context()
-        trace = self._traces.begin(parent)
-        began = time.time_ns() if trace is not parent else 0
-        context = CallContext(call, request, client, conditions, trace)
+        context = CallContext(call, request, client, conditions, self.traces.current())
         client.budget.active += 1
         started = self.clock()
-        outcome, status, error = "ok", None, None
+        outcome = "ok"
         try:
             response = await self._with_retries(context)
             credentials = client.credentials
             asker = None if call.shared or not credentials.identifies_user else request.principal
             if response.status == 401 and asker is not None and credentials.sends_user_token:
                 response, asker = await self._with_new_token(context, asker, response)
-            status = response.status
-            if status == 304 and conditions:
+            if response.status == 304 and conditions:
                 return CallResult(response, None)
             return CallResult(response, decode(call, response, self.observe, asker=asker))
         except UpstreamError as failure:
-            outcome = error = failure.reason
+            outcome = failure.reason
+            self.traces.add_event(
+                "bff.call.failed",
+                {"bff.service": call.owner.service, "bff.call": call.name, "error.type": failure.reason},
+            )
             raise
         except asyncio.CancelledError:
             outcome = "cancelled"
@@ -143,8 +142,6 @@ class CallPipeline:
         finally:
             client.budget.active -= 1
             request.record.add_call(call.name, self.clock() - started, outcome)
-            if trace is not parent:
-                self._traces.end(call, trace, parent, began, status, error)
 
     def client_of(self, call: Call[Any]) -> UpstreamClient:
         """Raises DeclarationError for an upstream without an address."""
@@ -172,7 +169,9 @@ class CallPipeline:
             return refused, asker
         if renewed is None or context.call.is_write:
             return refused, asker
-        context = structs.replace(context, request=structs.replace(request, principal=renewed))
+        context = structs.replace(
+            context, request=structs.replace(request, principal=renewed), resent=context.resent + 1
+        )
         return await self._with_retries(context), renewed
 
     # ---- retry ---------------------------------------------------------------------------------------------------
@@ -223,6 +222,7 @@ class CallPipeline:
                 reason = result.reason if isinstance(result, UpstreamError) else str(result.status)
                 self.observe(events.Retried(call.owner.service, call.name, attempts + 1, delay, reason))
                 await asyncio.sleep(delay)
+                context.resent += 1
         finally:
             if budget_taken:
                 client.budget.release()
@@ -289,6 +289,8 @@ class CallPipeline:
         outcome = "cancelled"
         failed = False
         status: int | None = None
+        span_id, record = new_span_id(), context.trace.record
+        began = time.time_ns() if record is not None else 0
         clock = self.clock
         started = clock()
         backend.pending += 1
@@ -297,6 +299,7 @@ class CallPipeline:
                 message = wire_request(
                     *(call, request, seconds, client.credentials, context.conditions, client.headers),
                     trace=context.trace,
+                    span_id=span_id,
                 )
                 try:
                     response = await backend.wire.send(message)
@@ -342,6 +345,20 @@ class CallPipeline:
             else:
                 breaker.record_success(generation, duration)
                 client.backends.record_success(backend)
+            if record is not None:
+                record(
+                    AttemptRecord(
+                        *(
+                            call,
+                            backend.url or backend.name,
+                            context.trace.context,
+                            span_id,
+                            began,
+                            time.time_ns(),
+                        ),
+                        *(context.resent, context.hedge, status, outcome),
+                    )
+                )
             if self._observed:
                 self.observe(
                     events.Attempted(
@@ -385,6 +402,10 @@ class CallPipeline:
             raise CircuitOpen(call.owner, call.name, _CIRCUIT_OPEN, retry_after=breaker.admit())
 
     def _on_rejected(self, call: Call[Any], backend: str, reason: str, outcome: str) -> None:
+        self.traces.add_event(
+            "bff.call.rejected",
+            {"bff.service": call.owner.service, "bff.call": call.name, "bff.reason": reason},
+        )
         if self._observed:
             self.observe(events.CallRejected(call.owner.service, call.name, reason))
             self.observe(events.Attempted(call.owner.service, call.name, backend, 0.0, outcome, "local"))

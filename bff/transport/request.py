@@ -1,22 +1,20 @@
 """Makes the request that is sent from a call. No header of the browser's request is passed on.
 
 The identity comes from the verified principal, ids come from the request's context, everything else is fixed. A trace
-continues with its id. Everything else in the browser's request (owners, keys, deadlines, forwarded addresses, cookies)
-is dropped.
+continues with its id, and baggage with the members that the settings allow. Everything else in the browser's request
+(owners, keys, deadlines, forwarded addresses, cookies) is dropped.
 """
 
 from __future__ import annotations
 
 import hashlib
-import random
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Protocol
 from urllib.parse import urlencode
 
-from opentelemetry.trace import INVALID_SPAN_CONTEXT, SpanContext
-
 from ..calls import Call, Principal, Refused, RequestContext
+from .traces import NO_TRACE, CallTrace
 from .wire import WireRequest
 
 MAX_TOKEN = 16_384
@@ -70,16 +68,18 @@ def wire_request(
     credentials: Credentials = USER_TOKEN,
     conditions: Mapping[str, str] = NO_CONDITIONS,
     constant: Mapping[str, str] = NO_HEADERS,
-    trace: SpanContext = INVALID_SPAN_CONTEXT,
+    trace: CallTrace = NO_TRACE,
+    span_id: int = 0,
 ) -> WireRequest:
     """The request of one attempt. seconds: its time limit; conditions: further headers such as `if-none-match`;
-    constant: the headers of every request to this upstream; trace: the span that the call belongs to."""
+    constant: the headers of every request to this upstream; trace: the trace that the call belongs to; span_id: the
+    attempt's."""
     headers = request_headers(call, request, seconds, credentials)
     if constant:
         headers.update(constant)
     if conditions:
         headers.update(conditions)
-    traced(headers, trace)
+    traced(headers, trace, span_id)
     return WireRequest(call.method, request_target(call), headers, call.body, call.takes)
 
 
@@ -152,12 +152,13 @@ def idempotency_key(call: Call[Any], request: RequestContext) -> str | None:
     return digest.hexdigest()
 
 
-def traced(headers: dict[str, str], span: SpanContext) -> None:
-    """Add the trace that this call belongs to (W3C Trace Context level 2, section 4.3). Each call is a separate parent:
-    in a trace that is not recorded the call has no span, and a random id is used instead."""
-    if not span.is_valid:
-        return
-    parent = span.span_id if span.trace_flags.sampled else random.getrandbits(64) or 1
-    headers["traceparent"] = f"00-{span.trace_id:032x}-{parent:016x}-{span.trace_flags:02x}"
-    if span.trace_state:
-        headers["tracestate"] = span.trace_state.to_header()
+def traced(headers: dict[str, str], trace: CallTrace, span_id: int) -> None:
+    """Add the trace that an attempt belongs to (W3C Trace Context level 2, section 4.3), and the baggage that is passed
+    on. Each attempt is a separate parent, also in a trace that is not recorded: a service then tells them apart."""
+    span = trace.context
+    if span.is_valid:
+        headers["traceparent"] = f"00-{span.trace_id:032x}-{span_id:016x}-{span.trace_flags:02x}"
+        if span.trace_state:
+            headers["tracestate"] = span.trace_state.to_header()
+    if trace.baggage:
+        headers["baggage"] = trace.baggage

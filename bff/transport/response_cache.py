@@ -23,6 +23,7 @@ from .coalescing import RequestCoalescer
 from .invalidations import Invalidations
 from .request import NO_CONDITIONS
 from .response import decode
+from .traces import NO_TRACES, CallTraces
 from .wire import WireResponse
 
 log = logging.getLogger("bff.transport")
@@ -43,6 +44,7 @@ class ResponseCache:
     background  revalidations at once (default 64); beyond it a stale response is served without one. A quarter of it
                 is the number of writes to Redis at once; beyond that a response is not written
     clock       Unix seconds
+    traces      gets an event for each answer from the cache
     """
 
     def __init__(
@@ -57,8 +59,10 @@ class ResponseCache:
         background: int = 64,
         clock: Callable[[], float] = time.time,
         observe: Observer = ignore,
+        traces: CallTraces = NO_TRACES,
     ) -> None:
         self._next = next
+        self._traces = traces
         self._background = DetachedTasks(spawn, background)
         writes = DetachedTasks(spawn, background // 4)
         self._storage = CacheStorage(memory, invalidations, store, writes, second=second, clock=clock)
@@ -177,6 +181,16 @@ class ResponseCache:
         record = request.record
         record.add_call(call.name, 0.0, how)
         record.add_answer(fresh=entry.left(now), public=call.shared and public_by(entry.headers))
+        if self._traces.current().record is not None:
+            self._traces.add_event(
+                "bff.cache.hit",
+                {
+                    "bff.service": call.owner.service,
+                    "bff.call": call.name,
+                    "bff.result": how,
+                    "bff.age": entry.age(now),
+                },
+            )
         if self._observed:
             self._observe(Served(call.owner.service, call.name, how, entry.age(now)))
 

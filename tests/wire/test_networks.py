@@ -4,6 +4,7 @@ out. The proxy alone knows the names of the hosts, so what arrives has gone thro
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -30,6 +31,7 @@ from bff.transport.h1_wire import H1Wire
 from bff.transport.httpx_wire import HttpxWire
 from bff.transport.wire import WireConnectionError, WireRequest
 
+from .. import otlp
 from ..conftest import PUBLIC_AUTHORITIES
 from ..waiting import GUARD
 from .authority import Authority, Pair, tls_server
@@ -39,6 +41,8 @@ from .oidc_provider import CLIENT, SECRET, OidcProvider
 from .served import served
 
 GET = WireRequest("GET", "/things/a%2Fb?x=1", {"accept": "application/json"})
+SPAN = "GET /things/{how}"
+"""The client span of a call to the shelf."""
 LOGIN = ("ada.o", "p@ss:w/rd %2F é")
 
 
@@ -339,10 +343,10 @@ async def test_a_gateway_behind_a_proxy_reaches_its_upstreams_provider_and_colle
 ) -> None:
     """The hosts exist for the proxy alone, and one private authority signs for all of them."""
     shelf, collector = Echo(), Collector()
-    otlp = inside.pair("collector", host="traces.test")
+    pair = inside.pair("collector", host="traces.test")
     async with (
         served(shelf, cert=service.cert, key=service.key) as url,
-        served(collector, cert=otlp.cert, key=otlp.key) as traces,
+        served(collector, cert=pair.cert, key=pair.key) as traces,
         forward_proxy({"shelf.test:443": port_of(url), "traces.test:4318": port_of(traces)}, LOGIN) as proxy,
     ):
         async with running(
@@ -360,7 +364,7 @@ async def test_a_gateway_behind_a_proxy_reaches_its_upstreams_provider_and_colle
             assert answer.json()["thing"] == {"name": "ok"}, answer.text
         async with asyncio.timeout(GUARD):
             await collector.news.wait()
-    assert "Shelf.open_thing" in collector.spans
+    assert SPAN in collector.spans
     assert collector.keys == {"collector-key"}
     asked = {line.rpartition(" ")[0] for line in proxy.asked}
     assert asked == {"CONNECT shelf.test:443", "CONNECT traces.test:4318"}
@@ -382,25 +386,35 @@ class Collector:
         self.keys.add(dict(scope["headers"]).get(b"x-api-key", b"").decode())
         for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
             self.spans |= {span.name for scope in resource.scope_spans for span in scope.spans}
-        if "Shelf.open_thing" in self.spans:
+        if SPAN in self.spans:
             self.news.set()
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b""})
 
 
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
 async def test_traces_trust_their_own_authority_and_ignore_the_environment(
-    redis_url: str, inside: Authority, monkeypatch: pytest.MonkeyPatch
+    redis_url: str, inside: Authority, monkeypatch: pytest.MonkeyPatch, protocol: str
 ) -> None:
     for variable in ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "https_proxy"):
         monkeypatch.setenv(variable, "http://127.0.0.1:9")
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.delenv("NO_PROXY", raising=False)
-    collector, own = Collector(), inside.pair("collector", host="127.0.0.1")
-    async with served(collector, cert=own.cert, key=own.key) as traces:
-        async with running(redis_url, telemetry={"otlp": traces, "tls": {"ca": str(inside.file)}}) as world:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", "/nowhere.pem")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "x-key=of-the-environment")
+    collector, own = otlp.Collector(), inside.pair("collector", host="127.0.0.1")
+    async with contextlib.AsyncExitStack() as stack:
+        if protocol == "http":
+            traces = await stack.enter_async_context(served(collector, cert=own.cert, key=own.key))
+        else:
+            pair = own.key.read_bytes(), own.cert.read_bytes()
+            traces = f"https://127.0.0.1:{stack.enter_context(otlp.grpc_collector(collector, tls=pair))}"
+        telemetry = {"otlp": traces, "protocol": protocol, "tls": {"ca": str(inside.file)}}
+        telemetry["headers"] = {"x-key": "of-the-settings"}
+        async with running(redis_url, telemetry=telemetry) as world:
             assert (await world.client.get("/api/open/ok")).status_code == 200
-        async with asyncio.timeout(GUARD):
-            await collector.news.wait()
+        await collector.until(lambda spans: any(span.name == SPAN for span in spans))
+    assert set(collector.keys) == {"of-the-settings"}
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import uvicorn
-from bff_service import configure_logs
+from bff_service import configure_logs, configure_traces
 from fastapi import FastAPI
 
 from upstreams.kit.settings import ShopSettings
@@ -20,6 +20,7 @@ GRACE_SECONDS = 1
 def run(build: Callable[[Settings], FastAPI], settings: Settings) -> None:
     """Serve what `build` makes until SIGTERM or SIGINT."""
     configure_logs(settings.service, settings.log_level)
+    end_traces = configure_traces(settings.service)
     uvicorn.run(
         build(settings),
         host=settings.host,
@@ -35,3 +36,4 @@ def run(build: Callable[[Settings], FastAPI], settings: Settings) -> None:
         timeout_keep_alive=75,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
+    end_traces()

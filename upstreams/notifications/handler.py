@@ -3,7 +3,7 @@ may be repeated at any point. Refuses an event it cannot understand as poison, f
 
 from __future__ import annotations
 
-from bff_service import Database, Outbox, TraceContext, set_trace
+from bff_service import Database, Outbox, TraceContext, current_trace, set_trace, span
 from bff_service.problems import pointed
 from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -52,7 +52,19 @@ class EventHandler:
         event = understood(body)
         if event is None:
             return
-        set_trace(TraceContext.continued({"traceparent": event.traceparent or ""}))
+        trace = TraceContext.continued({"traceparent": event.traceparent or ""})
+        about = {
+            "messaging.system": "redis",
+            "messaging.operation.type": "process",
+            "messaging.operation.name": "process",
+            "messaging.destination.name": "events:orders",
+            "cloudevents.event_type": event.type,
+            "cloudevents.event_id": event.id,
+        }
+        with span("process events:orders", "consumer", about, context=trace):
+            await self._handle(event)
+
+    async def _handle(self, event: StatusEvent) -> None:
         plan = await self._before(event)
         # A database away is not the event's failure: it spends no delivery.
         await self._database.transact_patiently(lambda db: self._take(db, event))
@@ -82,4 +94,7 @@ class EventHandler:
             return
         bell = await self._inbox.take(db, event, wording)
         if bell is not None:
-            await self._outbox.add(db, bell_event(bell, event.traceparent).message())
+            trace = current_trace()
+            await self._outbox.add(
+                db, bell_event(bell, event.traceparent if trace is None else trace.traceparent).message()
+            )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
-from bff_service import ServiceToken, TraceContext, set_trace
+from bff_service import ServiceToken, TraceContext, set_trace, span
 
 from upstreams.orders.saga import Done, Failed, Order, Outcome, Refused
 
@@ -99,6 +99,13 @@ class Participants:
         )
         if self._pause_seconds:
             await asyncio.sleep(self._pause_seconds)
+        about = {"shop.order.action": action, "shop.order.id": order["id"]}
+        with span(f"order {action}", attributes=about) as made:
+            outcome = await self._attempt(action, order)
+            made.error = None if outcome["kind"] == "done" else outcome["reason"]
+            return outcome
+
+    async def _attempt(self, action: str, order: Order) -> Outcome:
         began = self._clock()
         try:
             async with asyncio.timeout(self._call_seconds):

@@ -12,7 +12,6 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from opentelemetry.trace import NoOpTracer
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -21,7 +20,7 @@ from starlette.types import ASGIApp
 
 from ...edge.app.routes import Routes
 from ...edge.http.envelope import Envelope
-from ...edge.observe.telemetry import RequestTraces
+from ...edge.observe.request_traces import RequestTraces
 from ...edge.observe.worker_metrics import WorkerFigures, WorkerMetrics
 from ...edge.problem import Problem
 from ...edge.respond import NO_STORE
@@ -55,7 +54,7 @@ class WorkersAdmin:
             Route("/metrics", self.metrics, methods=["GET"]),
             Route(KEYS, self.keys, methods=["GET"]),
         ]
-        return Envelope(Routes(routes), RequestTraces(NoOpTracer()), public_url)
+        return Envelope(Routes(routes), RequestTraces(), public_url)
 
     async def readyz(self, request: Request) -> Response:
         """Whether every worker is ready."""

@@ -12,11 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import SpanProcessor
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
-from ..._version import __version__
 from ...calls import DeclarationError
 from ...calls.shutdown import close_all
 from ...live.outcomes import OutcomeMeter, Tally
@@ -47,12 +46,17 @@ from ..http.envelope import Envelope
 from ..http.public_path import PublicPath
 from ..http.request import BodyReader
 from ..http.request_checks import RequestChecks
+from ..http.trace_callers import TraceCallers
+from ..internal_tokens import InternalTokens
 from ..observe import telemetry
 from ..observe.browser import BrowserMetrics, BrowserSpans
 from ..observe.event_log import log_event
+from ..observe.live_spans import LiveSpans
 from ..observe.metrics import Metrics
 from ..observe.observers import ScreenIncomplete
+from ..observe.request_traces import CallSpans, PerSecond, RequestTraces, on_missing
 from ..observe.slos import SloCounts
+from ..observe.spans import Spans
 from ..page import content_policy
 from ..pages import ErrorPages
 from ..problem import OwnerContacts
@@ -83,23 +87,36 @@ def build(declared: Declarations, settings: Settings, extensions: Extensions) ->
     observe = Guarded(metrics.observe, log_event, *observers)
     connections = Connections(settings.network)
     collector = connections.to("BFF_TELEMETRY", "the collector of traces", settings.telemetry.tls)
-    trace_ids = telemetry.TraceIds()
-    processor, sampler = (
-        telemetry.processor(settings.telemetry, collector),
-        telemetry.sampler(settings.telemetry),
-    )
-    traces = telemetry.provider(declared.name, settings.telemetry, processor, trace_ids)
-    tracer = traces.get_tracer("bff", __version__)
-    request_traces = telemetry.RequestTraces(tracer, sampler, trace_ids)
-    call_spans = telemetry.CallSpans(processor, traces.resource, sampler, trace_ids)
+    traces = telemetry.processor(settings.telemetry, collector)
+    spans = None if traces is None else Spans(traces, telemetry.resource(declared.name))
+    sampler = telemetry.sampler(settings.telemetry)
     once_only = any(not command.safe for command in declared.commands)
     stores = parts.make_stores(settings, extensions, connections, once_only=once_only)
     identity = Identity(settings, stores.redis, connections)
     calls = parts.make_calls(
-        declared, settings, extensions, stores, identity, tasks, observe, call_spans, connections.network
+        declared,
+        settings,
+        extensions,
+        stores,
+        identity,
+        tasks,
+        observe,
+        CallSpans(spans, sampler),
+        connections.network,
     )
+    request_traces = _request_traces(settings, calls.internal_tokens, spans)
     outcomes = _outcome_meter(budgets, stores, slo_counts)
-    live = parts.make_live(declared, settings, extensions, stores, identity, calls, connections, outcomes)
+    live = parts.make_live(
+        declared,
+        settings,
+        extensions,
+        stores,
+        identity,
+        calls,
+        connections,
+        outcomes,
+        None if spans is None else LiveSpans(spans),
+    )
     health = Health(
         partial(parts.dependencies, stores, identity, calls, live),
         partial(parts.dead, stores, identity, live),
@@ -114,7 +131,7 @@ def build(declared: Declarations, settings: Settings, extensions: Extensions) ->
     body = BodyReader(settings.max_body, settings.http.body_timeout)
     browser: tuple[BrowserMetrics, BrowserSpans] | None = None
     if settings.telemetry.browser:
-        browser = BrowserMetrics(metrics.series), BrowserSpans(processor, declared.name)
+        browser = BrowserMetrics(metrics.series), BrowserSpans(traces, declared.name)
     routes = public_routes(
         declared,
         settings,
@@ -130,7 +147,7 @@ def build(declared: Declarations, settings: Settings, extensions: Extensions) ->
             runner=calls.runner,
             contacts=contacts,
             failures=failures,
-            on_incomplete=lambda route, missing: observe(ScreenIncomplete(route, missing)),
+            on_incomplete=partial(_on_incomplete, observe),
             prefix=path.prefix,
             resources=resources,
             downloads=Downloads(forwarding, settings.http.forward),
@@ -192,7 +209,7 @@ def build(declared: Declarations, settings: Settings, extensions: Extensions) ->
         pages.page,
     )
     private = Routes(admin_routes(health, metrics, calls.internal_tokens))
-    admin = Envelope(private, request_traces, settings.public_url, contacts=contacts)
+    admin = Envelope(private, RequestTraces(), settings.public_url, contacts=contacts)
     metrics.watch(
         calls.pipeline.clients,
         live.hub,
@@ -202,6 +219,7 @@ def build(declared: Declarations, settings: Settings, extensions: Extensions) ->
     )
     if budgets:
         metrics.readings |= slo_counts.readings()
+    metrics.readings["bff.traces.dropped"] = lambda: {(): request_traces.dropped}
     return App(
         declared,
         settings,
@@ -235,6 +253,29 @@ def _outcome_meter(budgets: Sequence[Budget], stores: parts.Stores, tally: Tally
     return OutcomeMeter(PendingOutcomes(stores.redis), targets, sagas, tally)
 
 
+def _on_incomplete(observe: Guarded, route: str, missing: int) -> None:
+    on_missing(missing)
+    observe(ScreenIncomplete(route, missing))
+
+
+def _request_traces(settings: Settings, tokens: InternalTokens | None, spans: Spans | None) -> RequestTraces:
+    telemetry_settings = settings.telemetry
+    late = telemetry_settings.late_traces
+    return RequestTraces(
+        spans,
+        telemetry.sampler(telemetry_settings),
+        trusts=TraceCallers(
+            settings.http.proxies,
+            proxies_decide=telemetry_settings.proxies_decide,
+            is_ours=None if tokens is None else tokens.is_ours,
+        ),
+        callers=PerSecond(telemetry_settings.caller_traces),
+        late=PerSecond(late) if late else None,
+        slow=telemetry_settings.slow,
+        baggage=telemetry_settings.baggage,
+    )
+
+
 def _sign_in(settings: Settings, identity: Identity, guard: Guard) -> list[BaseRoute]:
     """The endpoints of browser sign-in; none where browsers cannot sign in."""
     providers, sessions, store = identity.providers, identity.sessions, identity.store
@@ -257,6 +298,7 @@ class App:
     admin      the private ASGI application
     routes     the public ones
     resources  what the lifespan yielded
+    traces     sends finished spans; None: there is no collector
     metrics    what the admin port shows of them
     outcomes   times commands for SLOs; None: no SLO needs it
     opened     what the lifespan opened
@@ -273,7 +315,7 @@ class App:
     tasks: BackgroundTasks
     abandoned: AbandonedClaims
     connections: Connections
-    traces: TracerProvider
+    traces: SpanProcessor | None
     admission: Admission
     bodies: BodyBounds
     admin: ASGIApp
@@ -328,7 +370,7 @@ class App:
         it is cancelled, it closes the rest without waiting for commands, and then raises CancelledError."""
         self.health.draining = True
         self.abandoned.stop()
-        tokens, files = self.calls.internal_tokens, self.settings.secret_files
+        tokens, files, traces = self.calls.internal_tokens, self.settings.secret_files, self.traces
         await close_all(
             [
                 ("commands under way", self.tasks.finish),
@@ -345,7 +387,7 @@ class App:
                 ("the connections to upstreams", self.calls.pipeline.close),
                 ("the connection to Redis", self.stores.redis.close),
                 ("the lifespan", self.opened.aclose),
-                ("the traces", lambda: asyncio.to_thread(self.traces.shutdown)),
+                *([("the traces", lambda: asyncio.to_thread(traces.shutdown))] if traces else []),
             ],
             CLOSE,
         )

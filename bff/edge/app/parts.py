@@ -12,6 +12,7 @@ from ...calls import Runner
 from ...live.hub import Hub
 from ...live.ingest import EventDispatcher, Ingester, Registry
 from ...live.outcomes import OutcomeMeter
+from ...live.traces import LiveTraces
 from ...network import Network
 from ...policies.cache import Lru
 from ...policies.events import Guarded
@@ -127,7 +128,11 @@ def make_calls(
     store, memory = CacheStore(stores.redis, wait=cache.wait), Lru(cache.max_bytes, cache.max_entry)
     invalidations = Invalidations(stores.subscriptions, store, on_missed=memory.clear)
     coalescer = RequestCoalescer(
-        pipeline, last_change_by=invalidations.last_change_by, most=cache.followers, observe=observe
+        pipeline,
+        last_change_by=invalidations.last_change_by,
+        most=cache.followers,
+        observe=observe,
+        traces=traces,
     )
     runner: Runner = coalescer
     if cache.max_bytes:
@@ -140,6 +145,7 @@ def make_calls(
             second=cache.redis,
             background=cache.aside,
             observe=observe,
+            traces=traces,
         )
     background = BackgroundCalls(pipeline, identity, declared.sagas)
     return Calls(tokens, pipeline, coalescer, runner, invalidations, background)
@@ -153,7 +159,8 @@ def make_live(
     identity: Identity,
     calls: Calls,
     connections: Connections,
-    outcomes: OutcomeMeter | None = None,
+    outcomes: OutcomeMeter | None,
+    traces: LiveTraces | None,
 ) -> Live:
     live, background = settings.live, calls.background
     identity.streams = hub = Hub(
@@ -173,6 +180,7 @@ def make_live(
         is_revoked=identity.ended,
         still_open=identity.store.still_open,
         outcomes=outcomes,
+        traces=traces,
     )
     calls.invalidations.watch(hub.reload)
     dispatcher = EventDispatcher(
@@ -185,6 +193,7 @@ def make_live(
         ),
         DeadLetters(stores.redis),
         invalidate=calls.invalidations.invalidate,
+        traces=traces,
     )
     brokers = open_brokers(settings, stores.redis, extensions.brokers, connections)
     return Live(hub, dispatcher, tuple(Ingester(stores.redis, dispatcher, broker) for broker in brokers))

@@ -18,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from ...calls import Principal
 from ...live import Hub
+from ...live.traces import StreamTrace
 from ...stores.journal import Journal
 from ...stores.redis.client import StoreUnavailable
 from ..access.authorization import Requirements
@@ -98,9 +99,10 @@ class LiveEndpoint:
         state = state_of(scope)
         if state.send is not None:
             # All layers have passed the head on. The events do not go through them, and follow when they have returned.
-            state.stay = partial(self._stay, scope, receive, state.send, principal, names, after)
+            trace = self._hub.trace(len(names))
+            state.stay = partial(self._stay, scope, receive, state.send, principal, names, after, trace)
         else:
-            await self._follow(receive, send, principal, names, after)
+            await self._follow(receive, send, principal, names, after, self._hub.trace(len(names)))
 
     def _stay(
         self,
@@ -110,6 +112,7 @@ class LiveEndpoint:
         principal: Principal,
         names: list[str],
         after: str | None,
+        trace: StreamTrace | None,
     ) -> Awaitable[None]:
         """`_follow`, after the cookies and tokens of the request are freed: thousands of streams last for minutes."""
         needed = {name: value for name, value in scope.items() if name not in _UNUSED}
@@ -119,13 +122,19 @@ class LiveEndpoint:
         # Only a cleared dictionary gets smaller.
         scope.clear()
         scope.update(needed)
-        return self._follow(receive, send, principal, names, after)
+        return self._follow(receive, send, principal, names, after, trace)
 
     async def _follow(
-        self, receive: Receive, send: Send, principal: Principal, names: list[str], after: str | None
+        self,
+        receive: Receive,
+        send: Send,
+        principal: Principal,
+        names: list[str],
+        after: str | None,
+        trace: StreamTrace | None,
     ) -> None:
         out = outlet(send, self._settings.queue)
-        stream = self._hub.admit(principal, after, names, out)
+        stream = self._hub.admit(principal, after, names, out, trace)
         try:
             self._hub.join(stream)
             while (await receive())["type"] != "http.disconnect":

@@ -10,8 +10,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from opentelemetry import trace
-from opentelemetry.trace import StatusCode
+from opentelemetry.trace import format_trace_id
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -20,6 +19,7 @@ from ...stores.redis.client import StoreUnavailable
 from ..observe import telemetry
 from ..observe.log_lines import AccessLog, bind
 from ..observe.observers import RequestEnded
+from ..observe.request_traces import RequestTraces
 from ..problem import EVERYBODY, OwnerContacts, Problem
 from ..state import RequestState, state_of
 from .cors import Cors
@@ -47,7 +47,7 @@ class Envelope:
     def __init__(
         self,
         app: ASGIApp,
-        traces: telemetry.RequestTraces,
+        traces: RequestTraces,
         public_url: str,
         observe: Callable[[RequestEnded], None] = lambda ended: None,
         cors: Cors | None = None,
@@ -79,10 +79,9 @@ class Envelope:
         began = time.monotonic()
         headers: list[tuple[bytes, bytes]] = scope["headers"]
         state.correlation, replaced = telemetry.correlation_of(headers)
-        span, token = self._traces.begin(f"{scope['method']} {scope['path']}", headers)
-        state.trace_id = trace.format_trace_id(span.get_span_context().trace_id)
+        span = self._traces.begin(scope)
+        state.trace_id = format_trace_id(span.calls.context.trace_id)
         bind(state.correlation, state.trace_id)
-        span.set_attribute("bff.correlation_id", state.correlation)
         state.send = send
         cors = self._cors.headers_for(headers) if self._cors is not None else ()
         answer = _Answer(send, state.correlation, self._public_url, cors)
@@ -95,6 +94,7 @@ class Envelope:
                 if answer.status is not None:
                     # The head is sent. The connection must break off, or the client would take half an answer for all.
                     log.exception("failed after the answer had begun")
+                    span.failed = True
                     raise
                 problem = as_problem(error)
                 if isinstance(error, StoreUnavailable):
@@ -104,9 +104,10 @@ class Envelope:
                     log.error("request failed: %s", error, exc_info=error)
                 await self._send_problem(problem, scope, state, answer)
             finally:
-                self._record(scope, state, answer, time.monotonic() - began, replaced, span)
+                sampled = span.calls.context.trace_flags.sampled
+                self._record(scope, state, answer, time.monotonic() - began, replaced, sampled=sampled)
         finally:
-            self._traces.end(span, token)
+            self._traces.end(span, scope, state, status=answer.status, code=answer.code)
 
     def _record(
         self,
@@ -115,25 +116,19 @@ class Envelope:
         answer: _Answer,
         seconds: float,
         replaced: str | None,
-        span: trace.Span,
+        *,
+        sampled: bool,
     ) -> None:
-        """The request has ended: its span, metrics and access line, which names the person by their pseudonym and a
-        refusal by its code. replaced: a correlation id that is no UUID."""
+        """The request has ended: its metrics and access line, which names the person by their pseudonym and a
+        refusal by its code. replaced: a correlation id that is no UUID; sampled: whether the trace is recorded."""
         route, status = state.route, answer.status
-        if route:
-            span.update_name(f"{scope['method']} {route}")
-            span.set_attribute("http.route", route)
-        if status is not None:
-            span.set_attribute("http.response.status_code", status)
-            if status >= 500:
-                span.set_status(StatusCode.ERROR)
         who = None if state.principal is None else state.principal.id
         self._observe(
             RequestEnded(
                 *(scope["method"], route, status or 499, seconds, state.correlation, state.trace_id, who),
                 kind=state.kind,
                 code=answer.code,
-                is_sampled=span.get_span_context().trace_flags.sampled,
+                is_sampled=sampled,
                 record=state.record,
             )
         )

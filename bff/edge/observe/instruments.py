@@ -196,6 +196,15 @@ CALLS = (
     ),
     _histogram("bff.cache.age", _CALL, "Age of the answers that the cache gave.", AGES),
 )
+TRACES = (
+    _counter(
+        "bff.traces.dropped",
+        "{request}",
+        "",
+        "Failed, slow or incomplete requests whose traces were not exported after the fact, because of the bound.",
+    ),
+)
+
 LIVE = (
     _gauge("bff.stream.open", "{stream}", "", "Open event streams."),
     _counter("bff.events.losses", "{loss}", "", "How often a broker dropped events unread."),
@@ -256,13 +265,14 @@ WORKER_RESTARTS = _counter(
     "bff.worker.restarts", "{restart}", "worker", "How often a worker was started again after its death."
 )
 
-INSTRUMENTS = (*REQUESTS, *CALLS, *LIVE, *BROWSER, *SLOS)
+INSTRUMENTS = (*REQUESTS, *CALLS, *LIVE, *TRACES, *BROWSER, *SLOS)
 """What every process counts."""
 GROUPS = {
     "Requests of browsers and API clients": REQUESTS,
     "Calls to services": CALLS,
     "Live updates and events": LIVE,
     "What browsers report": BROWSER,
+    "Traces": TRACES,
     "Service level objectives": SLOS,
     "Several workers": (WORKER_UP, WORKER_RESTARTS),
 }

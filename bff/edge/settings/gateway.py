@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, PrivateAttr, SecretStr, model_validator
+from pydantic import Field, PrivateAttr, SecretStr, StringConstraints, model_validator
 
 from .events import EventSourceSettings, NatsSettings, RabbitMqSettings, WebhookSettings
 from .fields import ListenHost, Section, Url
@@ -130,7 +130,10 @@ class TelemetrySettings(Section):
     """Traces and logs."""
 
     otlp: Url | None = None
-    """Where traces go (OTLP over HTTP); unset: nowhere."""
+    """Where traces go (OTLP), such as `http://collector:4318`; unset: nowhere."""
+    protocol: Literal["http", "grpc"] = "http"
+    """How they are sent: OTLP over HTTP (often port 4318), or over gRPC (often port 4317), which needs
+    `bff-gateway[otlp-grpc]`."""
     headers: dict[HeaderName, SecretStr] = Field(default_factory=dict, max_length=20)
     """Headers of every request to the collector, such as the API key of a hosted one, at most 20."""
     timeout: float = Field(10.0, gt=0, le=60)
@@ -141,6 +144,23 @@ class TelemetrySettings(Section):
     browser: float = Field(0.0, ge=0, le=1)
     """Share of commands and screens whose painting the page reports to `/bff/browser`; 0: there is no such route, and
     the page reports nothing."""
+    caller_traces: float = Field(10.0, ge=0, le=10_000)
+    """Traces a second, in each worker, that are recorded because their caller says so (`traceparent` with the sampled
+    flag), where the caller is neither in a network of `http.proxies` nor has an internal token. A browser is such a
+    caller, also behind a proxy. Beyond it `sample` decides."""
+    proxies_decide: bool = False
+    """Whether the proxies of `http.proxies` begin the traces themselves and drop those of browsers. Then the sampled
+    flag counts in every request that comes through them."""
+    late_traces: float = Field(10.0, ge=0, le=10_000)
+    """Requests a second, in each worker, that are exported after the fact: they were not sampled, and failed (5xx),
+    were slow or incomplete. Further ones are counted by `bff_traces_dropped_total`. 0: none."""
+    slow: float = Field(1.0, gt=0, le=3600)
+    """Seconds from which a request is slow."""
+    baggage: tuple[Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,100}$")], ...] = Field(
+        (), max_length=20
+    )
+    """Keys of the caller's `baggage` that are passed on to services; all others are dropped. What a key says is the
+    caller's word."""
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
     """Level of the JSON log on standard error."""
 

@@ -22,7 +22,20 @@ from ...stores.dead_letters import DeadLetters
 from ...stores.events import BrokerEvent
 from ...stores.journal import Journal
 from ...stores.values import Values
-from .events import CURES, WRONG, BadEvent, ChangedEvent, Registry, SagaEvent, Undeclared, ValueEvent, Wrong
+from ..traces import LiveTraces
+from .events import (
+    CURES,
+    WRONG,
+    BadEvent,
+    ChangedEvent,
+    Follow,
+    Registry,
+    SagaEvent,
+    Undeclared,
+    ValueEvent,
+    Wrong,
+    same_trace,
+)
 
 log = logging.getLogger("bff.live")
 
@@ -37,6 +50,7 @@ class EventDispatcher:
     """Its methods raise StoreUnavailable when Redis is away; the event is then not dispatched.
 
     invalidate    called with the tags of a `changed` event, and the id of the principal it is for (None: all users)
+    traces        records each event in its trace; None: no event is recorded
     losses        number of times that a broker has dropped unread events
     dead_letters  number of events that could not be used, by what was wrong; also of those that are not stored
     """
@@ -49,12 +63,14 @@ class EventDispatcher:
         dead_letters: DeadLetters,
         *,
         invalidate: Callable[[Sequence[str], str | None], Awaitable[None]] | None = None,
+        traces: LiveTraces | None = None,
     ) -> None:
         self._journal = journal
         self._values = values
         self._registry = registry
         self._dead_letters = dead_letters
         self._invalidate = invalidate
+        self._traces = traces
         self._due: dict[str, float] = {}
         self._kinds: dict[tuple[str, ...], int] = {}
         self.losses = 0
@@ -62,33 +78,48 @@ class EventDispatcher:
 
     async def dispatch(self, event: BrokerEvent) -> bool:
         """Apply the event. Returns False when it became a dead letter."""
+        received = None if self._traces is None else self._traces.receive(event)
+        follow = same_trace if received is None else received.follow
+        outcome = "failed"
         try:
-            meaning = self._registry.meaning(event.body, now_ms=self._journal.now_ms())
+            outcome = await self._dispatch(event, follow)
+        finally:
+            if received is not None:
+                received.end(outcome, failed=outcome in ("failed", "dead-letter"))
+        return outcome != "dead-letter"
+
+    async def _dispatch(self, event: BrokerEvent, follow: Follow) -> str:
+        """Apply the event. Returns what became of it."""
+        try:
+            meaning = self._registry.meaning(event.body, now_ms=self._journal.now_ms(), follow=follow)
         except BadEvent as error:
             kind = (error.type, *error.fields)
-            return not await self._reject(event, error.wrong, str(error), kind, CURES[error.wrong])
+            return await self._reject(event, error.wrong, str(error), kind, CURES[error.wrong])
         except Exception as error:
             # An error in a user's model. One event must not block the others.
             why = f"its model raised {type(error).__name__}"
-            return not await self._reject(event, "model", why, (why,), CURES["model"])
+            return await self._reject(event, "model", why, (why,), CURES["model"])
         match meaning:
             case SagaEvent(owner, entry):
-                if await self._journal.append(owner, entry) == "held" and len(self._due) < _MAX_OWNERS:
+                appended = await self._journal.append(owner, entry)
+                if appended == "held" and len(self._due) < _MAX_OWNERS:
                     due = asyncio.get_running_loop().time() + self._journal.gap
                     self._due.setdefault(owner, due)
+                return appended
             case ValueEvent(name, version, data, at, mutations):
                 await self._values.put(name, version, data, at, mutations)
+                return "value"
             case ChangedEvent(tags, owner):
                 if self._invalidate is not None:
                     await self._invalidate(tags, owner)
+                return "changed"
             case Undeclared():
                 near = f"; did you mean {meaning.near}?" if meaning.near else ""
                 why = f"the type {_short(meaning.type)} is not declared{near}"
                 cure, most = CURES[meaning.wrong], MAX_UNDECLARED if meaning.ours else 0
-                return not await self._reject(event, meaning.wrong, why, (meaning.type,), cure, most)
+                return await self._reject(event, meaning.wrong, why, (meaning.type,), cure, most)
             case None:
-                pass
-        return True
+                return "ignored"
 
     async def _reject(
         self,
@@ -98,9 +129,9 @@ class EventDispatcher:
         kind: tuple[str, ...],
         cure: str,
         most: int | None = None,
-    ) -> bool:
+    ) -> str:
         """Count an event that cannot be used, log the first of its kind, and store it as a dead letter. most: dead
-        letters of this kind. Returns whether it became one."""
+        letters of this kind. Returns what became of it: `dead-letter`, or `dropped` where it is not stored."""
         kind = (wrong, *(_short(part) for part in kind))
         first, stored = kind not in self._kinds, self._kinds.get(kind, 0)
         room = not first or len(self._kinds) < MAX_KINDS
@@ -108,19 +139,20 @@ class EventDispatcher:
         if kept:
             await self._dead_letters.add(event, why)
         self.dead_letters[wrong] += 1
+        fate = "dead-letter" if kept else "dropped"
         if not room:
-            return kept
+            return fate
         self._kinds[kind] = stored + kept
         if first:
-            fate = "becomes a dead letter" if kept else "is not used"
+            told = "becomes a dead letter" if kept else "is not used"
             place = (event.id, event.broker, event.partition)
             log.warning(
                 "event %s of %s %s %s (%s): %s. What to do: %s. More of this kind are only counted.",
-                *(*place, fate, wrong, _short(why, 500), cure),
+                *(*place, told, wrong, _short(why, 500), cure),
             )
             if len(self._kinds) == MAX_KINDS:
                 log.warning("%d kinds of events could not be used: further kinds are only counted", MAX_KINDS)
-        return kept
+        return fate
 
     async def settle(self) -> None:
         """Release events that have waited long enough for the event before them."""

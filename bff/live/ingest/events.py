@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
@@ -28,6 +28,14 @@ MAX_BODY = 65_536
 _TYPE = re.compile(r"(?:[A-Za-z0-9-]+\.)+([a-z][a-z0-9-]*)\.(status|value|changed)")
 _RANDOM_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+
+Follow: TypeAlias = Callable[[str, str, str, str | None], str | None]
+"""Given type, source, id and traceparent of a valid event, the traceparent of what follows from it."""
+
+
+def same_trace(type: str, source: str, id: str, traceparent: str | None) -> str | None:
+    """What follows from an event has the event's own traceparent, if that is well-formed."""
+    return traceparent if traceparent is not None and _TRACEPARENT.fullmatch(traceparent) else None
 
 
 Wrong = Literal[
@@ -166,8 +174,9 @@ class Registry:
         patterns = "|".join(".*".join(map(re.escape, type.split("*"))) for type in ignored)
         self._ignored = re.compile(patterns, re.DOTALL) if patterns else None
 
-    def meaning(self, body: bytes | None, *, now_ms: int) -> Meaning:
-        """The meaning of an event; None when its type is to be ignored. now_ms: see `Entry.of`. Raises BadEvent."""
+    def meaning(self, body: bytes | None, *, now_ms: int, follow: Follow = same_trace) -> Meaning:
+        """The meaning of an event; None when its type is to be ignored. now_ms: see `Entry.of`; follow: called once
+        with the event when it is valid. Raises BadEvent."""
         if body is None:
             raise BadEvent("no-event", "the entry has no field `event`")
         if len(body) > MAX_BODY:
@@ -176,29 +185,37 @@ class Registry:
             tree = parsed(without_lone_surrogates(body.removeprefix(BOM))[0])
             if not isinstance(tree, dict):
                 raise BadEvent("not-json", "the event is not a JSON object")
-            return self._meaning(tree, now_ms)
+            return self._meaning(tree, now_ms, follow)
         except (ValueError, RecursionError):
             raise BadEvent("not-json", "the event is not JSON") from None
 
-    def _meaning(self, tree: dict[str, Any], now_ms: int) -> Meaning:
+    def _meaning(self, tree: dict[str, Any], now_ms: int, follow: Follow) -> Meaning:
         kind = _checked(_Type, tree, "").type
         if self._ignored is not None and self._ignored.fullmatch(kind):
             return None
         route = _TYPE.fullmatch(kind)
         name, what = route.groups() if route else ("", "")
         if what == "status" and name in self._sagas:
-            return self._saga(_checked(_CloudEvent, tree, kind), tree["data"], name, now_ms)
+            return self._saga(_checked(_CloudEvent, tree, kind), tree["data"], name, now_ms, follow)
         if what == "value" and name in self._values:
-            return self._value(_checked(_CloudEvent, tree, kind), tree["data"], name)
+            event = _checked(_CloudEvent, tree, kind)
+            value = self._value(event, tree["data"], name)
+            follow(kind, event.source, event.id, event.traceparent)
+            return value
         if what == "changed":
-            return self._changed(_checked(_Changed, tree, kind), name)
+            changed = _checked(_Changed, tree, kind)
+            given = tree.get("traceparent")
+            follow(kind, changed.source, changed.id, given if isinstance(given, str) else None)
+            return self._changed(changed, name)
         if what == "status":
             return Undeclared(kind, "undeclared-saga", _looks_like_ours(tree), _near(name, self._sagas))
         if what == "value":
             return Undeclared(kind, "undeclared-value", _looks_like_ours(tree), _near(name, self._values))
         return Undeclared(kind, "undeclared-type", _looks_like_ours(tree))
 
-    def _saga(self, event: _CloudEvent, data: dict[str, Any], name: str, now_ms: int) -> SagaEvent:
+    def _saga(
+        self, event: _CloudEvent, data: dict[str, Any], name: str, now_ms: int, follow: Follow
+    ) -> SagaEvent:
         # `data` of the parsed tree has all digits of its numbers; the validated event does not.
         version = int(event.sequence)
         if version < 1:
@@ -210,10 +227,8 @@ class Registry:
             saga = codec_of(self._sagas[name]).of(fields)
         except ValidationError as error:
             raise _bad(error, event.type, inside=_SAGA_FIELDS) from None
-        traceparent = event.traceparent
-        if traceparent is not None and not _TRACEPARENT.fullmatch(traceparent):
-            traceparent = None
         owner = _checked(_Owned, data, event.type, inside={}).owner
+        traceparent = follow(event.type, event.source, event.id, event.traceparent)
         return SagaEvent(owner, Entry.of(saga, traceparent, now_ms=now_ms))
 
     def _changed(self, event: _Changed, name: str) -> ChangedEvent:

@@ -11,12 +11,13 @@ from bff_service.idempotency import IdempotencyKeys, IdempotentRequest, Once, Re
 from bff_service.internal import GatewayKeys, InternalVerifier, gateway_verifier
 from bff_service.logs import configure_logs
 from bff_service.middleware import RequestContext
+from bff_service.otlp import configure_traces
 from bff_service.outbox import Delivery, DeliveryFailed, Message, Outbox
 from bff_service.parts import Reading, add_health, running, use
 from bff_service.problems import NOT_FOUND, Problem, Refusal, Text, refusals
 from bff_service.redis import redis_client
 from bff_service.tokens import Caller, KeySet, TokenVerifier
-from bff_service.tracing import TraceContext, current_trace, set_trace
+from bff_service.tracing import TraceContext, current_trace, set_trace, span
 
 __all__ = [
     "NOT_FOUND",
@@ -52,6 +53,7 @@ __all__ = [
     "TraceContext",
     "add_health",
     "configure_logs",
+    "configure_traces",
     "current_trace",
     "gateway_verifier",
     "http_client",
@@ -61,6 +63,7 @@ __all__ = [
     "rfc3339",
     "running",
     "set_trace",
+    "span",
     "stream_of",
     "use",
 ]

@@ -14,14 +14,31 @@ import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
-from bff_service.tracing import current_trace
+from bff_service.tracing import current_trace, span
 
 
-async def _trace_headers(request: httpx.Request) -> None:
-    context = current_trace()
-    if context is not None:
-        for name, value in context.headers().items():
-            request.headers.setdefault(name, value)
+class _TracedTransport(AiohttpTransport):
+    """Sends the current trace along on every call, and makes a client span of it."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if current_trace() is None:
+            return await super().handle_async_request(request)
+        url = request.url
+        about: dict[str, str | int | bool] = {
+            "http.request.method": request.method,
+            # Without the query, which may hold what no trace should.
+            "url.full": f"{url.scheme}://{url.netloc.decode('ascii', 'replace').rpartition('@')[2]}{url.path}",
+            "server.address": url.host,
+            "server.port": url.port or (443 if url.scheme == "https" else 80),
+        }
+        with span(request.method, "client", about) as made:
+            for name, value in made.context.headers().items():
+                request.headers.setdefault(name, value)
+            response = await super().handle_async_request(request)
+            made.attributes["http.response.status_code"] = response.status_code
+            if response.status_code >= 400:
+                made.error = str(response.status_code)
+            return response
 
 
 def http_client(
@@ -43,8 +60,7 @@ def http_client(
         base_url=base_url,
         timeout=timeout,
         trust_env=False,
-        transport=AiohttpTransport(client=session),
-        event_hooks={"request": [_trace_headers]},
+        transport=_TracedTransport(client=session),
     )
 
 

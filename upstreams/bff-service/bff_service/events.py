@@ -18,6 +18,7 @@ from redis.exceptions import RedisError
 
 from bff_service.outbox import DeliveryFailed, Message
 from bff_service.redis import redis_client
+from bff_service.tracing import produced
 
 PARTITIONS = 16
 MAX_EVENTS = 100_000
@@ -100,7 +101,7 @@ class EventSource:
         told |= {"mutations": list(mutations)}
         told |= {"at": rfc3339(at), "data": dict(data or {})}
         kind = f"{self.domain}.{saga}.status"
-        return Event(kind, f"/services/{self.service}", id, version, owner, told, at, traceparent)
+        return self._event(kind, id, version, owner, told, at, traceparent)
 
     def value(
         self,
@@ -119,7 +120,27 @@ class EventSource:
         told = {"version": version, "at": rfc3339(at), "data": dict(data)}
         told |= {"mutations": [mutation] if mutation else []}
         kind = f"{self.domain}.{name}.value"
-        return Event(kind, f"/services/{self.service}", key, version, key, told, at, traceparent)
+        return self._event(kind, key, version, key, told, at, traceparent)
+
+    def _event(
+        self,
+        kind: str,
+        subject: str,
+        version: int,
+        partition_key: str,
+        told: dict[str, Any],
+        at: datetime,
+        traceparent: str | None,
+    ) -> Event:
+        about = {
+            "messaging.operation.type": "create",
+            "messaging.operation.name": "create",
+            "messaging.destination.name": f"events:{self.service}",
+            "cloudevents.event_type": kind,
+            "cloudevents.event_id": f"{subject}:{version}",
+        }
+        own = produced(f"create events:{self.service}", about, traceparent)
+        return Event(kind, f"/services/{self.service}", subject, version, partition_key, told, at, own)
 
 
 def stream_of(service: str, partition_key: str) -> str:

@@ -5,12 +5,11 @@ import logging
 from typing import Any
 
 import pytest
-from opentelemetry.trace import NoOpTracer
 from starlette.requests import ClientDisconnect
 
 from bff import Problem
 from bff.edge.http.envelope import Envelope
-from bff.edge.observe.telemetry import RequestTraces
+from bff.edge.observe.request_traces import RequestTraces
 from bff.edge.state import state_of
 
 
@@ -30,7 +29,7 @@ async def run(app: Any, method: str = "GET") -> tuple[list[Any], dict[str, Any]]
         raise NotImplementedError
 
     scope = {"type": "http", "method": method, "path": "/x", "headers": []}
-    await Envelope(recorded, RequestTraces(NoOpTracer()), "https://shop.test")(scope, receive, send)
+    await Envelope(recorded, RequestTraces(), "https://shop.test")(scope, receive, send)
     return sent, seen
 
 
