@@ -28,13 +28,20 @@ class Runner(Protocol):
 
 
 class CallTiming(Struct, frozen=True):
-    """One finished upstream call: its name, its duration in milliseconds, its outcome ("ok" or a reason), and its start
-    in milliseconds since the request began."""
+    """One finished upstream call: its name, its duration in milliseconds, its outcome, and its start in milliseconds
+    since the request began.
+
+    outcome   "ok", "hit" or "stale" where the cache answered, or a reason
+    attempts  how often it was sent: 0 where the cache or another request's answer was used, or it was rejected
+    cache     hit, stale, revalidated, miss or coalesced; "" where neither cache nor coalescing played a part
+    """
 
     name: str
     milliseconds: float
     outcome: str
     start: float = 0.0
+    attempts: int = 0
+    cache: str = ""
 
 
 class PartRecord(Struct):
@@ -56,6 +63,7 @@ class RequestRecord(Struct):
     began    monotonic seconds
     timings  its finished upstream calls
     missing  number of its missing parts; stale: number of stale answers
+    retries  attempts after the first of its calls, second copies of slow reads included
     missing_parts  of each missing part the service, the call ("": none was made) and the reason
     max_age  seconds for which the screen is fresh, None before the first answer
     private  True when an answer is for this user only
@@ -72,11 +80,14 @@ class RequestRecord(Struct):
     changes: dict[str, int] = field(default_factory=dict)
     cut_off: tuple[str, Owner] | None = None
     missing_parts: list[tuple[str, str, str]] = field(default_factory=list)
+    retries: int = 0
 
-    def add_call(self, name: str, seconds: float, outcome: str) -> None:
-        """Record a call that has just ended and took this many seconds."""
+    def add_call(self, name: str, seconds: float, outcome: str, attempts: int = 0, cache: str = "") -> None:
+        """Record a call that has just ended and took this many seconds. The rest as in `CallTiming`."""
         start = max(0.0, time.monotonic() - seconds - self.began)
-        self.timings.append(CallTiming(name, seconds * 1000, outcome, start * 1000))
+        self.timings.append(CallTiming(name, seconds * 1000, outcome, start * 1000, attempts, cache))
+        if attempts > 1:
+            self.retries += attempts - 1
 
     def add_answer(self, *, fresh: float | None, public: bool) -> None:
         """Record an answer's freshness in seconds (None: 0). The screen is as fresh as its least fresh answer."""

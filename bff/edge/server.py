@@ -288,7 +288,7 @@ async def _stop_if_dead(runtime: App, server: Server) -> None:
 
 def serve(gateway: Gateway, settings: Settings) -> None:
     """Serve until a signal. Raises DeclarationError when it cannot start."""
-    log_to_stderr(settings.telemetry.log_level)
+    log_to_stderr(settings.telemetry)
     settings = with_file_limit(settings)
     with asyncio.Runner(loop_factory=_config(gateway, settings).get_loop_factory()) as runner:
         runner.run(run(gateway, settings))

@@ -29,6 +29,7 @@ class RequestState:
     route        the declared path that answers, None while none does
     kind         screen, command or forward; other for what is built in or was not found
     record       what is learned while the function of the route runs; None where none has begun
+    limit        the `RateLimit` header: what is left of each limit that the request spends; "" before that
     frontend     the name of the frontend server that sent the request, None for any other client
     principal    who was authenticated; None: nobody was
     authenticate authenticates the request before its route does; None where no middleware may ask
@@ -44,6 +45,7 @@ class RequestState:
     route: str | None = None
     kind: str = "other"
     record: RequestRecord | None = None
+    limit: str = ""
     frontend: str | None = None
     principal: Principal | None = None
     authenticate: Callable[[MutableMapping[str, Any]], Awaitable[Principal | None]] | None = None

@@ -218,14 +218,16 @@ class UpstreamClient:
 
 class CallContext(Struct):
     """What one call carries through the pipeline. request: the context of its request; conditions: further request
-    headers such as `if-none-match`; trace: the trace that it belongs to; resent: attempts so far; hedge: True for the
-    second copy of a slow read."""
+    headers such as `if-none-match`; trace: the trace that it belongs to; attempts: when each attempt was sent, on the
+    pipeline's clock; copies of a context share it; resent: attempts so far; hedge: True for the second copy of a slow
+    read."""
 
     call: Call[Any]
     request: RequestContext
     client: UpstreamClient
     conditions: Mapping[str, str]
     trace: CallTrace
+    attempts: list[float] = []
     resent: int = 0
     hedge: bool = False
 

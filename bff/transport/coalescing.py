@@ -138,7 +138,7 @@ class RequestCoalescer:
                 return await me
         except TimeoutError:
             self._hand_over(flight, me)
-            request.record.add_call(call.name, self._clock() - started, "timeout")
+            request.record.add_call(call.name, self._clock() - started, "timeout", cache="coalesced")
             raise Timeout(
                 call.owner, call.name, "did not answer another request for the same data in time."
             ) from None
@@ -182,10 +182,10 @@ class RequestCoalescer:
             outcome.span,
         )
         if isinstance(result, UpstreamError):
-            request.record.add_call(call.name, waited, result.reason)
+            request.record.add_call(call.name, waited, result.reason, cache="coalesced")
             raise _copy(result, call)
         value = None if conditions and result.status == 304 else decode(call, result, self._observe)
-        request.record.add_call(call.name, waited, "ok")
+        request.record.add_call(call.name, waited, "ok", cache="coalesced")
         self._observe(Served(call.owner.service, call.name, "coalesced", 0.0))
         return CallResult(result, value, coalesced=True)
 

@@ -113,7 +113,7 @@ class Forwarding:
                 else:
                     breaker.record_success(generation, duration)
                     client.backends.record_success(backend)
-                request.record.add_call(call.name, duration, outcome)
+                request.record.add_call(call.name, duration, outcome, 1)
                 if trace.record is not None:
                     status = None if response is None else response.status
                     trace.record(

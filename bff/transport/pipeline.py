@@ -118,6 +118,7 @@ class CallPipeline:
         context = CallContext(call, request, client, conditions, self.traces.current())
         client.budget.active += 1
         started = self.clock()
+        cache = "" if call.options.freshness is None or call.is_write else "miss"
         outcome = "ok"
         try:
             response = await self._with_retries(context)
@@ -126,6 +127,7 @@ class CallPipeline:
             if response.status == 401 and asker is not None and credentials.sends_user_token:
                 response, asker = await self._with_new_token(context, asker, response)
             if response.status == 304 and conditions:
+                cache = "revalidated"
                 return CallResult(response, None)
             return CallResult(response, decode(call, response, self.observe, asker=asker))
         except UpstreamError as failure:
@@ -141,7 +143,7 @@ class CallPipeline:
             raise
         finally:
             client.budget.active -= 1
-            request.record.add_call(call.name, self.clock() - started, outcome)
+            request.record.add_call(call.name, self.clock() - started, outcome, len(context.attempts), cache)
 
     def client_of(self, call: Call[Any]) -> UpstreamClient:
         """Raises DeclarationError for an upstream without an address."""
@@ -294,6 +296,7 @@ class CallPipeline:
         clock = self.clock
         started = clock()
         backend.pending += 1
+        context.attempts.append(started)
         try:
             with request.timer.limit(seconds):
                 message = wire_request(

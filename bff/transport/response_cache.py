@@ -179,7 +179,7 @@ class ResponseCache:
     def _record_served(self, call: Call[Any], request: RequestContext, entry: CacheEntry, how: How) -> None:
         now = self._clock()
         record = request.record
-        record.add_call(call.name, 0.0, how)
+        record.add_call(call.name, 0.0, how, cache=how)
         record.add_answer(fresh=entry.left(now), public=call.shared and public_by(entry.headers))
         if self._traces.current().record is not None:
             self._traces.add_event(

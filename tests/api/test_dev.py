@@ -245,7 +245,10 @@ def test_a_new_project_runs_with_its_services_and_nothing_else_to_set(tmp_path: 
 
 
 def test_the_log_has_one_readable_line_for_each_request(desk: Path) -> None:
-    with dev(desk, "desk:app") as running, running.client() as client:
+    with (
+        dev(desk, "desk:app", env={"BFF_TELEMETRY__LOG_FORMAT": "text"}) as running,
+        running.client() as client,
+    ):
         running.until_printed("desk:app is at")
         asked = client.get("/api/hello?password=hunter2", headers={"authorization": "Bearer secret-token"})
         assert client.get("/api/fails").status_code == 500

@@ -164,7 +164,7 @@ def main() -> int:
         fleet = Fleet(services(HOME / "data"), service_environment(store.url, HOME / "data"), HOME / "logs")
         fleet.start()
         settings = settings_file.load({**gateway_environment(store.url), **os.environ})
-        log_to_stderr(settings.telemetry.log_level)
+        log_to_stderr(settings.telemetry)
         loop = uvicorn.Config(shop, loop="uvloop").get_loop_factory()
         with asyncio.Runner(loop_factory=loop) as runner:
             runner.run(_serve(fleet, settings, store))

@@ -10,15 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-import logging
 import os
 import socket
 import sys
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import uvicorn
 
@@ -26,67 +22,12 @@ from ...calls import DeclarationError
 from ...calls.errors import collecting
 from ...edge import settings as settings_file
 from ...edge.gateway import Gateway
-from ...edge.observe.log_lines import JsonLines
+from ...edge.observe.log_lines import log_to_stderr
 from ...edge.server import run, with_file_limit
 from ...edge.settings import Settings
 from .. import check
 from ..target import load
 from .project import for_development
-
-_RESET = "\x1b[0m"
-_COLOURS = {
-    "DEBUG": "\x1b[2m",
-    "INFO": "",
-    "WARNING": "\x1b[33m",
-    "ERROR": "\x1b[31m",
-    "CRITICAL": "\x1b[31m",
-}
-_GREEN, _YELLOW, _RED, _DIM = "\x1b[32m", "\x1b[33m", "\x1b[31m", "\x1b[2m"
-
-
-class ReadableLines(JsonLines):
-    """Formats each record as one readable line: time, level or method, message, fields, correlation id. Texts are
-    escaped and cut as in the JSON log. coloured: True for a terminal."""
-
-    def __init__(self, coloured: bool) -> None:
-        super().__init__()
-        self._coloured = coloured
-
-    def format(self, record: logging.LogRecord) -> str:
-        line: dict[str, Any] = json.loads(super().format(record))
-        at = time.strftime("%H:%M:%S", time.localtime(record.created))
-        level, logger, message = line.pop("level"), line.pop("logger"), line.pop("message")
-        correlation, exception = line.pop("correlation_id", ""), line.pop("exception", "")
-        for name in ("at", "trace_id"):
-            line.pop(name, None)
-        if logger == "bff.access":
-            text = self._request(line)
-        else:
-            fields = "".join(f"  {name}={value}" for name, value in line.items())
-            text = self._paint(_COLOURS.get(level, ""), f"{level:<7} {message}{fields}")
-        return "\n".join(
-            filter(None, [f"{self._paint(_DIM, at)} {text}  {self._paint(_DIM, correlation)}", exception])
-        )
-
-    def _request(self, line: Mapping[str, Any]) -> str:
-        status = line["status"]
-        colour = _GREEN if status and status < 400 else _YELLOW if status and status < 500 else _RED
-        shown = self._paint(colour, str(status or "left"))
-        return f"{line['method']:<7} {shown} {line['ms']:>7.1f} ms  {line['path']}"
-
-    def _paint(self, colour: str, text: str) -> str:
-        return f"{colour}{text}{_RESET}" if self._coloured and colour and text else text
-
-
-def log_for_people(level: str) -> None:
-    """Send all log records of the process to standard error as readable lines, with colours at a terminal unless
-    NO_COLOR is set. level: the lowest level that is logged."""
-    out = logging.StreamHandler(sys.stderr)
-    out.setFormatter(ReadableLines(sys.stderr.isatty() and not os.environ.get("NO_COLOR")))
-    root = logging.getLogger()
-    root.handlers[:] = [out]
-    root.setLevel(level)
-    logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
 def prepare(target: str, *, sign_in: bool = False) -> tuple[Gateway, Settings]:
@@ -125,7 +66,7 @@ def main(arguments: Sequence[str]) -> int:
     target, public, admin, ready = arguments[0], *map(int, arguments[1:4])
     try:
         gateway, settings = prepare(target, sign_in="--sign-in" in arguments[4:])
-        log_for_people(settings.telemetry.log_level)
+        log_to_stderr(settings.telemetry, for_people=sys.stderr.isatty())
         listeners = socket.socket(fileno=public), socket.socket(fileno=admin)
         loop = uvicorn.Config(gateway, loop="uvloop", log_config=None).get_loop_factory()
         with asyncio.Runner(loop_factory=loop) as runner:

@@ -324,7 +324,7 @@ def serve_workers(target: str, settings: Settings, terminal: bool) -> int:
             f"{settings.workers} workers need Linux, whose kernel spreads connections over them; here set BFF_WORKERS "
             "to 1, and run several gateways behind a proxy"
         )
-    log_to_stderr(settings.telemetry.log_level)
+    log_to_stderr(settings.telemetry)
     listeners = listeners_of(settings.host, settings.port, settings.workers)
     with contextlib.ExitStack() as stack:
         for one in listeners:

@@ -141,7 +141,7 @@ def main(arguments: Sequence[str]) -> int:
     watch.start()
     try:
         gateway, settings = prepare(target)
-        log_to_stderr(settings.telemetry.log_level)
+        log_to_stderr(settings.telemetry)
         settings = with_file_limit(settings)
         watch.seconds_to_end = WITHOUT_PARENT + settings.live.drain + (settings.http.linger or 0.0)
         control = Control(channel, public)

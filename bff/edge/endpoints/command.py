@@ -87,7 +87,7 @@ class CommandEndpoint:
         key = key or str(uuid.uuid4())
         ticket = self._ticket(scope, principal, key, body, keep)
         claimed, spent = await self._claim(scope, principal, ticket)
-        limits = services.guard.headers(spent)
+        limits = services.guard.headers(scope, spent)
         if not isinstance(claimed, New):
             await _send(send, _stored(claimed), {"idempotency-replayed": "true"})
             return

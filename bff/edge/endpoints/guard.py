@@ -127,9 +127,11 @@ class Guard:
         """Count the request as `cost` requests; returns the RateLimit headers. Raises Problem 429, or 503 where a
         costly route cannot be counted."""
         caller = self._limits.caller(scope, principal)
-        return await self._limits.spend(
+        headers = await self._limits.spend(
             access.counted_as or access.route, access.limit, caller, times=access.times, cost=cost
         )
+        state_of(scope).limit = headers.get("ratelimit", "")
+        return headers
 
     async def admit_limited(self, scope: Scope, access: Access) -> tuple[Principal | None, dict[str, str]]:
         """`admit`, then `spend`: the caller and the RateLimit headers."""
@@ -144,9 +146,11 @@ class Guard:
             for access in accesses
         )
 
-    def headers(self, spent: Sequence[BucketState]) -> dict[str, str]:
+    def headers(self, scope: Scope, spent: Sequence[BucketState]) -> dict[str, str]:
         """The RateLimit headers of what such a store counted. Raises Problem 429."""
-        return self._limits.headers_for(spent)
+        headers = self._limits.headers_for(spent)
+        state_of(scope).limit = headers.get("ratelimit", "")
+        return headers
 
     def _check_authentication(self, principal: Principal, required: Requirements) -> None:
         missing = step_up.missing(principal, required, self._clock())

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ...stores.redis.client import StoreUnavailable
 from ..observe import telemetry
-from ..observe.log_lines import AccessLog, bind
+from ..observe.log_lines import AccessLog, RequestLine, bind
 from ..observe.observers import RequestEnded
 from ..observe.request_traces import RequestTraces
 from ..problem import EVERYBODY, OwnerContacts, Problem
@@ -132,27 +132,42 @@ class Envelope:
                 record=state.record,
             )
         )
-        fields: dict[str, object] = {
-            "method": scope["method"],
-            "path": scope["path"],
-            "route": route,
-            "status": status,
-            "ms": round(seconds * 1000, 1),
-        }
+        more: dict[str, object] = {}
         if state.principal is not None:
-            fields["who"] = state.principal.pseudonym
+            more["who"] = state.principal.pseudonym
+            client = state.principal.claims.get("client_id")
+            if client is not None:
+                more["client"] = client
         if answer.code:
-            fields["code"] = answer.code
+            more["code"] = answer.code
+        if state.limit:
+            more["limit"] = state.limit
+        if state.degraded:
+            more["degraded"] = True
         if replaced:
-            fields["correlation_id_given"] = replaced
+            more["correlation_id_given"] = replaced
         if state.frontend is not None:
-            fields["frontend"] = state.frontend
-        self._access.write(scope["method"], scope["path"], status, fields)
+            more["frontend"] = state.frontend
+        self._access.write(
+            RequestLine(
+                *(
+                    scope["method"],
+                    scope["path"],
+                    route,
+                    state.kind,
+                    status,
+                    seconds * 1000,
+                    more,
+                    state.record,
+                )
+            )
+        )
 
     async def _send_problem(
         self, problem: Problem, scope: Scope, state: RequestState, answer: _Answer
     ) -> None:
         answer.code = problem.code
+        state.limit = problem.headers.get("ratelimit", state.limit)
         contacts = self._contacts.on(scope)
         headers: dict[str, str] = {}
         page = None

@@ -1,7 +1,7 @@
 r"""Text from outside is escaped and shortened before any log handler gets it.
 
 `Escaping` is a filter on every logger of this package (`LOGGERS`), so it also works in an application that mounts the
-gateway and has its own log format. `JsonLines` (telemetry.py) does the same for the records of other packages. A
+gateway and has its own log format. `JsonLines` (log_lines.py) does the same for the records of other packages. A
 character that cannot be printed becomes an escape such as `\n`, `\x9b` or `\u202e`: control characters (C0 and C1),
 bidirectional and other invisible formats, line separators, surrogates. So no text from outside can begin a line, colour
 a terminal or reorder other text (CWE-117, CWE-150), and the size of a record is bounded.
@@ -45,6 +45,11 @@ INNER = 100
 ITEMS = 30
 """Members of a record's fields, at most; a list or mapping among them has at most a third of that."""
 
+
+class Prepared(list[dict[str, object]]):
+    """Members of a record's field whose texts are printable and whose number is bounded already."""
+
+
 _NESTED = (Mapping, list, tuple, set, frozenset)
 _SHORT = Repr()
 _SHORT.maxlevel = 2
@@ -74,6 +79,8 @@ def loggable(value: object, limit: int = TEXT) -> object:
         return value if value.bit_length() <= 256 else f"a number of {value.bit_length()} bits"
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
+    if isinstance(value, Prepared):
+        return value
     if isinstance(value, _NESTED):
         # Each level is shorter than the level above. The third level is one line of text.
         if limit < INNER:

@@ -126,6 +126,9 @@ class AdmissionSettings(Section):
     """Seconds that a refused client is asked to wait (`Retry-After`)."""
 
 
+LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+
+
 class TelemetrySettings(Section):
     """Traces and logs."""
 
@@ -161,8 +164,12 @@ class TelemetrySettings(Section):
     )
     """Keys of the caller's `baggage` that are passed on to services; all others are dropped. What a key says is the
     caller's word."""
-    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
-    """Level of the JSON log on standard error."""
+    log_level: LogLevel = "INFO"
+    """Lowest level of the log on standard error."""
+    log_levels: dict[str, LogLevel] = Field(default_factory=dict, max_length=100)
+    """Lowest levels of single loggers and all below them, such as `{"bff.access": "WARNING"}`, at most 100."""
+    log_format: Literal["auto", "json", "text"] = "auto"
+    """How the log is written: JSON, or readable text. With `auto` it is JSON, and text for `bff dev` at a terminal."""
 
 
 class DocsSettings(Section):
