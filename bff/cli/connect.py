@@ -375,8 +375,16 @@ def _broker_fault(error: BffError) -> Fault:
 
 def _traces(settings: Settings, connections: Connections) -> Try:
     telemetry = settings.telemetry
-    url = f"{telemetry.otlp}{TRACES}"
     network = connections.to("BFF_TELEMETRY", "the collector of traces", telemetry.tls)
+    if telemetry.protocol == "grpc":
+        parts = urlsplit(str(telemetry.otlp))
+        tls = parts.scheme == "https"
+        port = parts.port or (443 if tls else 80)
+        # Whether it speaks gRPC, and takes the headers, shows only with the first spans.
+        return _tcp(
+            *("traces", parts.hostname or "", port, "BFF_TELEMETRY__OTLP", "BFF_TELEMETRY", network), tls=tls
+        )
+    url = f"{telemetry.otlp}{TRACES}"
     headers = {name: value.get_secret_value() for name, value in telemetry.headers.items()}
 
     async def attempt() -> tuple[Probed, tuple[str, ...]]:

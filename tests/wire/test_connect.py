@@ -395,6 +395,17 @@ async def test_a_collector_that_refuses_is_named(check: Check, status: int, faul
         assert fault in found["fault"] and cure in found["cure"]
 
 
+async def test_a_collector_over_grpc_is_connected_to_and_one_that_is_away_is_named(check: Check) -> None:
+    async with answering(None) as port:
+        found = await check.only(
+            "traces", TELEMETRY__OTLP=f"http://127.0.0.1:{port}", TELEMETRY__PROTOCOL="grpc"
+        )
+        assert not found.get("fault"), found
+    away = f"http://127.0.0.1:{closed_port()}"
+    found = await check.only("traces", TELEMETRY__OTLP=away, TELEMETRY__PROTOCOL="grpc")
+    assert "refuses connections" in found["fault"] and "BFF_TELEMETRY__OTLP" in found["cure"]
+
+
 async def test_silent_addresses_are_tried_together_within_the_time_for_one(check: Check) -> None:
     async with answering(None) as port:
         # One listener under many addresses of loopback.

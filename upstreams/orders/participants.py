@@ -92,15 +92,14 @@ class Participants:
     async def act(self, action: str, order: Order) -> Outcome:
         """One attempt. Never raises for what the other side does or fails to do."""
         # Each attempt is a span of its own under the click's trace; logs of this task carry it, too.
-        set_trace(
-            TraceContext.continued(
-                {"traceparent": order["traceparent"], "x-correlation-id": order["correlation_id"]}
-            )
+        trace = TraceContext.continued(
+            {"traceparent": order["traceparent"], "x-correlation-id": order["correlation_id"]}
         )
+        set_trace(trace)
         if self._pause_seconds:
             await asyncio.sleep(self._pause_seconds)
         about = {"shop.order.action": action, "shop.order.id": order["id"]}
-        with span(f"order {action}", attributes=about) as made:
+        with span(f"order {action}", attributes=about, context=trace) as made:
             outcome = await self._attempt(action, order)
             made.error = None if outcome["kind"] == "done" else outcome["reason"]
             return outcome
