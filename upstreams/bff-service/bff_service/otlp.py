@@ -3,8 +3,8 @@ its standard variables: OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_EXPORTER_OTLP_TRACES
 OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES who, OTEL_BSP_… how often. OTEL_SDK_DISABLED=true and
 OTEL_TRACES_EXPORTER=none turn it off.
 
-Guarantees that nothing of OpenTelemetry is imported without a collector. Span and attribute names follow its semantic
-conventions, version 1.44.0. Whether a trace is recorded is decided where it begins, not here.
+Guarantees that no exporter is imported without a collector. Span and attribute names follow its
+semantic conventions, version 1.44.0. Whether a trace is recorded is decided where it begins, not here.
 """
 
 from __future__ import annotations
