@@ -22,7 +22,13 @@ from pydantic_core import PydanticUndefined
 from ..edge.settings import Settings
 from ..edge.settings.sources import PREFIX
 
-_UNITS = {"Seconds": "seconds", "Bytes": "bytes", "Share": "0 to 1", "Messages": "messages a minute"}
+_UNITS = {
+    "Seconds": "seconds",
+    "Bytes": "bytes",
+    "Share": "0 to 1",
+    "Messages": "messages a minute",
+    "Traces": "a second",
+}
 _BOUNDS = {"ge": "at least {}", "gt": "above {}", "le": "at most {}", "lt": "below {}"}
 
 

@@ -3,8 +3,9 @@ may be repeated at any point. Refuses an event it cannot understand as poison, f
 
 from __future__ import annotations
 
-from bff_service import Database, Outbox, TraceContext, current_trace, set_trace, span
+from bff_service import Database, Outbox, TraceContext, set_trace, span
 from bff_service.problems import pointed
+from bff_service.tracing import follows_from
 from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -94,7 +95,4 @@ class EventHandler:
             return
         bell = await self._inbox.take(db, event, wording)
         if bell is not None:
-            trace = current_trace()
-            await self._outbox.add(
-                db, bell_event(bell, event.traceparent if trace is None else trace.traceparent).message()
-            )
+            await self._outbox.add(db, bell_event(bell, follows_from(event.traceparent)).message())

@@ -155,8 +155,8 @@ class TelemetrySettings(Section):
     """Whether the proxies of `http.proxies` begin the traces themselves and drop those of browsers. Then the sampled
     flag counts in every request that comes through them."""
     late_traces: float = Field(10.0, ge=0, le=10_000)
-    """Requests a second, in each worker, that are exported after the fact: they were not sampled, and failed (5xx),
-    were slow or incomplete. Further ones are counted by `bff_traces_dropped_total`. 0: none."""
+    """Traces a second, in each worker, that are exported after the fact: of requests that were not sampled and failed
+    (5xx), were slow or incomplete. Further ones are counted by `bff_traces_dropped_total`. 0: none."""
     slow: float = Field(1.0, gt=0, le=3600)
     """Seconds from which a request is slow."""
     baggage: tuple[Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,100}$")], ...] = Field(

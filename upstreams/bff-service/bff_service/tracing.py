@@ -149,6 +149,20 @@ def produced(name: str, attributes: Mapping[str, str | int | bool], traceparent:
     return context.traceparent
 
 
+def follows_from(traceparent: str | None) -> str | None:
+    """The traceparent for what follows from an event with this one: of the current span where that is recorded in the
+    same trace, else the event's own."""
+    current = _current.get()
+    if (
+        _export is None
+        or current is None
+        or not current.is_sampled
+        or current.trace_id not in (traceparent or "")
+    ):
+        return traceparent
+    return current.traceparent
+
+
 def _finish(made: ServiceSpan) -> None:
     if _export is not None and made.context.is_sampled:
         made.ended = time.time_ns()
