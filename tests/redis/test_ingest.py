@@ -10,7 +10,7 @@ from bff.calls import SagaStatus
 from bff.live.ingest import EventDispatcher, Ingester, RedisStreams, Registry
 from bff.live.ingest.redis_streams import StreamPosition, stream_names
 from bff.stores.dead_letters import DEAD, DeadLetters
-from bff.stores.events import parse_entries
+from bff.stores.events import BrokerEvent, parse_entries
 from bff.stores.journal import Entry, Journal
 from bff.stores.keys import redis_key
 from bff.stores.progress import Positions
@@ -117,6 +117,47 @@ async def test_a_status_event_becomes_the_contracts_saga_entry(redis: RedisClien
             "traceparent": "00-" + "a" * 32 + "-" + "b" * 16 + "-01",
         }
     ]
+
+
+async def test_each_event_of_a_sampled_trace_is_recorded_with_what_became_of_it(redis: RedisClient) -> None:
+    traces = Received()
+    dispatcher = EventDispatcher(Journal(redis), Values(redis), REGISTRY, DeadLetters(redis), traces=traces)
+    changed = cloud_event("shop.order.changed", "o1", 1, {}, traceparent="changed's").decode()
+    unusable = status("o2", 1, attempt="many")
+    for number, body in enumerate([status("o1", 1), status("o1", 1), stock("mug-01", 4), changed, unusable]):
+        await dispatcher.dispatch(BrokerEvent(STREAM, f"{number}-0", body.encode(), "redis"))
+    sampled = f"00-{'a' * 32}-{'b' * 16}-01"
+    assert traces.followed == [
+        ("shop.order.status", "o1:1", sampled),
+        ("shop.order.status", "o1:1", sampled),
+        ("shop.stock.value", "mug-01:4", None),
+        ("shop.order.changed", "o1:1", "changed's"),
+    ]
+    assert [outcome for outcome, _ in traces.ended] == [
+        *("appended", "repeat", "value", "changed", "dead-letter"),
+    ]
+    assert [failed for _, failed in traces.ended] == [False, False, False, False, True]
+    assert [one["traceparent"] for one in await saga_entries(redis)] == [Received.OWN]
+
+
+class Received:
+    """Records what a dispatcher tells of each event, and gives each a traceparent of its own."""
+
+    OWN = f"00-{'a' * 32}-{'c' * 16}-01"
+
+    def __init__(self) -> None:
+        self.followed: list[tuple[str, str, str | None]] = []
+        self.ended: list[tuple[str, bool]] = []
+
+    def receive(self, event: BrokerEvent) -> Any:
+        return self
+
+    def follow(self, type: str, source: str, id: str, traceparent: str | None) -> str | None:
+        self.followed.append((type, id, traceparent))
+        return None if traceparent is None else self.OWN
+
+    def end(self, outcome: str, *, failed: bool = False) -> None:
+        self.ended.append((outcome, failed))
 
 
 async def test_a_value_event_becomes_the_value_with_only_declared_fields(redis: RedisClient) -> None:

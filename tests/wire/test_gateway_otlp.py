@@ -13,13 +13,14 @@ import pytest
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.trace import SpanContext, SpanKind, TraceFlags
 
+from bff import Gateway
 from bff.edge.observe.spans import SpanData, Spans
 from bff.edge.observe.telemetry import processor
-from bff.edge.settings import load
+from bff.edge.settings import Settings, load
 
 from ..otlp import Collector, Seen, grpc_collector
 from ..waiting import GUARD
-from .gateway import World, bearer, running
+from .gateway import World, bearer, declare, running, shelf
 from .scripted import Gate
 from .served import served
 from .upstream import http
@@ -209,6 +210,22 @@ async def test_a_stream_is_a_span_with_its_joins_and_its_end(redis_url: str) -> 
     assert (stream.trace, stream.parent) == (TRACE, server.id)
     assert stream.events == ["bff.stream.join", "bff.stream.end"]
     assert stream.ended >= server.ended
+
+
+def forwarding(settings: Settings) -> Gateway:
+    gateway = declare(settings)
+    gateway.forward("/files/{name}", shelf, "/things/{name}", public=True)
+    return gateway
+
+
+async def test_a_forwarded_exchange_has_its_client_span(redis_url: str) -> None:
+    async with observed(redis_url, telemetry={"sample": 1.0}, declared=forwarding) as (world, collector):
+        assert (await world.client.get("/files/ok")).status_code == 200
+        sent = world.upstream.last.headers["traceparent"]
+    (server,) = servers(collector.spans)
+    (hop,) = [span for span in collector.spans if span.kind == "CLIENT"]
+    assert (hop.parent, hop.id) == (server.id, sent[36:52])
+    assert hop.attributes["http.response.status_code"] == 200
 
 
 async def collector_idle(world: World) -> None:
