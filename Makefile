@@ -11,13 +11,14 @@ STRAPI_STAMP := tests/wire/strapi/node_modules/.ready
 NEXTJS_STAMP := tests/wire/nextjs/node_modules/.ready
 LINT_STAMP := tests/api/openapi/node_modules/.ready
 COMPOSE ?= docker compose
+OBSERVED := deploy/observability
 SHOP_ENV ?= .docker/demo.env
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 PREFLIGHTS := preflight-demo preflight-check preflight-test preflight-slow preflight-bench preflight-up
 
-.PHONY: lint-openapi docs help demo up down test test-slow check openapi format bench lock audit sbom clean $(PREFLIGHTS)
+.PHONY: observability lint-openapi docs help demo up down test test-slow check openapi format bench lock audit sbom clean $(PREFLIGHTS)
 # Targets run one after the other, under `make -j` too; the file of a failed target is deleted.
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
@@ -56,6 +57,10 @@ docs: preflight-check $(DEV) ## build the documentation site in docs/.site
 openapi: preflight-check $(DEV) $(NODE_STAMP) ## generate the page's types of screens, commands and sagas from the gateway's description
 	@$(BIN)/python -m web.shop.describe > web/client/node_modules/.openapi.json
 	@cd web/client && npm run --silent openapi
+
+observability: preflight-check $(DEV) ## write deploy/observability from the shop's declarations (bff slo export)
+	@$(BIN)/bff slo export web.shop.gateway:shop --team Shop --contact '#shop' --rules $(OBSERVED)/rules.yml \
+	  --alerts $(OBSERVED)/alerts.yml --routes $(OBSERVED)/alertmanager.yml --dashboards $(OBSERVED)/dashboards
 
 format: preflight-check $(DEV) $(NODE_STAMP) ## rewrite the files in the project's format
 	@$(BIN)/ruff check -q --fix . ; $(BIN)/ruff format -q .

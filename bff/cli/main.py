@@ -79,6 +79,22 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "target", metavar="module:gateway", help="the Gateway, for example web.shop.gateway:shop"
         )
+    slo_parser = commands.add_parser("slo", help="service level objectives: rules, alerts and dashboards")
+    exported = slo_parser.add_subparsers(dest="slo", required=True).add_parser(
+        "export", help="write Prometheus' rules, Alertmanager's routes and Grafana's dashboards of a gateway"
+    )
+    exported.add_argument("target", metavar="module:gateway", help="the Gateway")
+    exported.add_argument("--rules", type=Path, metavar="FILE", help="recording rules of the error budgets")
+    exported.add_argument("--alerts", type=Path, metavar="FILE", help="alerts")
+    exported.add_argument("--routes", type=Path, metavar="FILE", help="Alertmanager's configuration")
+    exported.add_argument("--dashboards", type=Path, metavar="DIR", help="a folder for Grafana's dashboards")
+    exported.add_argument("--job", default="", help="the label job of its scrapes; default: its name")
+    exported.add_argument("--team", default="", help="who owns the gateway; default: its name")
+    exported.add_argument("--contact", default="", help="how to reach them")
+    exported.add_argument(
+        "--runbooks", default="docs/runbooks", help="folder or address of the runbooks (%(default)s)"
+    )
+    exported.add_argument("--traces", default="", help="address of a Jaeger in which alerts search")
     commands.add_parser("settings", help="print every setting with its default, range and meaning (Markdown)")
     commands.add_parser("metrics", help="print every metric with its labels, unit and meaning (Markdown)")
     completed = commands.add_parser("completion", help="print the script with which a shell completes bff")
@@ -228,6 +244,22 @@ def _run(given: argparse.Namespace) -> int:
 
         print(completion.script(given.shell, _parser(), [_upstream_parser()]), end="")
         return 0
+    if given.command == "slo":
+        with collector.paused():
+            from . import slo
+            from .slo.rules import Links
+
+        export = slo.Export(
+            given.job, given.team, given.contact, Links(given.runbooks, given.traces.rstrip("/"))
+        )
+        return slo.run(
+            given.target,
+            export,
+            rules=given.rules,
+            alerts_to=given.alerts,
+            routes_to=given.routes,
+            dashboards_to=given.dashboards,
+        )
     if given.command == "keys":
         from . import keys
 

@@ -37,7 +37,7 @@ class Machine:
         self.user(1000)
         self.program("python3", f'exec {sys.executable} "$@"')
         self.node("v22.3.0")
-        for name in ("npm", "chromium", "postgres", "nats-server"):
+        for name in ("npm", "chromium", "postgres", "nats-server", "promtool", "prometheus-alertmanager"):
             self.program(name, "echo 1.2.3")
 
     def program(self, name: str, script: str) -> None:

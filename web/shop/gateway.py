@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bff import Gateway, Principal, optional, together
+from bff import Gateway, Principal, Slo, complete, confirmed, optional, together
 
 from .clients import catalog, inventory, notices, orders, payments, shipping
 from .models import (
@@ -23,7 +23,38 @@ from .models import (
     Unread,
 )
 
-shop = Gateway("shop", deadline=1.5, scopes=("shop",))
+shop = Gateway(
+    "shop",
+    deadline=1.5,
+    scopes=("shop",),
+    slos=[
+        # An order takes four steps at four services; in the demo each of them pauses for everybody to see.
+        Slo(
+            "checkout",
+            command="/api/orders",
+            good=confirmed(within=10),
+            target=0.99,
+            team="Shop",
+            contact="#shop",
+        ),
+        Slo(
+            "home",
+            view="/api/screens/products",
+            good=complete(within=0.3),
+            target=0.99,
+            team="Shop",
+            contact="#shop",
+        ),
+        Slo(
+            "product",
+            view="/api/screens/products/{sku}",
+            good=complete(within=0.5),
+            target=0.99,
+            team="Shop",
+            contact="#shop",
+        ),
+    ],
+)
 order_saga = shop.saga("order", OrderStatus, restore=orders.of_owner)
 stock_left = shop.value("stock/{sku}", Stock, public=True, load=inventory.stock)
 bell = shop.value("bell/{owner}", Bell)

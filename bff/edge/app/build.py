@@ -51,6 +51,7 @@ from ..internal_tokens import InternalTokens
 from ..observe import telemetry
 from ..observe.browser import BrowserMetrics, BrowserSpans
 from ..observe.event_log import log_event
+from ..observe.health_states import HealthStates
 from ..observe.live_spans import LiveSpans
 from ..observe.metrics import Metrics
 from ..observe.observers import ScreenIncomplete
@@ -216,6 +217,11 @@ def build(declared: Declarations, settings: Settings, extensions: Extensions) ->
         live.dispatcher,
         in_flight=lambda: admission.in_flight,
         lag=admission.lag.now,
+    )
+    metrics.register(
+        HealthStates(
+            lambda: not health.draining and not health.dead(), lambda: stores.redis.outage.current is None
+        )
     )
     if budgets:
         metrics.readings |= slo_counts.readings()
