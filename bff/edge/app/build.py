@@ -51,7 +51,6 @@ from ..internal_tokens import InternalTokens
 from ..observe import telemetry
 from ..observe.browser import BrowserMetrics, BrowserSpans
 from ..observe.event_log import log_event
-from ..observe.health_states import HealthStates
 from ..observe.live_spans import LiveSpans
 from ..observe.metrics import Metrics
 from ..observe.observers import ScreenIncomplete
@@ -218,11 +217,10 @@ def build(declared: Declarations, settings: Settings, extensions: Extensions) ->
         in_flight=lambda: admission.in_flight,
         lag=admission.lag.now,
     )
-    metrics.register(
-        HealthStates(
-            lambda: not health.draining and not health.dead(), lambda: stores.redis.outage.current is None
-        )
-    )
+    metrics.readings |= {
+        "bff.ready": lambda: {(): not health.draining and not health.dead()},
+        "bff.redis.up": lambda: {(): stores.redis.outage.current is None},
+    }
     if budgets:
         metrics.readings |= slo_counts.readings()
     metrics.readings["bff.traces.dropped"] = lambda: {(): request_traces.dropped}

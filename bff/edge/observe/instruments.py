@@ -248,6 +248,17 @@ BROWSER = (
     ),
 )
 
+HEALTH = (
+    _gauge(
+        "bff.ready",
+        "{state}",
+        "",
+        "1: the process takes traffic; 0: it is stopping, or a part of it has died.",
+        "each",
+    ),
+    _gauge("bff.redis.up", "{state}", "", "1: Redis answers; 0: it is away or refuses commands.", "each"),
+)
+
 SLOS = (
     _counter("bff.slo.events", "{request}", "bff.slo", "Requests that count for an SLO."),
     _counter("bff.slo.good", "{request}", "bff.slo", "Those of them that were good."),
@@ -265,7 +276,7 @@ WORKER_RESTARTS = _counter(
     "bff.worker.restarts", "{restart}", "worker", "How often a worker was started again after its death."
 )
 
-INSTRUMENTS = (*REQUESTS, *CALLS, *LIVE, *TRACES, *BROWSER, *SLOS)
+INSTRUMENTS = (*REQUESTS, *CALLS, *LIVE, *TRACES, *BROWSER, *HEALTH, *SLOS)
 """What every process counts."""
 GROUPS = {
     "Requests of browsers and API clients": REQUESTS,
@@ -273,6 +284,7 @@ GROUPS = {
     "Live updates and events": LIVE,
     "What browsers report": BROWSER,
     "Traces": TRACES,
+    "Health": HEALTH,
     "Service level objectives": SLOS,
     "Several workers": (WORKER_UP, WORKER_RESTARTS),
 }
