@@ -16,9 +16,9 @@ SHOP_ENV ?= .docker/demo.env
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-PREFLIGHTS := preflight-demo preflight-check preflight-test preflight-slow preflight-bench preflight-up
+PREFLIGHTS := preflight-demo preflight-observe preflight-check preflight-test preflight-slow preflight-bench preflight-up
 
-.PHONY: observability lint-openapi docs help demo up down test test-slow check openapi format bench lock audit sbom clean $(PREFLIGHTS)
+.PHONY: observe observability lint-openapi docs help demo up down test test-slow check openapi format bench lock audit sbom clean $(PREFLIGHTS)
 # Targets run one after the other, under `make -j` too; the file of a failed target is deleted.
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
@@ -28,6 +28,9 @@ help: ## list the commands
 
 demo: preflight-demo $(STAMP) ## start the whole shop on http://localhost:8000 (Ctrl-C ends it)
 	@$(BIN)/python -m web.shop.demo
+
+observe: preflight-observe $(STAMP) ## start the shop with Prometheus and Alertmanager, and send traces where a collector listens (Ctrl-C ends it)
+	@$(BIN)/python -m web.shop.observe
 
 up: preflight-up ## start the whole shop in containers, two gateways behind a proxy (needs Docker with compose)
 	@$(COMPOSE) --env-file $(SHOP_ENV) up --build --detach
