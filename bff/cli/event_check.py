@@ -92,12 +92,12 @@ def run(target: str, file: str) -> int:
     1 when an event would not be used. Raises DeclarationError."""
     checker = checker_of(target)
     wrong = 0
-    for place, body in events_in(file):
+    for position, body in events_in(file):
         verdict = checker.check(body)
         wrong += not verdict.used
-        print(f"{place}: {'' if verdict.used else 'not used: '}{verdict.text}", flush=True)
+        print(f"{position}: {'' if verdict.used else 'not used: '}{verdict.text}", flush=True)
         for note in verdict.notes:
-            print(f"{place}: note: {note}", flush=True)
+            print(f"{position}: note: {note}", flush=True)
     return 1 if wrong else 0
 
 

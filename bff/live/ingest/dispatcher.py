@@ -133,22 +133,21 @@ class EventDispatcher:
         """Count an event that cannot be used, log the first of its kind, and store it as a dead letter. most: dead
         letters of this kind. Returns what became of it: `dead-letter`, or `dropped` where it is not stored."""
         kind = (wrong, *(_short(part) for part in kind))
-        first, stored = kind not in self._kinds, self._kinds.get(kind, 0)
+        first, before = kind not in self._kinds, self._kinds.get(kind, 0)
         room = not first or len(self._kinds) < MAX_KINDS
-        kept = most is None or (room and stored < most)
-        if kept:
+        stored = most is None or (room and before < most)
+        if stored:
             await self._dead_letters.add(event, why)
         self.dead_letters[wrong] += 1
-        fate = "dead-letter" if kept else "dropped"
+        fate = "dead-letter" if stored else "dropped"
         if not room:
             return fate
-        self._kinds[kind] = stored + kept
+        self._kinds[kind] = before + stored
         if first:
-            told = "becomes a dead letter" if kept else "is not used"
-            place = (event.id, event.broker, event.partition)
+            told = "becomes a dead letter" if stored else "is not used"
             log.warning(
                 "event %s of %s %s %s (%s): %s. What to do: %s. More of this kind are only counted.",
-                *(*place, told, wrong, _short(why, 500), cure),
+                *(event.id, event.broker, event.partition, told, wrong, _short(why, 500), cure),
             )
             if len(self._kinds) == MAX_KINDS:
                 log.warning("%d kinds of events could not be used: further kinds are only counted", MAX_KINDS)

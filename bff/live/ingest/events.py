@@ -290,13 +290,12 @@ def _bad(
     """inside: the validated fields were below `within`, but for those that this names; None: they are attributes."""
     # Without the input, because an event may contain data that must not be logged.
     mistakes = error.errors(include_input=False, include_url=False)[:5]
-    places = [tuple(map(str, mistake["loc"])) for mistake in mistakes]
+    paths = [tuple(map(str, mistake["loc"])) for mistake in mistakes]
     if inside is not None:
-        places = [
-            (inside[place[0]], *place[1:]) if place and place[0] in inside else (within, *place)
-            for place in places
+        paths = [
+            (inside[path[0]], *path[1:]) if path and path[0] in inside else (within, *path) for path in paths
         ]
-    named = [".".join(place) or "event" for place in places]
+    named = [".".join(path) or "event" for path in paths]
     message = "; ".join(f"{name}: {mistake['msg']}" for name, mistake in zip(named, mistakes, strict=True))
     return BadEvent("data" if named[0].startswith("data") else "attribute", message, type=type, fields=named)
 
