@@ -10,6 +10,7 @@ PROVIDER_STAMP := tests/wire/oidc/node_modules/.ready
 STRAPI_STAMP := tests/wire/strapi/node_modules/.ready
 NEXTJS_STAMP := tests/wire/nextjs/node_modules/.ready
 LINT_STAMP := tests/api/openapi/node_modules/.ready
+PUBLISHER_STAMP := tests/publishers/node/node_modules/.ready
 COMPOSE ?= docker compose
 OBSERVED := deploy/observability
 SHOP_ENV ?= .docker/demo.env
@@ -39,10 +40,10 @@ up: preflight-up ## start the whole shop in containers, two gateways behind a pr
 down: ## end the containers and remove them with their data
 	@$(COMPOSE) --env-file $(SHOP_ENV) down --volumes --remove-orphans
 
-test: preflight-test check $(PROVIDER_STAMP) $(LINT_STAMP) ## every quick test (first lists what the machine lacks)
+test: preflight-test check $(PROVIDER_STAMP) $(LINT_STAMP) $(PUBLISHER_STAMP) ## every quick test (first lists what the machine lacks)
 	@.ci/tests
 
-test-slow: preflight-slow check $(PROVIDER_STAMP) $(STRAPI_STAMP) $(NEXTJS_STAMP) $(LINT_STAMP) ## the long tests as well
+test-slow: preflight-slow check $(PROVIDER_STAMP) $(STRAPI_STAMP) $(NEXTJS_STAMP) $(LINT_STAMP) $(PUBLISHER_STAMP) ## the long tests as well
 	@.ci/tests slow
 
 lint-openapi: $(DEV) $(LINT_STAMP) ## check the shop's OpenAPI description with redocly and spectral
@@ -124,6 +125,10 @@ $(LINT_STAMP): tests/api/openapi/package-lock.json
 
 $(PROVIDER_STAMP): tests/wire/oidc/package-lock.json
 	@cd tests/wire/oidc && npm ci --loglevel=error --no-audit --no-fund >/dev/null
+	@touch $@
+
+$(PUBLISHER_STAMP): tests/publishers/node/package-lock.json
+	@cd tests/publishers/node && npm ci --loglevel=error --no-audit --no-fund >/dev/null
 	@touch $@
 
 $(STRAPI_STAMP): tests/wire/strapi/package-lock.json
