@@ -37,7 +37,15 @@ class Machine:
         self.user(1000)
         self.program("python3", f'exec {sys.executable} "$@"')
         self.node("v22.3.0")
-        for name in ("npm", "chromium", "postgres", "nats-server", "promtool", "prometheus-alertmanager"):
+        for name in (
+            "npm",
+            "chromium",
+            "postgres",
+            "nats-server",
+            "redis-cli",
+            "promtool",
+            "prometheus-alertmanager",
+        ):
             self.program(name, "echo 1.2.3")
 
     def program(self, name: str, script: str) -> None:
@@ -126,7 +134,7 @@ def test_everything_that_is_missing_is_listed_at_once_with_what_to_do(machine: M
 
 
 def test_the_demo_needs_neither_node_nor_chromium_nor_a_database(machine: Machine) -> None:
-    machine.without("node", "npm", "chromium", "postgres", "nats-server")
+    machine.without("node", "npm", "chromium", "postgres", "nats-server", "redis-cli")
     assert machine.preflight("demo").returncode == 0
     machine.without("python3")
     assert "`make demo` needs:\n- Python 3.11 or newer" in machine.lacks("demo")
@@ -291,6 +299,7 @@ def test_every_target_that_sets_something_up_runs_the_preflight_first(machine: M
         "upstreams/bff-service",
         "web/client",
         "tests/wire/oidc",
+        "tests/publishers/node",
         "tests/wire/strapi",
         "tests/wire/nextjs",
         "tests/api/openapi",
@@ -301,6 +310,7 @@ def test_every_target_that_sets_something_up_runs_the_preflight_first(machine: M
         "upstreams/bff-service/pyproject.toml",
         "web/client/package-lock.json",
         "tests/wire/oidc/package-lock.json",
+        "tests/publishers/node/package-lock.json",
         "tests/wire/strapi/package-lock.json",
         "tests/wire/nextjs/package-lock.json",
         "tests/api/openapi/package-lock.json",
@@ -320,7 +330,7 @@ def test_the_required_node_version_runs_every_package_of_the_tests() -> None:
     text = (ROOT / ".ci" / "preflight").read_text(encoding="utf-8")
     (least,) = set(re.findall(r"process\.versions\.node\) < (\d+)", text))
     assert f"Node.js {least} or newer" in text
-    for folder in ("web/client", "tests/wire/oidc"):
+    for folder in ("web/client", "tests/wire/oidc", "tests/publishers/node"):
         assert json.loads((ROOT / folder / "package.json").read_text())["engines"]["node"] == f">={least}"
         locked = json.loads((ROOT / folder / "package-lock.json").read_text())["packages"]
         for name, one in locked.items():

@@ -45,7 +45,7 @@ class Broker(Protocol):
     reports the process as dead.
 
     Delivery is at least once: an event may be read again after a crash, and the gateway drops the repeat. The format of
-    events is in docs/contract.md, "Events".
+    events is in docs/events.md.
     """
 
     @property

@@ -133,16 +133,16 @@ class EventDispatcher:
         """Count an event that cannot be used, log the first of its kind, and store it as a dead letter. most: dead
         letters of this kind. Returns what became of it: `dead-letter`, or `dropped` where it is not stored."""
         kind = (wrong, *(_short(part) for part in kind))
-        first, before = kind not in self._kinds, self._kinds.get(kind, 0)
-        room = not first or len(self._kinds) < MAX_KINDS
-        stored = most is None or (room and before < most)
+        stored = most is None or (self._has_room(kind) and self._kinds.get(kind, 0) < most)
         if stored:
             await self._dead_letters.add(event, why)
+        # From here on without a pause: the events of several partitions are dispatched at the same time.
         self.dead_letters[wrong] += 1
         fate = "dead-letter" if stored else "dropped"
-        if not room:
+        if not self._has_room(kind):
             return fate
-        self._kinds[kind] = before + stored
+        first = kind not in self._kinds
+        self._kinds[kind] = self._kinds.get(kind, 0) + stored
         if first:
             told = "becomes a dead letter" if stored else "is not used"
             log.warning(
@@ -152,6 +152,9 @@ class EventDispatcher:
             if len(self._kinds) == MAX_KINDS:
                 log.warning("%d kinds of events could not be used: further kinds are only counted", MAX_KINDS)
         return fate
+
+    def _has_room(self, kind: tuple[str, ...]) -> bool:
+        return kind in self._kinds or len(self._kinds) < MAX_KINDS
 
     async def settle(self) -> None:
         """Release events that have waited long enough for the event before them."""
