@@ -19,7 +19,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 PREFLIGHTS := preflight-demo preflight-observe preflight-check preflight-test preflight-slow preflight-bench preflight-up
 
-.PHONY: observe observability lint-openapi docs help demo up down test test-slow check openapi format bench lock audit sbom clean $(PREFLIGHTS)
+.PHONY: observe observability lint-openapi docs reference help demo up down test test-slow check openapi format bench lock audit sbom clean $(PREFLIGHTS)
 # Targets run one after the other, under `make -j` too; the file of a failed target is deleted.
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
@@ -57,6 +57,10 @@ check: preflight-check $(DEV) $(NODE_STAMP) ## ruff, mypy, import-linter, the do
 
 docs: preflight-check $(DEV) ## build the documentation site in docs/.site
 	@$(BIN)/zensical build --strict --clean -f docs/zensical.toml
+
+reference: preflight-check $(DEV) $(NODE_STAMP) ## write the generated pages of the documentation and the reading times
+	@$(BIN)/python -m bff settings > docs/reference/settings.md
+	@$(BIN)/python .ci/reference
 
 openapi: preflight-check $(DEV) $(NODE_STAMP) ## generate the page's types of screens, commands and sagas from the gateway's description
 	@$(BIN)/python -m web.shop.describe > web/client/node_modules/.openapi.json

@@ -59,7 +59,7 @@ def overview(document: dict[str, Any], *, explorer: bool = False) -> bytes:
         if explorer
         else ""
     )
-    places = "".join(f'<li><a href="#{_anchor(name)}">{escape(name)}</a></li>' for name, *_ in groups)
+    links = "".join(f'<li><a href="#{_anchor(name)}">{escape(name)}</a></li>' for name, *_ in groups)
     return _page(
         f"{title} – docs",
         f"<h1>{escape(title)}</h1>"
@@ -67,7 +67,7 @@ def overview(document: dict[str, Any], *, explorer: bool = False) -> bytes:
         '<a href="asyncapi.json">/asyncapi.json</a>. Events of services: '
         '<a href="bff/events.schema.json">/bff/events.schema.json</a>. '
         'Errors: <a href="docs/problems">problems</a>.</p>'
-        f'{tried}<nav><ul>{places}<li><a href="#schemas">Schemas</a></li></ul></nav>'
+        f'{tried}<nav><ul>{links}<li><a href="#schemas">Schemas</a></li></ul></nav>'
         + "".join(_group(group, components) for group in groups)
         + f'<h2 id="schemas">Schemas</h2>{schemas(components["schemas"])}',
         "docs/",

@@ -47,8 +47,8 @@ class ExplorerFile(NamedTuple):
 def installed() -> Path | None:
     """The folder with the files of Swagger UI; None without the extra. The package is not imported."""
     found = importlib.util.find_spec(_PACKAGE)
-    for place in (found.submodule_search_locations or ()) if found is not None else ():
-        folder = Path(place) / "resources"
+    for found_at in (found.submodule_search_locations or ()) if found is not None else ():
+        folder = Path(found_at) / "resources"
         if (folder / "swagger-ui-bundle.js").is_file() and (folder / "swagger-ui.css").is_file():
             return folder
     return None
