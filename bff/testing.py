@@ -8,6 +8,8 @@
 
 Decorators return your function unchanged, so a test can call it. Answers are decoded by the call's model, as a
 service's answers are. A call without an answer raises NoAnswer, which `optional` does not catch.
+
+`gateway_client` runs the whole gateway instead, on a real port with an embedded Valkey.
 """
 
 from __future__ import annotations
@@ -17,9 +19,9 @@ import inspect
 import json
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pydantic import TypeAdapter
 
@@ -39,13 +41,19 @@ from .calls import (
     RequestContext,
     Timeout,
     Unreachable,
+    Upstream,
     UpstreamError,
 )
 from .calls.codec import Codec, codec_of
 from .transport.response import upstream_error
 from .transport.wire import WireResponse
 
-__all__ = ["Kit", "NoAnswer", "fails", "request_context"]
+if TYPE_CHECKING:
+    import httpx
+
+    from .edge.gateway import Gateway
+
+__all__ = ["Kit", "NoAnswer", "fails", "gateway_client", "request_context"]
 
 Answers: TypeAlias = Mapping[str, Any] | Mapping[Call[Any], Any] | Mapping[str | Call[Any], Any]
 """By a call's name, by the Call, or by both. A Mapping is invariant in its keys, so each kind of keys is a member."""
@@ -211,3 +219,34 @@ def request_context(
     kit = Kit(answers or {}, principal, mutation, deadline)
     with calls.use_context(kit.context):
         yield kit
+
+
+def gateway_client(
+    gateway: Gateway,
+    answers: Mapping[Call[Any] | Upstream, Any] | None = None,
+    *,
+    principal: Principal | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> AbstractAsyncContextManager[httpx.AsyncClient]:
+    """The whole gateway on a free port of this machine, with an embedded Valkey (the extra `dev`, or a server on PATH)
+    and a stand-in for each service; the block gets an httpx client for it.
+
+        async with gateway_client(app, {desk.ticket("7"): TICKET, people: fails("timeout")}) as client:
+            screen = await client.get("/api/tickets/7")
+        assert screen.headers["bff-complete"] == "false"
+
+    Retries, breakers, deadlines, limits, idempotency and the stream are real; only the services are not. The client
+    sends a new Idempotency-Key with each POST and PATCH that has none.
+
+    answers    by the Call, which is compared by service, method, path and query: a model, JSON as Python objects, the
+               bytes of the body, or `fails(…)`. By the Upstream: `fails(…)` for all its other calls. Everything else is
+               answered 404 by the stand-in.
+    principal  the user whose token the client sends, with these scopes and roles; default None: anonymous
+    settings   in place of the defaults, in sections as in the settings file: `{"limits": {"default": "5/minute"}}`
+
+    Raises ValueError for answers that cannot be given (`circuit-open`: a breaker opens by itself), and DeclarationError
+    for mistakes in declarations or settings, and where there is no Valkey.
+    """
+    from .testing_gateway import client_of  # the gateway is imported only where it is run
+
+    return client_of(gateway, answers or {}, principal, settings or {})

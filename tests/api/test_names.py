@@ -100,7 +100,7 @@ PUBLIC = {
         "Served",
         "Shed",
     ],
-    "bff.testing": ["Kit", "NoAnswer", "fails", "request_context"],
+    "bff.testing": ["Kit", "NoAnswer", "fails", "gateway_client", "request_context"],
 }
 
 
