@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import types
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -277,6 +278,18 @@ class Gateway(Router):
             await notice.close()
         if runtime is not None:
             await runtime.stop()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[App]:
+        """Run inside another application: enter it in that application's lifespan, where it mounts the gateway. Open
+        streams end when the server stops accepting connections, so that they do not hold its end up.
+
+        Raises DeclarationError that lists every mistake.
+        """
+        try:
+            yield await self._start_under_a_server()
+        finally:
+            await self.stop()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
