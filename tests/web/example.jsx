@@ -6,9 +6,11 @@ import { startTransition, useOptimistic } from 'react';
 import { createRoot } from 'react-dom/client';
 
 import { createClient } from 'bff-client';
-import { useConnection, useSagas, useValue } from 'bff-client/react';
+import { useCommitted, useConnection, useSagas, useValue } from 'bff-client/react';
+import { createMonitor } from 'bff-client/rum';
 
-export function Screen({ client, place, archive }) {
+export function Screen({ client, monitor, place, archive }) {
+  useCommitted(monitor);
   const connection = useConnection(client);
   const sagas = useSagas(client);
   const stock = useValue(client, 'stock/pen-01');
@@ -44,7 +46,8 @@ export function Screen({ client, place, archive }) {
 
 /** @param {Element} place  Where to draw. @param {string} userId */
 export function start(place, userId) {
-  const client = createClient({ storage: null });
+  const monitor = createMonitor({ sample: 1, manual: true });
+  const client = createClient({ storage: null, monitor });
   const order = client.define('place-order', {
     request: (line) => ({ url: '/api/orders', body: { lines: [line] } }),
     apply(draft, { sku, quantity }) {
@@ -54,6 +57,6 @@ export function start(place, userId) {
   });
   client.start({ userId });
   const archive = () => new Promise((resolve) => (window.archived = resolve));
-  createRoot(place).render(<Screen client={client} place={order} archive={archive} />);
+  createRoot(place).render(<Screen client={client} monitor={monitor} place={order} archive={archive} />);
   return client;
 }

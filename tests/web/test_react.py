@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -24,6 +25,7 @@ def bundle(out: Path) -> str:
     command += ["--bundle", "--format=esm", "--jsx=automatic", "--log-level=error"]
     command += ["--define:process.env.NODE_ENV='production'".replace("'", '"')]
     command += [f"--alias:bff-client={CLIENT}/index.js", f"--alias:bff-client/react={CLIENT}/react.js"]
+    command += [f"--alias:bff-client/rum={CLIENT}/rum.js"]
     subprocess.run(command, check=True, env=os.environ | {"NODE_PATH": str(CLIENT / "node_modules")})
     return out.read_text()
 
@@ -46,6 +48,8 @@ async def test_a_screen_in_react_shows_the_order_at_once_and_then_its_real_state
     script = bundle(tmp_path / "example.js")
     await person.sign_in("ada")
     page = person.page
+    # This gateway takes no reports.
+    await page.route("**/bff/browser", lambda route: route.fulfill(status=204))
     await page.goto(f"{person.shop.url}/assets/tsconfig.json")
     await start(page, script, "ada")
     await expect(page.locator("section")).to_have_attribute("data-connection", "live")
@@ -58,7 +62,13 @@ async def test_a_screen_in_react_shows_the_order_at_once_and_then_its_real_state
     assert await page.evaluate("document.querySelectorAll('li').length") == known + 1
     assert int(await left.inner_text()) == before - 1
     row = page.locator("li").last
-    await expect(row).to_have_attribute("data-status", "COMPLETED", timeout=PATIENCE)
+    async with page.expect_request("**/bff/browser") as reported:
+        await expect(row).to_have_attribute("data-status", "COMPLETED", timeout=PATIENCE)
+    # Each commit that the screen told of was painted.
+    (report,) = json.loads((await reported.value).post_data or "")["mutations"]
+    assert report["outcome"] == "confirmed"
+    phases = report["phases"]
+    assert 0 < phases["optimistic"] <= phases["answer"] <= phases["final"] <= report["age"]
     assert await row.get_attribute("data-pending") is None
     assert int(await left.inner_text()) == before - 1
 
