@@ -33,6 +33,12 @@ LOOKS: tuple[tuple[Literal["light", "dark"], tuple[int, int]], ...] = (
     ("light", NARROWEST),
     ("dark", WIDE),
 )
+TOAST = """
+async ([text, tone]) => {
+  const { toast } = await import('/assets/toast.js');
+  toast(text, { tone, link: { href: '/orders', text: 'See order' } });
+}
+"""
 PLACE = """
 () => {
   const { activeElement: at } = document;
@@ -92,7 +98,13 @@ async def test_a_person_with_orders_of_every_kind_meets_no_barrier(person: Perso
     page, world, found = person.page, person.shop.world, {}
     await person.sign_in("bruno")
     await person.put_in_basket("pen-01")
-    found["a toast"] = await barriers(page)
+    await expect(page.get_by_test_id("in-basket")).to_have_text("1 in basket")
+    found["the products with one in the basket"] = await barriers(page)
+    for tone in ("plain", "good", "bad"):
+        await page.evaluate(TOAST, [tone.title(), tone])
+    await page.get_by_test_id("toast").nth(2).wait_for()
+    await page.get_by_test_id("toast").first.hover()
+    found["messages"] = await barriers(page, ".toasts")
     refused = await person.place_order()
     await person.row(refused.id, status="COMPENSATED")
     world.faults("payments", hold="before", match="POST /charges$")

@@ -73,9 +73,10 @@ async def test_a_german_person_orders_in_german_and_meets_no_barrier(german: Per
     found: dict[str, list[str]] = {}
     await german.sign_in_at_the_page("bruno")
     await german.put_in_basket("pen-01")
-    await check(page, found, "a toast")
+    await expect(page.get_by_test_id("in-basket")).to_have_text("1 im Warenkorb")
+    await check(page, found, "the products with one in the basket")
     await page.locator('#nav a[href="/basket"]').click()
-    await expect(page.get_by_test_id("total")).to_have_text("36,00\xa0€")
+    await expect(page.get_by_test_id("total")).to_have_text("40,90\xa0€")
     await check(page, found, "the basket")
     refused = await german.place_order()
     await german.row(refused.id, status="COMPENSATED")
@@ -96,6 +97,7 @@ async def test_a_german_person_orders_in_german_and_meets_no_barrier(german: Per
         "data-status", "COMPENSATED", timeout=PATIENCE
     )
     await expect(page.get_by_test_id("verdict")).to_contain_text("Ihre Karte wurde abgelehnt.")
+    await expect(page.locator(".track .stop-name")).to_have_text(["Wieder im Lager", "Abgelehnt", "Versand"])
     await check(page, found, "an order taken back")
     await page.get_by_test_id("bell").click()
     await page.get_by_test_id("notification").first.wait_for()

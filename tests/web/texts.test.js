@@ -63,32 +63,32 @@ test('each text is used', () => {
   assert.deepEqual(unused, []);
 });
 
-test('placeholders are replaced, and numbers are written as in the language', () => {
-  setLanguage('en');
+test('placeholders are replaced, and numbers are written as in the language', async () => {
+  await setLanguage('en');
   assert.equal(interpolate('{a} of {b}', { a: 'one', b: 1234.5 }), 'one of 1,234.5');
   assert.equal(interpolate('{a}', { a: '{b}' }), '{b}', 'what was inserted is not replaced again');
   assert.equal(plural(en.items, 1), '1 item');
   assert.equal(plural(en.items, 1000), '1,000 items');
-  setLanguage('de');
+  await setLanguage('de');
   assert.equal(interpolate('{b}', { b: 1234.5 }), '1.234,5');
   assert.equal(plural(de.product.days, 2), '2 Tage');
 });
 
-test('money has the digits of its currency', () => {
-  setLanguage('en');
+test('money has the digits of its currency', async () => {
+  await setLanguage('en');
   const plain = (text) => text.replaceAll(/\s/g, ' ');
   assert.equal(money(123456, 'EUR'), '€1,234.56');
   assert.equal(plain(money(1234, 'JPY')), 'JP¥1,234');
   assert.equal(plain(money(1234, 'KWD')), 'KWD 1.234');
-  setLanguage('de');
+  await setLanguage('de');
   assert.equal(plain(money(123456, 'EUR')), '1.234,56 €');
   assert.equal(plain(money(1234, 'JPY')), '1.234 ¥');
   assert.equal(plain(money(1234, 'KWD')), '1,234 KWD');
 });
 
-test('times and weights are written as in the language', () => {
+test('times and weights are written as in the language', async () => {
   const old = '2020-03-04T15:06:07Z';
-  setLanguage('en');
+  await setLanguage('en');
   assert.match(time(old), /4 Mar/);
   assert.match(time(new Date().toISOString()), /^Today, \d\d:\d\d$/);
   assert.equal(time('never'), '');
@@ -96,7 +96,7 @@ test('times and weights are written as in the language', () => {
     [weight(380), weight(1250)].map((text) => text.replaceAll(/\s/g, ' ')),
     ['380 g', '1.3 kg'],
   );
-  setLanguage('de');
+  await setLanguage('de');
   assert.match(time(old), /4\. März/);
   assert.match(time(new Date().toISOString()), /^Heute, \d\d:\d\d$/);
   assert.deepEqual(

@@ -45,6 +45,7 @@ FAULTS: Mapping[str, tuple[Fault, ...]] = {
         Fault("shipping", {"latency_ms": 4000, "match": "POST /shipments$"}),
     ),
     "no-stock": (Fault("inventory", {"refuse": True}),),
+    "slow-inventory": (Fault("inventory", {"latency_ms": 2500}),),
     "slow-catalog": (Fault("catalog", {"latency_ms": 2000}),),
 }
 KILL, STOP_REDIS = "kill-orders-mid-charge", "stop-redis"

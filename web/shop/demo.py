@@ -11,6 +11,7 @@ import asyncio
 import os
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import uvicorn
@@ -23,6 +24,7 @@ from bff.edge.settings import Settings
 from bff.edge.signing_keys import rotate
 
 from . import embedded
+from .activity import Activity
 from .embedded import CannotStart
 from .gateway import shop
 from .panel import Panel
@@ -132,7 +134,11 @@ def gateway_environment(redis_url: str) -> dict[str, str]:
 
 
 async def _serve(fleet: Fleet, settings: Settings, store: embedded.Store) -> None:
-    panel = Panel(fleet, shop, store, ISSUER, SECRET)
+    # Only the demo observes what the gateway does: the shop's own gateway needs no record of it.
+    activity = Activity()
+    observers = (*shop.extensions.observers, activity)
+    shop.extensions = replace(shop.extensions, observers=observers)
+    panel = Panel(fleet, shop, store, ISSUER, SECRET, activity)
     watch = asyncio.create_task(fleet.watch())
     try:
         await run(shop, settings, panel, ready=_say_open)

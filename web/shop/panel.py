@@ -24,6 +24,7 @@ from starlette.types import Receive, Scope, Send
 from bff import Gateway
 from upstreams.kit.loopback import loopback_only
 
+from .activity import Activity
 from .chaos import CannotStart, ChaosScenarios
 from .embedded import Store
 from .operator_client import OperatorClient
@@ -37,11 +38,15 @@ class Panel:
     """An ASGI application in front of the gateway: it serves /demo, everything else goes to the gateway.
 
     issuer, secret  for the operator's token
+    activity        an observer of the gateway
     """
 
-    def __init__(self, fleet: Fleet, gateway: Gateway, store: Store, issuer: str, secret: str) -> None:
+    def __init__(
+        self, fleet: Fleet, gateway: Gateway, store: Store, issuer: str, secret: str, activity: Activity
+    ) -> None:
         self._fleet = fleet
         self._gateway = gateway
+        self._activity = activity
         self._client = httpx.AsyncClient(transport=AiohttpTransport(), timeout=2.0, trust_env=False)
         self._scenarios = ChaosScenarios(fleet, store, self._client)
         self._operator = OperatorClient(self._client, issuer, secret, fleet.named("orders").url)
@@ -78,6 +83,7 @@ class Panel:
             "gateway": {"breakers": dict(status.breakers), "streams": status.streams},
             "redis": self._scenarios.store_state(),
             "stuck": stuck,
+            "activity": self._activity.entries(),
         }
         return JSONResponse(state, headers={"cache-control": "no-store"})
 

@@ -5,6 +5,7 @@
 import { ProblemError, networkProblem, readProblem } from '/client/index.js';
 import { monitor } from './monitor.js';
 import { note } from './timings.js';
+import { noteMissing, noteProblem } from './trouble.js';
 
 const PATIENCE = 10_000; // milliseconds; the gateway's own deadline is far below
 
@@ -31,11 +32,17 @@ export async function fetchJson(path, init = {}) {
       signal: AbortSignal.any([AbortSignal.timeout(PATIENCE), ...(init.signal ? [init.signal] : [])]),
     });
     if (isScreen) note(path, began, response);
-    if (response.ok) return await response.json();
+    if (response.ok) {
+      const data = await response.json();
+      noteMissing(path, data);
+      return data;
+    }
   } catch (error) {
     throw new ProblemError(networkProblem(error));
   }
-  throw new ProblemError(await readProblem(response));
+  const problem = await readProblem(response);
+  noteProblem(problem);
+  throw new ProblemError(problem);
 }
 
 /** @param {string} path  As the gateway declares it. @param {Record<string, string>} named  The values of its parameters. */

@@ -41,6 +41,20 @@ addEventListener('storage', (event) => {
 });
 
 export const basketItems = () => items;
+
+/** How many of a product are in the basket. @param {string} sku */
+export const inBasket = (sku) => items.find((item) => item.sku === sku)?.quantity ?? 0;
+
+/** Which of the person's cards pays; the first one until they choose. @type {import('./shapes.js').Card} */
+let card = 'first';
+export const chosenCard = () => card;
+
+/** @param {import('./shapes.js').Card} next */
+export function chooseCard(next) {
+  card = next;
+  for (const listener of listeners) listener();
+}
+
 export const basketCount = () => items.reduce((sum, item) => sum + item.quantity, 0);
 
 /** @param {() => void} listener */

@@ -72,6 +72,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/screens/baskets/{items}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What the delivery of these items costs. Items that are not sold weigh nothing; the order will be refused. */
+        get: operations["basket_screen"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/screens/notifications": {
         parameters: {
             query?: never;
@@ -451,6 +468,13 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         /**
+         * BasketScreen
+         * @description delivery: of all items in one parcel.
+         */
+        BasketScreen: {
+            delivery: components["schemas"]["Part_Estimate_"];
+        };
+        /**
          * Bell
          * @description The number of a person's unread notifications, live; version: rises with every change.
          */
@@ -460,8 +484,21 @@ export interface components {
             /** Version */
             version: number;
         };
-        /** Cart */
+        /** @enum {string} */
+        Card: "first" | "second";
+        /**
+         * Cart
+         * @description delivery_cents: as the page shows it; the order is refused if it costs something else by now. card: which of the
+         *     person's two cards is charged.
+         */
         Cart: {
+            /** @default first */
+            card: components["schemas"]["Card"];
+            /**
+             * Delivery Cents
+             * @default null
+             */
+            delivery_cents: number | null;
             /** Lines */
             lines: components["schemas"]["Line"][];
         };
@@ -577,11 +614,22 @@ export interface components {
         };
         /**
          * OrderData
-         * @description next_try_at (RFC 3339), last_error: when the step is tried again, and why it failed.
+         * @description total_cents: with the delivery. reached: the last step that was begun on the way forward, also while the steps
+         *     are undone. next_try_at (RFC 3339), last_error: when the step is tried again, and why it failed.
          */
         OrderData: {
+            /**
+             * Card
+             * @default first
+             */
+            card: components["schemas"]["Card"] | string;
             /** Currency */
             currency: string;
+            /**
+             * Delivery Cents
+             * @default 0
+             */
+            delivery_cents: number;
             /**
              * Last Error
              * @default null
@@ -594,6 +642,11 @@ export interface components {
              * @default null
              */
             next_try_at: string | null;
+            /**
+             * Reached
+             * @default null
+             */
+            reached: components["schemas"]["Step"] | string | null;
             /** Total Cents */
             total_cents: number;
         };
@@ -1421,6 +1474,45 @@ export interface operations {
             429: components["responses"]["429"];
             431: components["responses"]["431"];
             451: components["responses"]["451"];
+            500: components["responses"]["500"];
+            502: components["responses"]["502"];
+            503: components["responses"]["503"];
+            504: components["responses"]["504"];
+        };
+    };
+    basket_screen: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                items: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The screen; `BFF-Complete` says whether every part is there. */
+            200: {
+                headers: {
+                    "BFF-Complete"?: "true" | "false";
+                    "Server-Timing"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BasketScreen"];
+                };
+            };
+            400: components["responses"]["400"];
+            404: components["responses"]["404"];
+            408: components["responses"]["408"];
+            409: components["responses"]["409"];
+            410: components["responses"]["410"];
+            413: components["responses"]["413"];
+            414: components["responses"]["414"];
+            421: components["responses"]["421"];
+            422: components["responses"]["422"];
+            429: components["responses"]["429"];
+            431: components["responses"]["431"];
             500: components["responses"]["500"];
             502: components["responses"]["502"];
             503: components["responses"]["503"];

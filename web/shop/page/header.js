@@ -2,6 +2,7 @@
 import { ended } from '/client/index.js';
 import { basketCount } from './basket.js';
 import { bellView } from './bell.js';
+import { openPanelView } from './demo.js';
 import { client } from './live.js';
 import { liveOrders } from './orders.js';
 import { isSessionUnknown, signInUrl, signOut, user } from './session.js';
@@ -110,6 +111,7 @@ export const headerView = (path) =>
       { class: 'top-in' },
       h('a', { class: 'brand', href: '/', 'aria-label': texts.page.home }, SIGN, h('span', {}, 'Waypost')),
       navView(path),
+      openPanelView(),
       h('div', { class: 'top-side' }, connectionView(), bellView(), h('div', { id: 'person' }, personView())),
     ),
   );

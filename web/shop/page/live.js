@@ -3,24 +3,28 @@ import { createClient } from '/client/index.js';
 import { command } from './api.js';
 import { monitor } from './monitor.js';
 
-/** @typedef {{lines: import('./shapes.js').Line[], currency: string}} Wish */
+/** delivery_cents: null while it is not known. @typedef {{lines: import('./shapes.js').Line[], delivery_cents: number | null, card: import('./shapes.js').Card, currency: string}} Wish */
 
 export const client = /** @type {import('./shapes.js').LiveClient} */ (createClient({ monitor }));
 
 /** Shows the order and lowers the stock at once; the server's state replaces both. */
 export const placeOrder = client.define('place-order', {
-  request: (/** @type {Wish} */ { lines }) =>
+  request: (/** @type {Wish} */ { lines, delivery_cents, card }) =>
     command(
       '/api/orders',
       {},
       {
         // What was shown is what is charged: for another price the order is refused.
         lines: lines.map(({ sku, quantity, price_cents }) => ({ sku, quantity, price_cents })),
+        delivery_cents,
+        card,
       },
     ),
-  apply(draft, { lines, currency }) {
-    const total_cents = lines.reduce((sum, line) => sum + line.quantity * line.price_cents, 0);
-    const data = { lines, total_cents, currency, next_try_at: null, last_error: null };
+  apply(draft, { lines, delivery_cents: shown, card, currency }) {
+    const delivery_cents = shown ?? 0;
+    const total_cents = lines.reduce((sum, line) => sum + line.quantity * line.price_cents, delivery_cents);
+    const told = { reached: null, next_try_at: null, last_error: null };
+    const data = { lines, delivery_cents, card, total_cents, currency, ...told };
     draft.saga({ type: 'order', data });
     for (const { sku, quantity } of lines) {
       draft.value(`stock/${sku}`, (stock) => ({

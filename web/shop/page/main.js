@@ -1,12 +1,12 @@
 /** Starts the page's parts. Every change of what they show leads to one drawing of the page in the next frame. */
 import { onBasket } from './basket.js';
 import { startBell } from './bell.js';
+import { startDemo } from './demo.js';
 import { startExpiry } from './expiry.js';
 import { startFreshness } from './freshness.js';
 import { announceOrders, followRestored } from './notices.js';
 import { liveOrders } from './orders.js';
 import { drawPage } from './page.js';
-import { startPanel } from './panel/panel.js';
 import { startSession } from './session.js';
 import { route, startRouter } from './router.js';
 import { invalidate, startDrawing } from './schedule.js';
@@ -34,4 +34,4 @@ followRestored();
 startRouter();
 startDrawing(drawPage);
 void startSession();
-startPanel();
+startDemo();

@@ -1,16 +1,20 @@
-/** Results of commands, shown wherever the person is: refusals with the problem and a way back, ends of orders as messages. */
+/**
+ * Results of commands, shown wherever the person is: refusals with the problem and a way back, ends of orders. Where the
+ * orders are on the screen, they show it and it is announced; elsewhere it is a message.
+ */
 import { ended } from '/client/index.js';
 import { problemOf, screen } from './api.js';
-import { addToBasket, reprice } from './basket.js';
+import { addToBasket, chooseCard, reprice } from './basket.js';
 import { client } from './live.js';
 import { keyOf, liveOrders } from './orders.js';
 import { problemCard, titleOf } from './parts.js';
 import { signInUrl } from './session.js';
 import { h } from './render.js';
-import { go } from './router.js';
+import { go, shown } from './router.js';
 import { invalidate } from './schedule.js';
 import { interpolate, texts } from './texts.js';
-import { announce, toast } from './toast.js';
+import { announce, announceUrgently, toast } from './toast.js';
+import { noteProblem } from './trouble.js';
 import { label, message } from './words.js';
 
 /** @typedef {{id: string, problem: import('/client/index.js').Problem, items: import('./basket.js').Item[]}} Notice */
@@ -65,6 +69,12 @@ function noticeView(notice) {
 /** Refusals, where orders are shown. */
 export const noticesView = () => h('div', { class: 'notices' }, notices.map(noticeView));
 
+/** Back in the basket, to be paid with the other card. @param {import('./basket.js').Item[]} items @param {string} declined */
+export function payOtherwise(items, declined) {
+  chooseCard(declined === 'second' ? 'first' : 'second');
+  putBack(items);
+}
+
 /** @param {import('./basket.js').Item[]} items @param {boolean} [repriced]  With the prices of now, to be looked at before they are ordered again. */
 export function putBack(items, repriced = false) {
   for (const item of items) addToBasket(item);
@@ -86,12 +96,12 @@ export function follow(operation, items = []) {
   // `settled`, because a retry after the last attempt may still be refused.
   void operation.settled.then(({ kind, problem }) => {
     if (kind !== 'rejected' || problem === null) return; // the order's row shows the rest
+    noteProblem(problem);
     become([{ id: operation.id, problem, items }, ...notices]);
     const why = titleOf(problem);
-    toast(items.length ? interpolate(texts.notice.notPlacedWhy, { why }) : `${why}.`, {
-      tone: 'bad',
-      link: { href: '/orders', text: texts.notice.details },
-    });
+    const text = items.length ? interpolate(texts.notice.notPlacedWhy, { why }) : `${why}.`;
+    if (/^\/orders\b/.test(shown().path)) announceUrgently(text);
+    else toast(text, { tone: 'bad', link: { href: '/orders', text: texts.notice.details } });
   });
   return operation;
 }
@@ -116,10 +126,13 @@ export function announceOrders() {
 /** @param {import('./shapes.js').LiveOrder} order */
 function announceOrder(order) {
   const bad = ended(order) && order.status !== 'COMPLETED' && order.reason !== 'cancelled';
+  const text = message(order)?.happened ?? label(order);
+  const here = ['/orders', `/orders/${order.id}`].includes(shown().path);
   // The message of a bad end is announced itself.
   if (!bad) announce(interpolate(texts.notice.announced, { label: label(order) }));
-  if (!ended(order)) return;
+  else if (here) announceUrgently(text);
+  if (!ended(order) || here) return;
   const link = { href: `/orders/${order.id}`, text: texts.notice.see };
   if (order.status === 'COMPLETED') toast(texts.notice.onItsWay, { tone: 'good', link, announced: false });
-  else toast(message(order)?.happened ?? label(order), { tone: bad ? 'bad' : 'plain', link, announced: bad });
+  else toast(text, { tone: bad ? 'bad' : 'plain', link, announced: bad });
 }

@@ -3,7 +3,8 @@ import { artOf, drawing } from './art.js';
 import { secondsUntil } from './clock.js';
 import { money, shortId, time } from './format.js';
 import { client } from './live.js';
-import { putBack } from './notices.js';
+import { payOtherwise, putBack } from './notices.js';
+import { helpView } from './parts.js';
 import { keyOf } from './orders.js';
 import { h } from './render.js';
 import { interpolate, texts } from './texts.js';
@@ -43,10 +44,23 @@ export function verdictView(order) {
     'div',
     { class: 'verdict', 'data-tone': said?.tone ?? 'warn', 'data-test': 'verdict' },
     said && h('p', {}, h('strong', {}, said.happened), ' ', said.next),
+    said?.help && helpView(interpolate(texts.order.numbered, { id: shortId(order.id) })),
     again && retryView(again),
     h(
       'div',
       { class: 'actions' },
+      over &&
+        order.reason === 'card-declined' &&
+        h(
+          'button',
+          {
+            type: 'button',
+            class: 'small primary',
+            'data-test': 'other-card',
+            onclick: () => payOtherwise(itemsOf(order), order.data.card),
+          },
+          texts.order.otherCard,
+        ),
       over &&
         h(
           'button',

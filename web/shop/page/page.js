@@ -2,10 +2,10 @@
  * The whole page as one view, drawn into the document's body. A view that fails says so, a part around it keeps what it
  * showed, and all others are drawn.
  */
+import { drawerView } from './demo.js';
 import { expiryView } from './expiry.js';
 import { freshnessView } from './freshness.js';
 import { headerView } from './header.js';
-import { panelView } from './panel/panel.js';
 import { h, render } from './render.js';
 import { shown } from './router.js';
 import { LANGUAGES, language, setLanguage, texts } from './texts.js';
@@ -58,7 +58,7 @@ const languagesView = () =>
           lang: tag,
           'data-test': `language-${tag}`,
           'aria-pressed': tag === language,
-          onclick: () => setLanguage(/** @type {keyof typeof LANGUAGES} */ (tag)),
+          onclick: () => void setLanguage(/** @type {keyof typeof LANGUAGES} */ (tag)),
         },
         name,
       ),
@@ -68,19 +68,27 @@ const languagesView = () =>
 function pageView() {
   const { path, draw } = shown();
   return [
-    h('a', { class: 'skip', href: '#main' }, texts.page.skip),
-    guarded('header', () => headerView(path)),
-    guarded('freshness', freshnessView),
-    guarded('expiry', expiryView),
-    // Another path has other elements, so that the focus does not stay on something with another meaning.
-    h('main', { id: 'main', tabindex: -1 }, h('div', { key: path }, guardedView(draw))),
     h(
-      'footer',
-      { class: 'foot' },
-      guarded('panel', panelView),
-      h('div', { class: 'foot-line' }, h('p', {}, texts.page.foot), languagesView()),
+      'div',
+      { class: 'page' },
+      h('a', { class: 'skip', href: '#main' }, texts.page.skip),
+      h(
+        'div',
+        { class: 'head' },
+        guarded('header', () => headerView(path)),
+        guarded('messages', messages),
+      ),
+      guarded('freshness', freshnessView),
+      guarded('expiry', expiryView),
+      // Another path has other elements, so that the focus does not stay on something with another meaning.
+      h('main', { id: 'main', tabindex: -1 }, h('div', { key: path }, guardedView(draw))),
+      h(
+        'footer',
+        { class: 'foot' },
+        h('div', { class: 'foot-line' }, h('p', {}, texts.page.foot), languagesView()),
+      ),
     ),
-    guarded('messages', messages),
+    guarded('drawer', drawerView),
     announcements(),
   ];
 }

@@ -1,4 +1,7 @@
-/** What the page shows for a missing or stale part, and for a problem, each with its owner and what to do. */
+/**
+ * What the page shows to people for a missing or stale part, and for a problem: what it means for them and a way on. Who
+ * maintains the service is for developers, in the demo's panel (trouble.js).
+ */
 import { signInUrl } from './session.js';
 import { h } from './render.js';
 import { interpolate, texts } from './texts.js';
@@ -10,20 +13,16 @@ import { entryOf } from './words.js';
  */
 /** @typedef {import('./render.js').Child} Child */
 
-/** @param {import('/client/index.js').Problem['owner']} owner */
-export function contact(owner) {
-  if (!owner) return null;
-  const team = owner.team || owner.service;
-  const safe = owner.docs && /^https?:\/\//.test(owner.docs) ? owner.docs : null;
-  return h(
-    'span',
-    { class: 'contact' },
-    owner.contact
-      ? interpolate(texts.part.maintainedByAt, { team, contact: owner.contact })
-      : interpolate(texts.part.maintainedBy, { team }),
-    safe && [' · ', h('a', { href: safe, target: '_blank', rel: 'noreferrer' }, texts.part.docs)],
+const SERVICE = 'service@waypost.example';
+
+/** How to reach customer service. @param {string} about  The subject: what the person will ask about. */
+export const helpView = (about) =>
+  h(
+    'p',
+    { class: 'quiet', 'data-test': 'help' },
+    `${texts.part.help} `,
+    h('a', { href: `mailto:${SERVICE}?subject=${encodeURIComponent(about)}` }, texts.part.service),
   );
-}
 
 /**
  * @template T
@@ -35,17 +34,10 @@ export function contact(owner) {
  */
 export function partView(what, part, view, retry) {
   if (part.state === 'missing') {
-    const service = part.owner?.team || part.owner?.service || texts.part.service;
     return h(
       'div',
       { class: 'missing', 'data-test': 'missing', 'data-reason': part.reason },
-      h(
-        'p',
-        {},
-        h('strong', {}, `${interpolate(texts.part.cannotBeShown, { what })} `),
-        `${service} ${texts.missing[part.reason]}.`,
-      ),
-      h('p', { class: 'quiet' }, contact(part.owner)),
+      h('p', {}, h('strong', {}, `${interpolate(texts.part.cannotBeShown, { what })} `), texts.part.goOn),
       h('button', { type: 'button', class: 'small', onclick: retry }, texts.page.tryAgain),
     );
   }
@@ -60,8 +52,13 @@ export function partView(what, part, view, retry) {
   ];
 }
 
-/** A problem's title; a service's own one is shown as it came. @param {import('/client/index.js').Problem} problem */
-export const titleOf = ({ status, code, title }) => (status === 0 && entryOf(texts.noAnswer, code)) || title;
+/** Something of ours failed, as opposed to a request that cannot be met. @param {import('/client/index.js').Problem} problem */
+const isOurs = ({ status }) => status >= 500;
+
+/** A problem's title; a refusal's own one is shown as it came. @param {import('/client/index.js').Problem} problem */
+export const titleOf = (problem) =>
+  (problem.status === 0 && entryOf(texts.noAnswer, problem.code)) ||
+  (isOurs(problem) ? texts.part.notNow : problem.title);
 
 /**
  * @param {import('/client/index.js').Problem} problem
@@ -78,15 +75,19 @@ export function problemCard(problem, { retry, title, actions, announced = false 
       'data-code': problem.code,
     },
     h('h2', {}, title ?? titleOf(problem)),
-    (title || problem.detail) &&
-      h('p', {}, title && h('strong', {}, `${titleOf(problem)}. `), problem.detail),
+    h(
+      'p',
+      {},
+      title && h('strong', {}, `${titleOf(problem)}. `),
+      isOurs(problem) ? texts.part.soon : problem.detail,
+    ),
     problem.errors.length > 0 &&
       h(
         'ul',
         {},
         problem.errors.map((error) => h('li', {}, error.detail ?? error.pointer ?? '')),
       ),
-    problem.owner && h('p', { class: 'quiet' }, contact(problem.owner)),
+    isOurs(problem) && helpView(problem.correlationId ?? problem.code),
     problem.correlationId &&
       h('p', { class: 'quiet' }, `${texts.part.reference} `, h('code', {}, problem.correlationId)),
     retry && h('button', { type: 'button', onclick: retry }, texts.page.tryAgain),

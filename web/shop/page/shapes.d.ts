@@ -12,6 +12,7 @@ type Readable<T> = { get(): T; subscribe(listener: (now: T) => void): () => void
 
 export type Product = Schemas['Product'];
 export type Stock = Schemas['Stock'];
+export type Card = Schemas['Card'];
 export type Line = Schemas['OrderLine'];
 export type Moment = Schemas['Moment'];
 export type Notification = Schemas['Notification'];

@@ -72,11 +72,12 @@ export const de = /** @satisfies {import('./shapes.js').Translation} */ ({
 
   part: {
     cannotBeShown: '{what} kann gerade nicht angezeigt werden.',
-    service: 'Der Dienst',
+    goOn: 'Wir versuchen es weiter. Alles andere hier funktioniert wie gewohnt.',
     stale: 'Stand von vor {seconds} s. Neuere Daten sind nicht verfügbar.',
-    maintainedBy: 'Betreut von {team}',
-    maintainedByAt: 'Betreut von {team} ({contact})',
-    docs: 'Dokumentation',
+    notNow: 'Das geht gerade nicht',
+    soon: 'Etwas auf unserer Seite antwortet nicht. Meist geht es innerhalb einer Minute wieder.',
+    help: 'Wir helfen gern:',
+    service: 'Kundenservice',
     reference: 'Kennung',
   },
   missing: {
@@ -102,7 +103,7 @@ export const de = /** @satisfies {import('./shapes.js').Translation} */ ({
     add: 'Hinzufügen',
     addNamed: '{name} zum Warenkorb hinzufügen',
     added: '{name} liegt in Ihrem Warenkorb.',
-    viewBasket: 'Zum Warenkorb',
+    inBasket: '{count} im Warenkorb',
     full: 'Der Warenkorb ist voll: Eine Bestellung hat höchstens 20 verschiedene Artikel.',
     cannotBeShown: 'Die Produkte können nicht angezeigt werden',
     liveStock: 'Der aktuelle Bestand',
@@ -137,6 +138,10 @@ export const de = /** @satisfies {import('./shapes.js').Translation} */ ({
     remove: 'Entfernen',
     less: 'Einer weniger',
     more: 'Einer mehr',
+    delivery: 'Lieferung',
+    deliveryLater: 'kommt bei der Bestellung hinzu',
+    payWith: 'Zahlen mit',
+    card: 'Karte mit der Endung {digits}',
     place: 'Bestellen',
     signIn: 'Zum Bestellen anmelden',
     what: 'Wir reservieren die Artikel, belasten dann Ihre Karte und buchen danach das Paket. Schlägt ein Schritt fehl, werden die vorherigen rückgängig gemacht.',
@@ -169,12 +174,14 @@ export const de = /** @satisfies {import('./shapes.js').Translation} */ ({
     notCharged: 'Nichts wurde abgebucht.',
     parcel: 'Paket',
     theParcel: 'Das Paket',
-    noParcel: 'Noch kein Paket.',
+    noParcelYet: 'Noch kein Paket.',
+    noParcel: 'Es wurde kein Paket gebucht.',
     tracking: 'Sendungsnummer',
     unknown: 'Keine solche Bestellung',
     cannotBeShown: 'Diese Bestellung kann nicht angezeigt werden',
     progress: 'Fortschritt',
     putBack: 'Zurück in den Warenkorb',
+    otherCard: 'Andere Karte wählen',
     askAgain: 'Jetzt noch einmal fragen',
     hide: 'Ausblenden',
     attempt: 'Versuch {attempt}',
@@ -185,6 +192,12 @@ export const de = /** @satisfies {import('./shapes.js').Translation} */ ({
   paymentStatus: { captured: 'Abgebucht', refunded: 'Erstattet' },
   shipmentStatus: { booked: 'Gebucht', cancelled: 'Zurückgerufen' },
   stops: { reserve: 'Lager', charge: 'Zahlung', ship: 'Versand' },
+  stopsNow: {
+    done: { reserve: 'Zurückgelegt', charge: 'Bezahlt', ship: 'Versandt' },
+    undoing: { reserve: 'Geht zurück', charge: 'Wird erstattet', ship: 'Wird zurückgerufen' },
+    undone: { reserve: 'Wieder im Lager', charge: 'Erstattet', ship: 'Zurückgerufen' },
+    failed: { reserve: 'Nicht zurückgelegt', charge: 'Abgelehnt', ship: 'Nicht versandt' },
+  },
   stopStates: {
     todo: 'steht aus',
     now: 'läuft',
@@ -192,6 +205,7 @@ export const de = /** @satisfies {import('./shapes.js').Translation} */ ({
     undoing: 'wird rückgängig gemacht',
     undone: 'rückgängig gemacht',
     failed: 'abgelehnt',
+    skipped: 'nicht erreicht',
   },
   notice: {
     notPlaced: 'Ihre Bestellung wurde nicht aufgegeben',
@@ -230,6 +244,21 @@ export const de = /** @satisfies {import('./shapes.js').Translation} */ ({
     release: 'Artikel werden zurückgestellt',
     'cancel-shipment': 'Paket wird zurückgerufen',
   },
+  did: {
+    reserve: 'Artikel zurückgelegt',
+    charge: 'Karte belastet',
+    ship: 'Paket gebucht',
+  },
+  undid: {
+    refund: 'Geld erstattet',
+    release: 'Artikel zurückgestellt',
+    'cancel-shipment': 'Paket zurückgerufen',
+  },
+  refusals: {
+    'card-declined': 'Karte abgelehnt',
+    'out-of-stock': 'Ausverkauft',
+    'no-carrier': 'Kein Paketdienst nahm das Paket',
+  },
   tried: {
     reserve: 'Zurücklegen der Artikel',
     charge: 'Abbuchung',
@@ -260,31 +289,31 @@ export const de = /** @satisfies {import('./shapes.js').Translation} */ ({
   reasons: {
     'card-declined': {
       happened: 'Ihre Karte wurde abgelehnt. Nichts wurde abgebucht, und die Artikel sind wieder auf Lager.',
-      next: 'Versuchen Sie es mit einer anderen Karte, oder fragen Sie Payments (#payments).',
+      next: 'Wählen Sie eine andere Karte und bestellen Sie noch einmal; Ihre Artikel sind noch hier.',
     },
     'no-carrier': {
       happened:
         'Kein Paketdienst nimmt dieses Paket. Ihr Geld ist auf dem Weg zurück, und die Artikel sind wieder auf Lager.',
-      next: 'Fragen Sie Shipping (#shipping) nach Ihrer Adresse, oder bestellen Sie später noch einmal.',
+      next: 'Legen Sie die Artikel zurück, um weniger in einem Paket zu bestellen, oder bestellen Sie später noch einmal.',
     },
     'out-of-stock': {
       happened:
         'Ein Artikel dieser Bestellung war ausverkauft, bevor wir ihn zurücklegen konnten. Nichts wurde abgebucht.',
-      next: 'Bestellen Sie weniger oder andere Artikel, oder fragen Sie Inventory (#inventory), wann neue eintreffen.',
+      next: 'Legen Sie das Übrige zurück in den Warenkorb, mit weniger oder anderen Artikeln.',
     },
     'payments-unavailable': {
       happened:
         'Ihre Zahlung war nicht möglich. Nichts bleibt abgebucht, und die Artikel sind wieder auf Lager.',
-      next: 'Versuchen Sie es später noch einmal, oder fragen Sie Payments (#payments).',
+      next: 'Legen Sie die Artikel zurück in den Warenkorb und versuchen Sie es später noch einmal.',
     },
     'shipping-unavailable': {
       happened:
         'Es konnte kein Paket gebucht werden. Nichts bleibt abgebucht, und die Artikel sind wieder auf Lager.',
-      next: 'Versuchen Sie es später noch einmal, oder fragen Sie Shipping (#shipping).',
+      next: 'Legen Sie die Artikel zurück in den Warenkorb und versuchen Sie es später noch einmal.',
     },
     'inventory-unavailable': {
       happened: 'Das Lager war nicht erreichbar. Nichts wurde abgebucht.',
-      next: 'Versuchen Sie es später noch einmal, oder fragen Sie Inventory (#inventory).',
+      next: 'Legen Sie die Artikel zurück in den Warenkorb und versuchen Sie es später noch einmal.',
     },
     cancelled: {
       happened:
@@ -300,7 +329,7 @@ export const de = /** @satisfies {import('./shapes.js').Translation} */ ({
     refused: {
       happened:
         'Diese Bestellung konnte nicht ausgeführt werden. Alles dafür Getane wurde rückgängig gemacht.',
-      next: 'Versuchen Sie es noch einmal, oder fragen Sie Orders (#orders).',
+      next: 'Legen Sie die Artikel zurück in den Warenkorb, um es noch einmal zu versuchen.',
     },
     undoing: {
       declined: 'Ihre Karte wurde abgelehnt.',
@@ -310,21 +339,23 @@ export const de = /** @satisfies {import('./shapes.js').Translation} */ ({
     },
     givenUp: {
       happened: 'Wir konnten nicht alles automatisch rückgängig machen. Unser Team erledigt es von Hand.',
-      next: 'Es wird sich bei Ihnen melden. Fragen: Orders (#orders).',
+      next: 'Es wird sich bei Ihnen melden.',
     },
     attention: {
       happened: 'Ein Schritt dieser Bestellung schlägt immer wieder fehl. Wir versuchen ihn weiter.',
-      next: '{team} und Orders (#orders) kümmern sich darum; Sie müssen nichts tun.',
+      next: 'Unser Team kümmert sich darum; Sie müssen nichts tun.',
     },
   },
   moments: {
     received: 'Bestellung eingegangen',
     doing: '{step} …',
-    underWay: 'In Arbeit …',
-    undoing: 'Wird rückgängig gemacht …',
-    completed: 'Paket gebucht, Bestellung abgeschlossen',
+    did: 'Schritt erledigt',
+    stopped: '{step}: abgebrochen, weil Sie storniert haben',
+    failed: '{step}: keine Antwort, aufgegeben',
+    completed: 'Bestellung abgeschlossen',
     givenUp: 'Von einem Menschen beendet',
     attention: '{step}: braucht Hilfe, wird weiter versucht',
+    attended: '{step}: brauchte Hilfe',
     declined: 'Karte abgelehnt, alles rückgängig gemacht',
     soldOut: 'Ausverkauft, nichts wurde getan',
     cancelled: 'Storniert, alles rückgängig gemacht',
@@ -334,8 +365,16 @@ export const de = /** @satisfies {import('./shapes.js').Translation} */ ({
 
   time: { today: 'Heute, {time}' },
 
+  drawer: { title: 'Hinter den Kulissen', open: 'Kaputt machen', close: 'Zuklappen', loading: 'Lädt …' },
   panel: {
-    title: 'Dinge kaputt machen',
+    title: 'Kaputt machen',
+    start: 'Auslösen',
+    owners: 'Wen man fragt',
+    noOwners: 'Bisher ist nichts fehlgeschlagen.',
+    part: '{what}: {team} {reason}',
+    problem: '{what} ({status}): {team}',
+    contact: 'Kanal: {contact}',
+    docs: 'Dokumentation',
     reset: 'Alles in Ordnung bringen',
     watch: 'Achten Sie auf:',
     breakers: 'Schutzschalter',
@@ -358,6 +397,100 @@ export const de = /** @satisfies {import('./shapes.js').Translation} */ ({
     streams: 'Offene Datenströme am Gateway',
     noneYet: 'noch keine',
     secondsAgo: 'vor {seconds} s',
+  },
+  underneath: {
+    title: 'Was darunter geschieht',
+    trace: 'Spur der Anfragen',
+    events: 'Ereignisse',
+    policies: 'Regeln',
+    noTrace: 'Noch keine Anfrage.',
+    noEvents: 'Noch kein Ereignis.',
+    noPolicies: 'Noch nichts zu entscheiden.',
+    request: '{status}, {milliseconds} ms',
+    traceId: 'Spur {id}',
+    event: 'Version {version}, {at}',
+    attempt: 'Versuch {attempt}',
+  },
+  policies: {
+    failed: '{call}: nach {milliseconds} ms {outcome}',
+    retry: '{call}: Versuch {attempt} wegen {why}',
+    rejected: '{call}: nicht gesendet ({why})',
+    opened: 'Schutzschalter von {service}: hat geöffnet',
+    'half-opened': 'Schutzschalter von {service}: lässt einen Versuch zu',
+    closed: 'Schutzschalter von {service}: wieder geschlossen',
+    cached: '{call}: aus dem Zwischenspeicher ({how})',
+    incomplete: '{route}: rechtzeitig beantwortet, {missing} fehlt',
+  },
+  tour: {
+    title: 'Rundgang',
+    intro:
+      'Vier Szenen von zwei Minuten. Jede macht etwas wirklich kaputt; sehen Sie auf der einen Seite den Laden und auf der anderen, was darunter geschieht.',
+    minutes: '2 Minuten',
+    scene: 'Szene {number} von {count}',
+    next: 'Nächste Szene',
+    all: 'Alle Szenen',
+    again: 'Von vorn',
+    finished: 'Gesehen.',
+    signIn:
+      'Diese Szene braucht eine Bestellung. Bitte melden Sie sich zuerst an: als eine beliebige Person.',
+    doIt: 'Machen',
+    isDone: '(erledigt)',
+  },
+  tours: {
+    'slow-part': {
+      title: 'Ein langsamer Teil',
+      why: 'Ein Dienst ist langsam. Die Ansicht wartet nicht auf ihn: Der Teil ist entbehrlich und hat eine halbe Sekunde.',
+      steps: {
+        break: 'Machen Sie Inventory langsam: Es braucht für jede Antwort zweieinhalb Sekunden.',
+        look: 'Laden Sie die Produkte. Sie sind nach einer halben Sekunde da, ohne den aktuellen Bestand.',
+        open: 'Laden Sie die Seite jedes Produkts: Nach so vielen Fehlern öffnet der Schutzschalter, und Inventory wird eine Weile nicht gefragt.',
+        repair:
+          'Bringen Sie Inventory in Ordnung. Der Schutzschalter lässt einen Versuch zu und schließt; der Bestand kommt von selbst zurück.',
+      },
+      learned: 'Ein entbehrlicher Teil kostet höchstens seine eigene Frist, und die Antwort sagt es.',
+    },
+    'declined-card': {
+      title: 'Eine abgelehnte Karte',
+      why: 'Eine Bestellung ist eine Saga über drei Dienste. Wenn einer Nein sagt, wird das Vorherige rückgängig gemacht.',
+      steps: {
+        break: 'Lassen Sie Payments jede Karte ablehnen.',
+        basket: 'Legen Sie eine Tasse in den Warenkorb.',
+        order: 'Bestellen Sie. Die Bestellung ist sofort auf der Seite, bevor etwas gesendet wurde.',
+        undone:
+          'Sehen Sie, wie die Linie zurückläuft: Die Artikel sind wieder auf Lager. Nichts wurde abgebucht.',
+        repair: 'Bringen Sie Payments in Ordnung.',
+        again: 'Wählen Sie bei dieser Bestellung eine andere Karte und bestellen Sie noch einmal.',
+      },
+      learned: 'Jeder Schritt kam als Ereignis über einen Datenstrom; keine Seite fragte immer wieder nach.',
+    },
+    'killed-orders': {
+      title: 'Ein beendeter Dienst',
+      why: 'Der Dienst orders wird im schlechtesten Augenblick beendet: Die Karte ist belastet, und er weiß es noch nicht.',
+      steps: {
+        break:
+          'Halten Sie die nächste Abbuchung fest, damit orders beendet wird, während es auf die Antwort wartet.',
+        basket: 'Legen Sie eine Tasse in den Warenkorb.',
+        order:
+          'Bestellen Sie. Die Bestellung bleibt bei „Zahlung“ stehen, und orders wird mit kill -9 beendet.',
+        back: 'Orders startet von selbst neu und findet die Bestellung, wo sie war.',
+        done: 'Die Bestellung wird fertig. Die Abbuchung wurde mit demselben Schlüssel noch einmal gesendet und geschah daher einmal.',
+      },
+      learned:
+        'Jeder Versuch eines Schritts hat denselben Idempotenzschlüssel, und die Saga weiß, was getan wurde.',
+    },
+    'stopped-redis': {
+      title: 'Redis hält an',
+      why: 'Redis hält Sitzungen, Schlüssel von Befehlen und die Journale der Datenströme. Es friert zehn Sekunden ein.',
+      steps: {
+        basket: 'Legen Sie eine Tasse in den Warenkorb.',
+        break: 'Halten Sie Redis für zehn Sekunden an.',
+        order:
+          'Bestellen Sie, während Redis angehalten ist. Sie sind noch angemeldet; die Bestellung zeigt, dass sie geprüft wird.',
+        back: 'Redis läuft weiter. Der Datenstrom holt ohne Neuladen auf.',
+        done: 'Die Bestellung wurde mit demselben Schlüssel noch einmal gesendet und einmal aufgegeben.',
+      },
+      learned: 'Ein Ausfall meldet niemanden ab, Ansichten gehen weiter, und kein Befehl geschieht doppelt.',
+    },
   },
   streamStates: {
     connecting: 'verbindet',
@@ -385,7 +518,7 @@ export const de = /** @satisfies {import('./shapes.js').Translation} */ ({
       title: 'Abgelehnte Zahlungen',
       does: 'Payments lehnt jede Karte ab.',
       watch:
-        'Eine Bestellung wird bei „Zahlung“ rückgängig gemacht: Die Artikel sind wieder auf Lager, und die Bestellung zeigt den Grund und wen man fragen kann.',
+        'Eine Bestellung wird bei „Zahlung“ rückgängig gemacht: Die Artikel sind wieder auf Lager, und die Bestellung zeigt den Grund und bietet eine andere Karte an.',
     },
     'failing-refunds': {
       title: 'Fehlschlagende Erstattungen',
@@ -398,6 +531,12 @@ export const de = /** @satisfies {import('./shapes.js').Translation} */ ({
       does: 'Inventory lehnt jede Reservierung ab.',
       watch:
         'Eine Bestellung wird bei „Lager“ abgelehnt, und nichts muss rückgängig gemacht werden; die Seite zeigt wieder den echten Bestand.',
+    },
+    'slow-inventory': {
+      title: 'Langsames Lager',
+      does: 'Inventory braucht für jede Antwort zweieinhalb Sekunden.',
+      watch:
+        'Produkte werden nach einer halben Sekunde ohne ihren aktuellen Bestand gezeigt; er kommt von selbst zurück.',
     },
     'slow-catalog': {
       title: 'Langsamer Katalog',

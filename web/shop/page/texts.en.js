@@ -74,14 +74,15 @@ export const en = /** @type {const} */ ({
 
   part: {
     cannotBeShown: '{what} cannot be shown right now.',
-    service: 'The service',
+    goOn: 'We keep trying. Everything else here works as usual.',
     stale: 'From {seconds} s ago. The latest data is not available.',
-    maintainedBy: 'Maintained by {team}',
-    maintainedByAt: 'Maintained by {team} ({contact})',
-    docs: 'docs',
+    notNow: 'That does not work right now',
+    soon: 'Something on our side does not answer. It usually works again within a minute.',
+    help: 'We are glad to help:',
+    service: 'customer service',
     reference: 'Reference',
   },
-  /** Why a part of a screen is missing; after the name of its team. */
+  /** Why a part of a screen is missing, for developers; after the name of its team. */
   missing: {
     timeout: 'did not answer in time',
     'circuit-open': 'is not called for a while after too many failures',
@@ -106,7 +107,7 @@ export const en = /** @type {const} */ ({
     add: 'Add',
     addNamed: 'Add {name} to basket',
     added: '{name} is in your basket.',
-    viewBasket: 'View basket',
+    inBasket: '{count} in basket',
     full: 'The basket is full: an order has at most 20 different items.',
     cannotBeShown: 'The products cannot be shown',
     liveStock: 'Live stock',
@@ -136,6 +137,10 @@ export const en = /** @type {const} */ ({
     remove: 'Remove',
     less: 'One less',
     more: 'One more',
+    delivery: 'Delivery',
+    deliveryLater: 'is added when you order',
+    payWith: 'Pay with',
+    card: 'Card ending in {digits}',
     place: 'Place order',
     signIn: 'Sign in to order',
     what: 'We reserve the items, then charge your card, then book the parcel. If a step fails, the ones before it are undone.',
@@ -168,12 +173,14 @@ export const en = /** @type {const} */ ({
     notCharged: 'Nothing was charged.',
     parcel: 'Parcel',
     theParcel: 'The parcel',
-    noParcel: 'No parcel yet.',
+    noParcelYet: 'No parcel yet.',
+    noParcel: 'No parcel was booked.',
     tracking: 'Tracking',
     unknown: 'No such order',
     cannotBeShown: 'This order cannot be shown',
     progress: 'Progress',
     putBack: 'Put back in basket',
+    otherCard: 'Choose another card',
     askAgain: 'Ask again now',
     hide: 'Hide',
     attempt: 'attempt {attempt}',
@@ -182,8 +189,15 @@ export const en = /** @type {const} */ ({
     tryingNow: 'being tried now',
   },
   paymentStatus: { captured: 'Charged', refunded: 'Refunded' },
-  shipmentStatus: { booked: 'Booked', cancelled: 'Recalled' },
+  shipmentStatus: { booked: 'Booked', cancelled: 'Called back' },
   stops: { reserve: 'Reserve', charge: 'Charge', ship: 'Ship' },
+  /** The names of stops where something happened; others keep their plain one. */
+  stopsNow: {
+    done: { reserve: 'Reserved', charge: 'Charged', ship: 'Shipped' },
+    undoing: { reserve: 'Putting back', charge: 'Refunding', ship: 'Calling back' },
+    undone: { reserve: 'Put back', charge: 'Refunded', ship: 'Called back' },
+    failed: { reserve: 'Not reserved', charge: 'Declined', ship: 'Not shipped' },
+  },
   /** The state of a stop, for screen readers. */
   stopStates: {
     todo: 'to come',
@@ -192,6 +206,7 @@ export const en = /** @type {const} */ ({
     undoing: 'being undone',
     undone: 'undone',
     failed: 'refused',
+    skipped: 'not reached',
   },
   notice: {
     notPlaced: 'Your order was not placed',
@@ -230,14 +245,31 @@ export const en = /** @type {const} */ ({
   undoing: /** @satisfies {Partial<Record<Step, string>>} */ ({
     refund: 'Refunding',
     release: 'Putting items back',
-    'cancel-shipment': 'Recalling the parcel',
+    'cancel-shipment': 'Calling the parcel back',
   }),
+  /** What a step has done. */
+  did: /** @satisfies {Partial<Record<Step, string>>} */ ({
+    reserve: 'Items set aside',
+    charge: 'Card charged',
+    ship: 'Parcel booked',
+  }),
+  undid: /** @satisfies {Partial<Record<Step, string>>} */ ({
+    refund: 'Money refunded',
+    release: 'Items put back',
+    'cancel-shipment': 'Parcel called back',
+  }),
+  /** How a service refused its step, by the saga's reason. */
+  refusals: {
+    'card-declined': 'Card declined',
+    'out-of-stock': 'Sold out',
+    'no-carrier': 'No carrier took the parcel',
+  },
   /** The name of a step's attempt. */
   tried: /** @satisfies {Record<Step, string>} */ ({
     reserve: 'Setting items aside',
     charge: 'Charge',
     ship: 'Booking the parcel',
-    'cancel-shipment': 'Recalling the parcel',
+    'cancel-shipment': 'Calling the parcel back',
     refund: 'Refund',
     release: 'Putting items back',
   }),
@@ -266,28 +298,28 @@ export const en = /** @type {const} */ ({
     /** @satisfies {Record<Exclude<import('./shapes.js').Reason, 'given-up'>, {happened: string, next: string}>} */ ({
       'card-declined': {
         happened: 'Your card was declined. Nothing was charged and the items are back in stock.',
-        next: 'Try another card, or contact Payments (#payments).',
+        next: 'Choose another card and order again; your items are still here.',
       },
       'no-carrier': {
         happened:
           'No carrier takes this parcel. Your money is on its way back and the items are back in stock.',
-        next: 'Ask Shipping (#shipping) about your address, or order again later.',
+        next: 'Put the items back to order fewer in one parcel, or order again later.',
       },
       'out-of-stock': {
         happened: 'An item of this order sold out before we could set it aside. Nothing was charged.',
-        next: 'Order fewer items or other ones, or ask Inventory (#inventory) when more will arrive.',
+        next: 'Put the rest back in the basket, with fewer items or other ones.',
       },
       'payments-unavailable': {
         happened: 'Your payment could not be made. Nothing stays charged and the items are back in stock.',
-        next: 'Try again later, or contact Payments (#payments).',
+        next: 'Put the items back in the basket and try again in a while.',
       },
       'shipping-unavailable': {
         happened: 'No parcel could be booked. Nothing stays charged and the items are back in stock.',
-        next: 'Try again later, or contact Shipping (#shipping).',
+        next: 'Put the items back in the basket and try again in a while.',
       },
       'inventory-unavailable': {
         happened: 'The warehouse could not be reached. Nothing was charged.',
-        next: 'Try again later, or contact Inventory (#inventory).',
+        next: 'Put the items back in the basket and try again in a while.',
       },
       cancelled: {
         happened: 'You cancelled this order. Nothing stays charged and the items are back in stock.',
@@ -301,7 +333,7 @@ export const en = /** @type {const} */ ({
     },
     refused: {
       happened: 'This order could not be completed. Everything done for it was undone.',
-      next: 'Try again, or contact Orders (#orders).',
+      next: 'Put the items back in the basket to try again.',
     },
     undoing: {
       declined: 'Your card was declined.',
@@ -311,22 +343,24 @@ export const en = /** @type {const} */ ({
     },
     givenUp: {
       happened: 'We could not undo everything automatically, so our team does it by hand.',
-      next: 'They will be in touch. Questions: Orders (#orders).',
+      next: 'They will be in touch with you.',
     },
     attention: {
       happened: 'A step of this order keeps failing. We keep retrying it.',
-      next: '{team} and Orders (#orders) look into it; there is nothing for you to do.',
+      next: 'Our team looks into it; there is nothing for you to do.',
     },
   },
   /** The lines of an order's history. */
   moments: {
     received: 'Order received',
     doing: '{step}…',
-    underWay: 'Under way…',
-    undoing: 'Undoing…',
-    completed: 'Parcel booked, order complete',
+    did: 'Step done',
+    stopped: '{step}: stopped, because you cancelled',
+    failed: '{step}: no answer, given up',
+    completed: 'Order complete',
     givenUp: 'Ended by a person',
     attention: '{step}: needs attention, still being tried',
+    attended: '{step}: needed attention',
     declined: 'Card declined, everything undone',
     soldOut: 'Sold out, nothing done',
     cancelled: 'Cancelled, everything undone',
@@ -336,8 +370,17 @@ export const en = /** @type {const} */ ({
 
   time: { today: 'Today, {time}' },
 
+  /** The drawer of the demo, with the panel and the tour. */
+  drawer: { title: 'Behind the scenes', open: 'Break things', close: 'Close', loading: 'Loading…' },
   panel: {
     title: 'Break things',
+    start: 'Break it',
+    owners: 'Whom to ask',
+    noOwners: 'Nothing has failed so far.',
+    part: '{what}: {team} {reason}',
+    problem: '{what} ({status}): {team}',
+    contact: 'Channel: {contact}',
+    docs: 'Documentation',
     reset: 'Put everything right',
     watch: 'Watch:',
     breakers: 'Breakers',
@@ -360,6 +403,98 @@ export const en = /** @type {const} */ ({
     streams: 'Streams open at the gateway',
     noneYet: 'none yet',
     secondsAgo: '{seconds} s ago',
+  },
+  /** What happens underneath, as the tour shows it. */
+  underneath: {
+    title: 'What happens underneath',
+    trace: 'Trace',
+    events: 'Events',
+    policies: 'Policies',
+    noTrace: 'No request yet.',
+    noEvents: 'No event yet.',
+    noPolicies: 'Nothing to decide yet.',
+    request: '{status}, {milliseconds} ms',
+    traceId: 'trace {id}',
+    event: 'version {version}, {at}',
+    attempt: 'attempt {attempt}',
+  },
+  /** What a policy did, by the kind of its event. */
+  policies: {
+    failed: '{call}: {outcome} after {milliseconds} ms',
+    retry: '{call}: attempt {attempt}, because of {why}',
+    rejected: '{call}: not sent ({why})',
+    opened: 'Breaker of {service}: opened',
+    'half-opened': 'Breaker of {service}: lets one call probe',
+    closed: 'Breaker of {service}: closed again',
+    cached: '{call}: answered by the cache ({how})',
+    incomplete: '{route}: answered in time, with {missing} missing',
+  },
+  tour: {
+    title: 'Guided tour',
+    intro:
+      'Four scenes of two minutes. Each breaks something real; watch the shop on one side and what happens underneath on the other.',
+    minutes: '2 minutes',
+    scene: 'Scene {number} of {count}',
+    next: 'Next scene',
+    all: 'All scenes',
+    again: 'Start again',
+    finished: 'Seen.',
+    signIn: 'This scene needs an order, so please sign in first: pick any person.',
+    doIt: 'Do it',
+    isDone: '(done)',
+  },
+  /** The scenes of the tour: each step says what to do or to watch. */
+  tours: {
+    'slow-part': {
+      title: 'A slow part',
+      why: 'One service is slow. The screen does not wait for it: the part is optional and has half a second.',
+      steps: {
+        break: 'Make inventory slow: it takes two and a half seconds for every answer.',
+        look: 'Load the products. They are there after half a second, without the live stock.',
+        open: 'Load the page of every product: after so many failures the breaker opens, and inventory is not asked for a while.',
+        repair:
+          'Put inventory right. The breaker lets one call probe, closes, and the stock is back by itself.',
+      },
+      learned: 'An optional part costs its own time limit at most, and says so in the answer.',
+    },
+    'declined-card': {
+      title: 'A declined card',
+      why: 'An order is a saga over three services. When one says no, what was done before is undone.',
+      steps: {
+        break: 'Let payments decline every card.',
+        basket: 'Put a mug in the basket.',
+        order: 'Place the order. It is on the page at once, before anything was sent.',
+        undone: 'Watch the line run back: the items are put back in stock. Nothing was charged.',
+        repair: 'Put payments right.',
+        again: 'Choose another card on that order and place it again.',
+      },
+      learned: 'Each step came as an event over one stream; no page asked again and again.',
+    },
+    'killed-orders': {
+      title: 'A killed service',
+      why: 'The orders service is killed at the worst moment: the card is charged, and it does not know yet.',
+      steps: {
+        break: 'Hold the next charge, to kill orders while it waits for the answer.',
+        basket: 'Put a mug in the basket.',
+        order: 'Place the order. It stops at Charge, and orders is killed with kill -9.',
+        back: 'Orders restarts by itself and finds the order where it was.',
+        done: 'The order completes. The charge was sent again with the same key, so it was made once.',
+      },
+      learned: 'Each attempt of a step has the same idempotency key, and the saga remembers what was done.',
+    },
+    'stopped-redis': {
+      title: 'Redis stops',
+      why: 'Redis holds sessions, keys of commands and the journals of the streams. It freezes for ten seconds.',
+      steps: {
+        basket: 'Put a mug in the basket.',
+        break: 'Stop Redis for ten seconds.',
+        order:
+          'Place the order while Redis is stopped. You are still signed in; the order shows that it is being checked.',
+        back: 'Redis continues. The stream catches up without a reload.',
+        done: 'The order was sent again with the same key, and was placed once.',
+      },
+      learned: 'Nobody is signed out by an outage, reads go on, and no command is done twice.',
+    },
   },
   streamStates: {
     connecting: 'joining',
@@ -388,7 +523,7 @@ export const en = /** @type {const} */ ({
       title: 'Refused payments',
       does: 'Payments declines every card.',
       watch:
-        'An order is undone at Charge: the items are back in stock, and the order shows the reason and whom to ask.',
+        'An order is undone at Charge: the items are back in stock, and the order shows the reason and offers another card.',
     },
     'failing-refunds': {
       title: 'Failing refunds',
@@ -400,6 +535,11 @@ export const en = /** @type {const} */ ({
       title: 'No stock',
       does: 'Inventory refuses every reservation.',
       watch: 'An order is refused at Reserve with nothing to undo; the page shows the real stock again.',
+    },
+    'slow-inventory': {
+      title: 'Slow inventory',
+      does: 'Inventory takes two and a half seconds for every answer.',
+      watch: 'Products are shown after half a second without their live stock; it comes back by itself.',
     },
     'slow-catalog': {
       title: 'Slow catalog',

@@ -1,12 +1,11 @@
 /**
  * The page's texts in the language of the person: the one chosen here before, or else the first of the browser's
- * languages that the page has. `texts` is what `setLanguage` chose; views read it while they are drawn.
+ * languages that the page has. `texts` is what `setLanguage` chose; views read it while they are drawn. Only the texts of
+ * the language in use are fetched.
  */
 import { invalidate } from './schedule.js';
-import { de } from './texts.de.js';
-import { en } from './texts.en.js';
 
-/** @typedef {typeof en} Texts */
+/** @typedef {typeof import('./texts.en.js').en} Texts */
 /** @typedef {{readonly one: string, readonly other: string}} PluralForms */
 /**
  * The names between braces in a text.
@@ -21,12 +20,15 @@ export const LANGUAGES = /** @type {const} */ ({ en: 'English', de: 'Deutsch' })
 
 /** @typedef {keyof typeof LANGUAGES} Language */
 
-/** @type {Record<Language, Texts>} the types of English stand for the keys and placeholders of all */
-const ALL = { en, de: /** @type {any} */ (de) };
+/** The types of English stand for the keys and placeholders of all. @type {Record<Language, () => Promise<Texts>>} */
+const FETCH = {
+  en: async () => (await import('./texts.en.js')).en,
+  de: async () => /** @type {any} */ ((await import('./texts.de.js')).de),
+};
 
 /** @type {Language} */
 export let language = preferred();
-export let texts = ALL[language];
+export let texts = await FETCH[language]();
 let plurals = new Intl.PluralRules(texts.locale);
 let numbers = new Intl.NumberFormat(texts.locale);
 
@@ -45,10 +47,11 @@ function preferred() {
   return 'en';
 }
 
-/** Draw the page in this language, now and at the next visit. @param {Language} next */
-export function setLanguage(next) {
+/** Draw the page in this language, as soon as its texts are there, and at the next visit. @param {Language} next */
+export async function setLanguage(next) {
+  const fetched = await FETCH[next]();
   language = next;
-  texts = ALL[next];
+  texts = fetched;
   plurals = new Intl.PluralRules(texts.locale);
   numbers = new Intl.NumberFormat(texts.locale);
   try {

@@ -1,6 +1,9 @@
 /**
- * Short messages in the corner, and announcements for screen readers. A message is announced once, by one of two live
+ * Short messages below the header, and announcements for screen readers. A message is announced once, by one of two live
  * regions; the messages themselves are none. While the pointer or the focus is on a message, none disappears.
+ *
+ * A message is for what the page does not show: whoever has it on the screen announces it instead. It takes its room from
+ * the page and covers nothing. The same text is never shown twice.
  */
 import { h } from './render.js';
 import { invalidate } from './schedule.js';
@@ -49,6 +52,7 @@ const polite = createAnnouncer();
 const urgent = createAnnouncer();
 
 export const announce = polite.announce;
+export const announceUrgently = urgent.announce;
 
 /** The two live regions. */
 export const announcements = () => [
@@ -60,7 +64,7 @@ export const announcements = () => [
 
 /**
  * left: milliseconds that it is still shown. since: when that began to count.
- * @typedef {{id: number, text: string, tone: 'plain' | 'good' | 'bad', link?: {href: string, text: string}, key?: string, left: number, since: number, timer?: ReturnType<typeof setTimeout>}} Toast
+ * @typedef {{id: number, text: string, tone: 'plain' | 'good' | 'bad', link?: {href: string, text: string}, left: number, since: number, timer?: ReturnType<typeof setTimeout>}} Toast
  */
 
 /** @type {Toast[]} */
@@ -100,21 +104,17 @@ function drop(one) {
   invalidate();
 }
 
-/** @param {string} key */
-export const clearToast = (key) => toasts.filter((one) => one.key === key).forEach(drop);
-
 /**
  * @param {string} text
  * @param {object} [options]
  * @param {'plain' | 'good' | 'bad'} [options.tone]  A bad one is announced at once.
  * @param {{href: string, text: string}} [options.link]
- * @param {string} [options.key]  A message replaces the one of the same key.
  * @param {boolean} [options.announced]  false: it was announced in other words.
  */
-export function toast(text, { tone = 'plain', link, key, announced = true } = {}) {
-  if (key) clearToast(key);
+export function toast(text, { tone = 'plain', link, announced = true } = {}) {
+  toasts.filter((one) => one.text === text).forEach(drop);
   /** @type {Toast} */
-  const one = { id: (count += 1), text, tone, link, key, left: SHOWN[tone], since: Date.now() };
+  const one = { id: (count += 1), text, tone, link, left: SHOWN[tone], since: Date.now() };
   toasts = [...toasts, one];
   if (!paused) run(one);
   for (const old of toasts.slice(0, -MOST)) drop(old);

@@ -14,16 +14,6 @@ import { interpolate, texts } from './texts.js';
  */
 export const entryOf = (table, code) => (code && Object.hasOwn(table, code) ? table[code] : undefined);
 
-/** @satisfies {Record<Step, keyof typeof texts.services>} the service that does a step */
-const SERVICE_OF = {
-  reserve: 'inventory',
-  charge: 'payments',
-  ship: 'shipping',
-  'cancel-shipment': 'shipping',
-  refund: 'payments',
-  release: 'inventory',
-};
-
 /** @param {Order} order @returns {'sending' | 'unknown' | 'waiting' | 'moving' | 'undoing' | 'done' | 'undone' | 'cancelled' | 'refused' | 'attention'} */
 export function mood(order) {
   if (order.pending === 'unknown') return 'unknown';
@@ -74,7 +64,7 @@ export function label(order) {
   return labels[now];
 }
 
-/** @param {Order} order @returns {{tone: 'plain' | 'bad' | 'warn', happened: string, next: string} | null} */
+/** @param {Order} order @returns {{tone: 'plain' | 'bad' | 'warn', happened: string, next: string, help?: boolean} | null} help: customer service can help. */
 export function message(order) {
   const { messages } = texts;
   switch (mood(order)) {
@@ -92,37 +82,61 @@ export function message(order) {
     case 'refused':
       return {
         tone: order.reason === 'cancelled' ? 'plain' : 'bad',
+        help: order.reason !== 'cancelled',
         ...(entryOf(texts.reasons, order.reason) ?? messages.refused),
       };
     case 'attention': {
-      if (order.reason === 'given-up') return { tone: 'bad', ...messages.givenUp };
-      const { team } = texts.services[entryOf(SERVICE_OF, order.step) ?? 'other'];
-      const { happened, next } = messages.attention;
-      return { tone: 'warn', happened, next: interpolate(next, { team }) };
+      if (order.reason === 'given-up') return { tone: 'bad', help: true, ...messages.givenUp };
+      return { tone: 'warn', ...messages.attention };
     }
     default:
       return null;
   }
 }
 
-/** @param {{status: string, step: string | null, reason: string | null}} entry  One line of an order's history. */
-export function moment({ status, step, reason }) {
+/** @typedef {{status: string, step: string | null, reason: string | null}} Entry  One line of an order's history. */
+
+/** What the line says: what is being done in the newest line of a running order, what was done in the others. @param {Entry} entry @param {Entry} [next]  The line after it. */
+export function moment({ status, step, reason }, next) {
   const { moments } = texts;
-  if (status === 'PENDING') return moments.received;
-  if (status === 'RUNNING') {
-    const doing = entryOf(texts.doing, step);
-    return doing ? interpolate(moments.doing, { step: doing }) : moments.underWay;
+  switch (status) {
+    case 'PENDING':
+      return moments.received;
+    case 'RUNNING':
+      return next ? ranMoment(step, next) : nowMoment(entryOf(texts.doing, step) ?? texts.labels.moving);
+    case 'COMPENSATING':
+      return next
+        ? (entryOf(texts.undid, step) ?? texts.labels.undone)
+        : nowMoment(entryOf(texts.undoing, step) ?? texts.labels.undoing);
+    case 'COMPLETED':
+      return moments.completed;
+    case 'NEEDS_ATTENTION': {
+      if (reason === 'given-up') return moments.givenUp;
+      const what = { step: entryOf(texts.tried, step) ?? texts.triedOther };
+      return next ? interpolate(moments.attended, what) : interpolate(moments.attention, what);
+    }
   }
-  const undoing = entryOf(texts.undoing, step);
-  if (status === 'COMPENSATING')
-    return undoing ? interpolate(moments.doing, { step: undoing }) : moments.undoing;
-  if (status === 'COMPLETED') return moments.completed;
-  if (status === 'NEEDS_ATTENTION')
-    return reason === 'given-up'
-      ? moments.givenUp
-      : interpolate(moments.attention, { step: undoing ?? texts.labels.undoing });
   if (reason === 'card-declined') return moments.declined;
   if (reason === 'out-of-stock') return moments.soldOut;
   if (reason === 'cancelled') return moments.cancelled;
   return status === 'REJECTED' ? moments.refused : moments.undone;
 }
+
+/** @param {string} step */
+const nowMoment = (step) => interpolate(texts.moments.doing, { step });
+
+/** How a step on the way forward ended. @param {string | null} step @param {Entry} next */
+function ranMoment(step, { status, reason }) {
+  const { moments } = texts;
+  if (status === 'RUNNING' || status === 'COMPLETED') return entryOf(texts.did, step) ?? moments.did;
+  const refused = entryOf(texts.refusals, reason);
+  if (refused) return refused;
+  const what = { step: entryOf(texts.tried, step) ?? texts.triedOther };
+  return interpolate(reason === 'cancelled' ? moments.stopped : moments.failed, what);
+}
+
+/** Whether the line is trouble: a refusal or a failure that ended a step or the order. @param {Entry} entry @param {Entry} [next] */
+export const isTrouble = ({ status, reason }, next) =>
+  status === 'RUNNING'
+    ? next !== undefined && !['RUNNING', 'COMPLETED'].includes(next.status) && next.reason !== 'cancelled'
+    : status === 'REJECTED' || (status === 'NEEDS_ATTENTION' && (!next || reason === 'given-up'));

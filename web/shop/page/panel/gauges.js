@@ -1,11 +1,12 @@
-/** Displays while things break: breakers, the stream, the last screens' timings, orders that need attention. */
+/** Displays while things break: whom to ask, breakers, the stream, the last screens' timings, orders that need attention. */
 import { shortId } from '../format.js';
 import { client } from '../live.js';
 import { h } from '../render.js';
 import { interpolate, number, texts } from '../texts.js';
-import { entryOf } from '../words.js';
+import { lastTroubles } from '../trouble.js';
+import { entryOf, service } from '../words.js';
 
-/** @typedef {import('./services.js').Press} Press */
+/** @typedef {import('../demo.js').Press} Press */
 
 /** @param {Record<string, string>} breakers  The state of each, by its service. */
 export const breakersView = (breakers) =>
@@ -50,10 +51,15 @@ export function streamView(streams) {
 const ANSWERED = new Set(['ok', 'hit', 'stale', 'revalidated', 'miss', 'coalesced']);
 
 /** @param {import('../timings.js').Share} share @param {number} longest */
-const shareView = ({ name, start, milliseconds, outcome }, longest) =>
+export const shareView = ({ name, start, milliseconds, outcome }, longest) =>
   h(
     'li',
-    { 'data-test': 'share', 'data-outcome': outcome, 'data-failed': !ANSWERED.has(outcome) },
+    {
+      'data-test': 'share',
+      'data-outcome': outcome,
+      'data-failed': !ANSWERED.has(outcome),
+      'data-cached': outcome !== 'ok' && ANSWERED.has(outcome),
+    },
     h('span', { class: 'share-name' }, name),
     h(
       'span',
@@ -104,6 +110,50 @@ function screenView({ path, status, complete, milliseconds, shares }) {
 /** @param {import('../timings.js').Taken[]} timings */
 export const waterfallView = (timings) =>
   h('ol', { class: 'waterfall', 'data-test': 'waterfall' }, timings.map(screenView));
+
+/** @param {import('../trouble.js').Trouble} trouble */
+function troubleView({ key, what, reason, owner, reference }) {
+  const team = owner.team || owner.service;
+  const missing = entryOf(texts.missing, reason);
+  const docs = owner.docs && /^https?:\/\//.test(owner.docs) ? owner.docs : null;
+  return h(
+    'li',
+    { key, 'data-test': 'owner', 'data-service': owner.service },
+    h(
+      'span',
+      {},
+      missing
+        ? interpolate(texts.panel.part, { what, team, reason: missing })
+        : interpolate(texts.panel.problem, { what, status: reason, team }),
+    ),
+    h(
+      'span',
+      { class: 'quiet' },
+      owner.contact && interpolate(texts.panel.contact, { contact: owner.contact }),
+      docs && [' · ', h('a', { href: docs, target: '_blank', rel: 'noreferrer' }, texts.panel.docs)],
+      reference && [` · ${texts.part.reference} `, h('code', {}, reference)],
+    ),
+  );
+}
+
+/** Team and channel of what failed lately, and of the steps that orders are stuck at. @param {any[]} stuck */
+export function ownersView(stuck) {
+  const troubles = lastTroubles();
+  if (troubles.length + stuck.length === 0) return h('p', { class: 'quiet' }, texts.panel.noOwners);
+  return h(
+    'ul',
+    { class: 'owners' },
+    stuck.map(({ id, step, last_error }) =>
+      h(
+        'li',
+        { key: id, 'data-test': 'owner' },
+        h('span', {}, h('code', {}, shortId(id)), ` ${entryOf(texts.tried, step) ?? step}`),
+        h('span', { class: 'quiet' }, `${service(last_error ?? '').team}, ${texts.services.other.team}`),
+      ),
+    ),
+    troubles.map(troubleView),
+  );
+}
 
 /** @param {any[]} stuck  The orders that an operator has to look at. @param {Press} press */
 export function operatorView(stuck, press) {

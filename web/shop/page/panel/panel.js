@@ -1,83 +1,25 @@
-/** The demo's panel, at the foot of the page. It exists only where /demo/state answers. */
-import { fetchJson, problemOf } from '../api.js';
-import { titleOf } from '../parts.js';
+/** The panel: scenes that break something, and displays for developers while things are broken. */
 import { h } from '../render.js';
-import { createResource } from '../resource.js';
-import { invalidate } from '../schedule.js';
 import { texts } from '../texts.js';
 import { timings } from '../timings.js';
-import { toast } from '../toast.js';
-import { breakersView, operatorView, streamView, waterfallView } from './gauges.js';
+import { breakersView, operatorView, ownersView, streamView, waterfallView } from './gauges.js';
 import { scenesView } from './scenes.js';
 import { servicesView } from './services.js';
 
-const EVERY = 1000; // milliseconds between two updates while the panel is open
+/** On a phone the drawer is short: its displays are opened one by one. */
+const ROOMY = matchMedia('(min-width: 1000px)').matches;
 
-/** What the demo reports about itself. */
-const demo = createResource((signal) => fetchJson('/demo/state', { signal }), {
-  changed: invalidate,
-  handled: () => true, // without the demo there is no panel, and the next update comes anyway
-});
-let open = false;
+/** @param {string} title @param {import('../render.js').Child} view @param {{open?: boolean, test?: string}} [how] */
+const sectionView = (title, view, { open = ROOMY, test } = {}) =>
+  h('details', { class: 'gauge', open, 'data-test': test }, h('summary', {}, title), view);
 
-/** @param {string} method @param {string} path @param {unknown} [body] */
-async function press(method, path, body) {
-  try {
-    await fetchJson(path, {
-      method,
-      headers: { 'Content-Type': 'application/json' },
-      ...(method === 'POST' ? { body: JSON.stringify(body ?? {}) } : {}),
-    });
-  } catch (error) {
-    const problem = problemOf(error);
-    toast(problem.detail || titleOf(problem), { tone: 'bad' });
-  }
-  demo.reload();
-}
-
-export function startPanel() {
-  demo.reload();
-  setInterval(() => open && !document.hidden && demo.reload(), EVERY);
-}
-
-/** @param {any} state  What /demo/state says. */
-const insideView = (state) =>
-  h(
-    'div',
-    { class: 'panel-in' },
-    scenesView(state, press),
-    operatorView(state.stuck, press),
-    h(
-      'div',
-      { class: 'gauges' },
-      h(
-        'section',
-        { class: 'card' },
-        h('h3', {}, texts.panel.breakers),
-        breakersView(state.gateway.breakers),
-      ),
-      h('section', { class: 'card' }, h('h3', {}, texts.panel.stream), streamView(state.gateway.streams)),
-      h('section', { class: 'card' }, h('h3', {}, texts.panel.screens), waterfallView(timings())),
-    ),
-    h('details', {}, h('summary', {}, texts.panel.services), servicesView(state.services, press)),
-  );
-
-export const panelView = () =>
-  h(
-    'section',
-    { id: 'panel', hidden: demo.data === null },
-    demo.data !== null &&
-      h(
-        'details',
-        {
-          'data-test': 'panel',
-          ontoggle({ target, currentTarget }) {
-            if (target !== currentTarget) return;
-            ({ open } = currentTarget);
-            if (open) demo.reload();
-          },
-        },
-        h('summary', {}, texts.panel.title),
-        insideView(demo.data),
-      ),
-  );
+/** @param {any} state  What /demo/state says. @param {import('../demo.js').Press} press */
+export const panelView = (state, press) => [
+  scenesView(state, press),
+  operatorView(state.stuck, press),
+  sectionView(texts.panel.owners, ownersView(state.stuck), { test: 'owners' }),
+  sectionView(texts.panel.breakers, breakersView(state.gateway.breakers)),
+  sectionView(texts.panel.screens, waterfallView(timings())),
+  sectionView(texts.panel.stream, streamView(state.gateway.streams)),
+  sectionView(texts.panel.services, servicesView(state.services, press), { open: false, test: 'services' }),
+];

@@ -1,8 +1,11 @@
-/** The scenes: each is a card with its fault, what to watch, and one button that stays pressed while the fault is in force. */
+/**
+ * The scenes: each is a card that says what it breaks and what to watch, with one button below that stays pressed while
+ * the fault is in force.
+ */
 import { h } from '../render.js';
 import { interpolate, texts } from '../texts.js';
 
-/** @typedef {import('./services.js').Press} Press */
+/** @typedef {import('../demo.js').Press} Press */
 
 /** @param {string} name @param {{title: string, does: string, watch: string}} told @param {{active: boolean, note: string | null} | undefined} scene @param {Press} press */
 function sceneCard(name, { title, does, watch }, scene, press) {
@@ -10,58 +13,60 @@ function sceneCard(name, { title, does, watch }, scene, press) {
   return h(
     'li',
     { key: name, class: 'scene', 'data-active': active },
+    h('h3', { id: `scene-${name}` }, title),
+    h(
+      'p',
+      { id: `scene-${name}-what` },
+      does,
+      ' ',
+      h('span', { class: 'watch' }, h('b', {}, `${texts.panel.watch} `), watch),
+    ),
+    h('p', { class: 'scene-note', role: 'status', 'data-test': 'scene-note' }, scene?.note),
     h(
       'button',
       {
         type: 'button',
         class: 'small toggle',
         'aria-pressed': active,
+        'aria-label': `${texts.panel.start}: ${title}`,
         'data-test': `scene-${name}`,
-        'aria-describedby': `scene-${name}`,
+        'aria-describedby': `scene-${name}-what`,
         onclick: () => press(active ? 'DELETE' : 'POST', `/demo/scenes/${name}`),
       },
-      title,
+      texts.panel.start,
     ),
-    h(
-      'p',
-      { id: `scene-${name}` },
-      does,
-      ' ',
-      h('span', { class: 'watch' }, h('b', {}, `${texts.panel.watch} `), watch),
-    ),
-    h('p', { class: 'scene-note', role: 'status', 'data-test': 'scene-note' }, scene?.note),
   );
 }
 
-/** @param {any} state  What /demo/state says. @param {Press} press */
-export function scenesView({ scenes, redis }, press) {
+/** What a scene tells of its progress; of Redis, how long it is still stopped. @param {string} name @param {any} state @returns {string | null} */
+export function sceneNote(name, { scenes, redis }) {
   const left = redis.seconds_left;
-  const stopped = left ? interpolate(texts.panel.stoppedFor, { seconds: Math.ceil(left) }) : null;
-  return h(
-    'div',
-    { class: 'stack' },
-    h(
-      'ul',
-      { class: 'scenes' },
-      Object.entries(texts.scenes).map(([name, told]) => {
-        const scene = scenes[name];
-        const note = (name === 'stop-redis' && stopped) || scene?.note;
-        return sceneCard(name, told, { ...scene, note }, press);
-      }),
-    ),
-    h(
-      'div',
-      { class: 'actions' },
-      h(
-        'button',
-        {
-          type: 'button',
-          class: 'small',
-          'data-test': 'reset',
-          onclick: () => press('DELETE', '/demo/scenes'),
-        },
-        texts.panel.reset,
-      ),
-    ),
-  );
+  return name === 'stop-redis' && left
+    ? interpolate(texts.panel.stoppedFor, { seconds: Math.ceil(left) })
+    : (scenes[name]?.note ?? null);
 }
+
+/** @param {any} state  What /demo/state says. @param {Press} press */
+export const scenesView = (state, press) => [
+  h(
+    'ul',
+    { class: 'scenes' },
+    Object.entries(texts.scenes).map(([name, told]) =>
+      sceneCard(name, told, { ...state.scenes[name], note: sceneNote(name, state) }, press),
+    ),
+  ),
+  h(
+    'div',
+    { class: 'actions' },
+    h(
+      'button',
+      {
+        type: 'button',
+        class: 'small',
+        'data-test': 'reset',
+        onclick: () => press('DELETE', '/demo/scenes'),
+      },
+      texts.panel.reset,
+    ),
+  ),
+];

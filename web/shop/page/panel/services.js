@@ -2,7 +2,7 @@
 import { h } from '../render.js';
 import { texts } from '../texts.js';
 
-/** @typedef {(method: string, path: string, body?: unknown) => Promise<void>} Press */
+/** @typedef {import('../demo.js').Press} Press */
 
 /** fault, on, off */
 const FAULTS = /** @type {const} */ ([
@@ -31,7 +31,7 @@ function serviceRow({ name, up, pid, faults = {} }, press) {
     'li',
     { key: name, 'data-test': 'service', 'data-service': name, 'data-up': String(Boolean(up)) },
     h('strong', {}, name),
-    h('span', { class: 'quiet' }, up ? `pid ${pid ?? '?'}` : texts.panel.down),
+    h('span', { class: 'quiet pid' }, up ? `pid ${pid ?? '?'}` : texts.panel.down),
     h(
       'div',
       { class: 'actions' },

@@ -1,13 +1,14 @@
 /** The start page: every product, with its stock. */
 import { drawing } from '../art.js';
-import { addToBasket } from '../basket.js';
+import { addToBasket, inBasket } from '../basket.js';
+import { offerView } from '../demo.js';
 import { money } from '../format.js';
-import { partView, problemCard, skeleton } from '../parts.js';
+import { partView, problemCard } from '../parts.js';
 import { h } from '../render.js';
 import { learnStock, useScreen, useStock } from '../screen.js';
 import { stockBadge } from '../stock.js';
 import { interpolate, texts } from '../texts.js';
-import { toast } from '../toast.js';
+import { announce, toast } from '../toast.js';
 
 /** @typedef {import('../shapes.js').Screen<'/api/screens/products'>} Shelves */
 /** @typedef {import('../screen.js').StockLevel} StockLevel */
@@ -15,14 +16,22 @@ import { toast } from '../toast.js';
 /** @param {import('../shapes.js').Product} product @param {number} [quantity] */
 export function putInBasket(product, quantity = 1) {
   const { sku, name, price_cents, currency, art } = product;
-  if (addToBasket({ sku, name, price_cents, currency, art, quantity })) {
-    toast(interpolate(texts.home.added, { name }), {
-      key: 'basket',
-      link: { href: '/basket', text: texts.home.viewBasket },
-    });
-  } else {
-    toast(texts.home.full, { tone: 'bad' });
-  }
+  if (addToBasket({ sku, name, price_cents, currency, art, quantity }))
+    announce(interpolate(texts.home.added, { name }));
+  else toast(texts.home.full, { tone: 'bad' });
+}
+
+/** How many of it are in the basket, as the way there. @param {string} sku */
+export function inBasketView(sku) {
+  const count = inBasket(sku);
+  return (
+    count > 0 &&
+    h(
+      'a',
+      { class: 'in-basket', href: '/basket', 'data-test': 'in-basket' },
+      interpolate(texts.home.inBasket, { count }),
+    )
+  );
 }
 
 /** @param {import('../shapes.js').Product} product @param {StockLevel} level */
@@ -61,6 +70,16 @@ const card = (product, level) =>
         texts.home.add,
       ),
     ),
+    inBasketView(product.sku),
+  );
+
+const loadingCard = () =>
+  h(
+    'li',
+    { class: 'product loading', 'aria-hidden': true },
+    h('div', { class: 'tile skeleton' }),
+    h('div', { class: 'skeleton' }),
+    h('div', { class: 'skeleton' }),
   );
 
 /** @param {{shelves: import('../resource.js').Resource<Shelves>, stockOf: (sku: string) => StockLevel}} state */
@@ -68,7 +87,7 @@ const homeView = ({ shelves: { data, problem, reload }, stockOf }) =>
   h(
     'div',
     {},
-    h('section', { class: 'hero' }, h('h1', {}, texts.home.title), h('p', {}, texts.home.lead)),
+    h('section', { class: 'hero' }, h('h1', {}, texts.home.title), h('p', {}, texts.home.lead), offerView()),
     h(
       'div',
       {},
@@ -85,7 +104,9 @@ const homeView = ({ shelves: { data, problem, reload }, stockOf }) =>
     h(
       'ul',
       { class: 'products', 'aria-label': texts.home.products },
-      data ? data.products.map((product) => card(product, stockOf(product.sku))) : !problem && skeleton(8),
+      data
+        ? data.products.map((product) => card(product, stockOf(product.sku)))
+        : !problem && Array.from({ length: 8 }, loadingCard),
     ),
   );
 

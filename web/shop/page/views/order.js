@@ -11,7 +11,7 @@ import { h } from '../render.js';
 import { useScreen } from '../screen.js';
 import { interpolate, number, texts } from '../texts.js';
 import { trackView } from '../track.js';
-import { label, moment, mood, service, entryOf } from '../words.js';
+import { isTrouble, label, moment, mood, service, entryOf } from '../words.js';
 
 /** @typedef {import('../shapes.js').Order} Order */
 /** @typedef {import('../shapes.js').Moment} Moment */
@@ -52,16 +52,22 @@ function timeline(history) {
     'ol',
     { class: 'timeline' },
     lines
+      .map((entry, at) => ({ entry, next: lines[at + 1] }))
       .toReversed()
-      .map((entry) =>
+      .map(({ entry, next }) =>
         h(
           'li',
-          { key: entry.version, 'data-status': entry.status, 'data-step': entry.step ?? '' },
+          {
+            key: entry.version,
+            'data-status': entry.status,
+            'data-step': entry.step ?? '',
+            'data-bad': isTrouble(entry, next),
+          },
           h('time', { datetime: entry.at }, seconds(entry.at)),
           h(
             'span',
             {},
-            moment(entry),
+            moment(entry, next),
             entry.attempt > 1 && entry.reason !== 'given-up' && !ended(entry) && attemptsView(entry),
             entry.note && h('q', {}, entry.note),
           ),
@@ -113,10 +119,10 @@ function orderCard(order, began) {
 }
 
 /** @param {Order['data']} data */
-const itemsCard = ({ lines, currency, total_cents }) =>
+const itemsCard = ({ lines, currency, delivery_cents, total_cents }) =>
   h(
     'section',
-    { class: 'card' },
+    { class: 'card items' },
     h('h2', {}, texts.order.items),
     h(
       'ul',
@@ -139,6 +145,12 @@ const itemsCard = ({ lines, currency, total_cents }) =>
     h(
       'p',
       { class: 'sum' },
+      h('span', {}, texts.basket.delivery),
+      h('span', { 'data-test': 'order-delivery' }, money(delivery_cents, currency)),
+    ),
+    h(
+      'p',
+      { class: 'sum grand' },
       h('span', {}, texts.order.total),
       h('span', { class: 'price' }, money(total_cents, currency)),
     ),
@@ -166,8 +178,8 @@ const partCard = (test, { title, none, what }, part, reload, view) =>
     isNone(part) ? h('p', { class: 'quiet' }, none) : partView(what, part, view, reload),
   );
 
-/** @param {OrderScreen} data @param {() => void} reload */
-const partCards = ({ payment, shipment }, reload) => [
+/** @param {OrderScreen} data @param {() => void} reload @param {boolean} over  The order has ended. */
+const partCards = ({ payment, shipment }, reload, over) => [
   partCard(
     'payment',
     { title: texts.order.payment, none: texts.order.notCharged, what: texts.order.thePayment },
@@ -185,7 +197,11 @@ const partCards = ({ payment, shipment }, reload) => [
   ),
   partCard(
     'shipment',
-    { title: texts.order.parcel, none: texts.order.noParcel, what: texts.order.theParcel },
+    {
+      title: texts.order.parcel,
+      none: over ? texts.order.noParcel : texts.order.noParcelYet,
+      what: texts.order.theParcel,
+    },
     shipment,
     reload,
     (parcel) =>
@@ -239,7 +255,8 @@ function orderView({ resource: { data, problem, reload }, live, streamed, signed
             ? h('p', { class: 'quiet' }, texts.order.noHistory)
             : skeleton(1),
       ),
-      h('div', { class: 'stack' }, itemsCard(order.data), data && partCards(data, reload)),
+      itemsCard(order.data),
+      data && partCards(data, reload, ended(order)),
     ),
   ];
 }

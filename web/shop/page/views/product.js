@@ -1,13 +1,13 @@
 /** One product: its description, its stock, and when it would arrive. */
 import { drawing } from '../art.js';
 import { money, weight } from '../format.js';
-import { partView, problemCard } from '../parts.js';
+import { partView, problemCard, skeleton } from '../parts.js';
 import { h } from '../render.js';
 import { invalidate } from '../schedule.js';
 import { learnStock, useScreen, useStock } from '../screen.js';
 import { stockBadge } from '../stock.js';
 import { interpolate, plural, texts } from '../texts.js';
-import { putInBasket } from './home.js';
+import { inBasketView, putInBasket } from './home.js';
 
 /** @typedef {import('../shapes.js').Screen<'/api/screens/products/{sku}'>} ProductScreen */
 
@@ -40,7 +40,12 @@ function productView({ resource: { data, problem, reload }, quantity, choose, st
           h('h1', {}, texts.product.title),
           problemCard(problem, { retry: reload, title: texts.product.cannotBeShown }),
         ]
-      : h('div', { class: 'product-page' }, h('div', { class: 'tile skeleton' }), h('div'));
+      : h(
+          'div',
+          { class: 'product-page', 'aria-hidden': true },
+          h('div', { class: 'tile skeleton' }),
+          h('div', { class: 'product-side' }, skeleton(3)),
+        );
   const { product: item, stock, delivery } = data;
   const level = stockOf(item.sku);
   return [
@@ -92,6 +97,7 @@ function productView({ resource: { data, problem, reload }, quantity, choose, st
             texts.product.add,
           ),
           stockBadge(item.sku, level),
+          inBasketView(item.sku),
         ),
         stock.state === 'missing' && partView(texts.product.stock, stock, () => null, reload),
         h(

@@ -1,0 +1,3 @@
+/** What the demo's drawer shows; fetched only where there is one. */
+export { panelView } from './panel.js';
+export { tourView } from './tour.js';
