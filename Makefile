@@ -9,6 +9,7 @@ NODE_STAMP := web/client/node_modules/.ready
 PROVIDER_STAMP := tests/wire/oidc/node_modules/.ready
 STRAPI_STAMP := tests/wire/strapi/node_modules/.ready
 NEXTJS_STAMP := tests/wire/nextjs/node_modules/.ready
+BUNDLERS_STAMP := tests/web/bundlers/node_modules/.ready
 LINT_STAMP := tests/api/openapi/node_modules/.ready
 PUBLISHER_STAMP := tests/publishers/node/node_modules/.ready
 COMPOSE ?= docker compose
@@ -43,7 +44,7 @@ down: ## end the containers and remove them with their data
 test: preflight-test check $(PROVIDER_STAMP) $(LINT_STAMP) $(PUBLISHER_STAMP) ## every quick test (first lists what the machine lacks)
 	@.ci/tests
 
-test-slow: preflight-slow check $(PROVIDER_STAMP) $(STRAPI_STAMP) $(NEXTJS_STAMP) $(LINT_STAMP) $(PUBLISHER_STAMP) ## the long tests as well
+test-slow: preflight-slow check $(PROVIDER_STAMP) $(STRAPI_STAMP) $(NEXTJS_STAMP) $(BUNDLERS_STAMP) $(LINT_STAMP) $(PUBLISHER_STAMP) ## the long tests as well
 	@.ci/tests slow
 
 lint-openapi: $(DEV) $(LINT_STAMP) ## check the shop's OpenAPI description with redocly and spectral
@@ -91,7 +92,7 @@ sbom: ## write the bill of materials, dist/bff.cdx.json (CycloneDX), from the lo
 	@$(PYTHON) .ci/sbom.py dist/bff.cdx.json
 
 clean: ## remove what was set up and the demo's data
-	@rm -rf $(VENV) .bff docs/.site docs/.cache web/client/node_modules tests/wire/oidc/node_modules tests/wire/strapi/node_modules tests/wire/nextjs/node_modules tests/api/openapi/node_modules .mypy_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) .bff docs/.site docs/.cache web/client/node_modules tests/wire/oidc/node_modules tests/wire/strapi/node_modules tests/wire/nextjs/node_modules tests/web/bundlers/node_modules tests/api/openapi/node_modules .mypy_cache .ruff_cache .hypothesis
 
 $(PREFLIGHTS): preflight-%:
 	@PYTHON="$(PYTHON)" COMPOSE="$(COMPOSE)" .ci/preflight $*
@@ -143,4 +144,9 @@ $(STRAPI_STAMP): tests/wire/strapi/package-lock.json
 $(NEXTJS_STAMP): tests/wire/nextjs/package-lock.json
 	@echo "Installing Next.js (300 MB, half a minute) …"
 	@cd tests/wire/nextjs && npm ci --loglevel=error --no-audit --no-fund >/dev/null
+	@touch $@
+
+$(BUNDLERS_STAMP): tests/web/bundlers/package-lock.json
+	@echo "Installing bundlers (200 MB, a minute) …"
+	@cd tests/web/bundlers && npm ci --loglevel=error --no-audit --no-fund >/dev/null
 	@touch $@

@@ -1,7 +1,7 @@
 /** The package as users install it: its size, what a bundler can leave out, and what npm packs. */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -78,7 +78,8 @@ test('npm packs every module that is exported or imported, each with its types, 
   const { stdout } = await promisify(execFile)('npm', ['pack', '--dry-run', '--json'], { cwd: HOME });
   const files = new Set(JSON.parse(stdout)[0].files.map(({ path }) => path));
   for (const way of Object.values(about.exports))
-    for (const path of Object.values(way)) assert.ok(files.has(path.slice(2)), path);
+    for (const path of typeof way === 'string' ? [way] : Object.values(way))
+      assert.ok(files.has(path.slice(2)), path);
   const modules = [...files].filter((path) => path.endsWith('.js'));
   for (const module of modules) {
     assert.ok(files.has(`types/${module.replace('.js', '.d.ts')}`), `the types of ${module}`);
@@ -87,8 +88,28 @@ test('npm packs every module that is exported or imported, each with its types, 
       assert.ok(files.has(other), `${module} needs ${other}`);
   }
   const others = [...files].filter(
-    (path) => !/^(\w[\w-]*\.js|types\/[\w-]+\.d\.ts|README\.md|package\.json)$/.test(path),
+    (path) => !/^(\w[\w-]*\.js|types\/[\w-]+\.d\.ts|README\.md|LICENSE|package\.json)$/.test(path),
   );
   assert.deepEqual(others, []);
   assert.deepEqual(about.dependencies ?? {}, {});
+});
+
+test('the package says where it comes from, and under which licence', async () => {
+  for (const name of ['description', 'homepage', 'bugs', 'license', 'keywords', 'repository'])
+    assert.ok(about[name], name);
+  assert.equal(about.repository.directory, 'web/client');
+  const [own, whole] = await Promise.all(
+    ['LICENSE', '../../LICENSE'].map((path) => readFile(new URL(path, HOME), 'utf8')),
+  );
+  assert.equal(own, whole);
+});
+
+test('a debugger shows the modules as they are written: none is built, so none needs a source map', async () => {
+  const names = (await readdir(HOME)).filter((name) => name.endsWith('.js'));
+  assert.ok(names.length > 20);
+  for (const name of names) {
+    const text = await readFile(new URL(name, HOME), 'utf8');
+    assert.doesNotMatch(text, /sourceMappingURL/, name);
+    assert.match(text, /^\/\*\*/, `${name} begins with what it does`);
+  }
 });

@@ -154,8 +154,12 @@ export function createSession(client, options = {}) {
     /** Report that another request was answered with 401: the session has ended. */
     ended: () => leave(false),
 
-    /** The address where a sign-in starts. @param {string} [path]  Where it returns to; default the path of the page. */
-    signInUrl: (path = location.pathname) => `${prefix}/bff/login?return=${encodeURIComponent(path)}`,
+    /**
+     * The address where a sign-in starts.
+     * @param {string} [path]  Where it returns to; default the path of the page. A server that renders has no page: there "/".
+     */
+    signInUrl: (path = globalThis.location?.pathname ?? '/') =>
+      `${prefix}/bff/login?return=${encodeURIComponent(path)}`,
 
     /**
      * Go to the sign-in that a refused request needs ("step-up-required"), and return to the page afterwards.

@@ -30,8 +30,7 @@ export function createSharedStream(options) {
   const url = around.location
     ? String(new URL(options.url ?? '/bff/live', around.location))
     : (options.url ?? '/bff/live');
-  const worker = new URL('./worker.js', import.meta.url);
-  const name = `${PROTOCOL} ${worker} ${url}`;
+  const name = `${PROTOCOL} ${url}`;
   const id = newId();
   // Functions cannot be sent to a worker. A mode that this browser does not have is never tried.
   const available = [around.SharedWorker && !fetch, around.navigator?.locks, true];
@@ -129,7 +128,12 @@ export function createSharedStream(options) {
       }
       join();
       if (mode === 'worker') {
-        new SharedWorker(worker, { type: 'module', name: place }).onerror = failed;
+        // In one expression, in which bundlers find the worker's script.
+        const worker = new SharedWorker(new URL('./worker.js', import.meta.url), {
+          type: 'module',
+          name: place,
+        });
+        worker.onerror = failed;
       } else {
         const { lead } = await import('./leader.js');
         await lead(place, signal, fetch, mode === 'none');

@@ -22,7 +22,10 @@ export function createSession(client: Followed, options?: SessionOptions): {
     refresh: () => Promise<void>;
     /** Report that another request was answered with 401: the session has ended. */
     ended: () => void;
-    /** The address where a sign-in starts. @param {string} [path]  Where it returns to; default the path of the page. */
+    /**
+     * The address where a sign-in starts.
+     * @param {string} [path]  Where it returns to; default the path of the page. A server that renders has no page: there "/".
+     */
     signInUrl: (path?: string) => string;
     /**
      * Go to the sign-in that a refused request needs ("step-up-required"), and return to the page afterwards.
