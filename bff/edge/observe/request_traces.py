@@ -305,13 +305,15 @@ class RequestTraces:
         span.failed = span.failed or (status is not None and status >= 500)
         late = None
         if not span.calls.context.trace_flags.sampled:
+            # It refers to the span, and the span to it: only the garbage collector would free them.
+            span.calls.record = None
             late = self._reason(span, ended)
             if late is None:
-                span.ended, span.attempts = True, None
+                span.ended = True
                 return
             if self._late is None or not self._late.take():
                 self.dropped += 1
-                span.ended, span.attempts = True, None
+                span.ended = True
                 return
         method = scope["method"] if scope["method"] in METHODS else "_OTHER"
         attributes: dict[str, Value] = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -280,6 +282,22 @@ def test_a_command_that_goes_on_after_its_request_keeps_nothing_of_an_unrecorded
     assert kept[0] is not None
     kept[0](AttemptRecord(Shop().thing("7"), "http://a", INVALID_SPAN_CONTEXT, 1, 1, 2, 0, False, 200, "ok"))
     assert len(world.exported) == before
+
+
+def test_the_span_of_a_request_is_freed_without_the_garbage_collector() -> None:
+    world, freed = late(), []
+
+    def during(span: RequestSpan) -> None:
+        world.attempt()
+        weakref.finalize(span, freed.append, True)
+
+    gc.disable()
+    try:
+        for status in (200, 500):
+            world.request(status=status, during=during)
+    finally:
+        gc.enable()
+    assert freed == [True, True]
 
 
 def test_without_an_export_after_the_fact_an_unrecorded_request_keeps_nothing() -> None:
