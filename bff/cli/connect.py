@@ -23,6 +23,7 @@ from ..edge.access.issuer import Discovery
 from ..edge.access.jwks import usable_keys
 from ..edge.app.brokers import open_brokers
 from ..edge.app.clients import resolver_of
+from ..edge.app.exports import LOGS, METRICS
 from ..edge.app.network import Connections, fetch_targets, identity_providers
 from ..edge.app.redis import redis_client
 from ..edge.gateway import Gateway
@@ -118,6 +119,13 @@ async def _tries(gateway: Gateway, settings: Settings, seconds: float) -> AsyncI
         found += _brokers(settings, redis, connections)
         if settings.telemetry.otlp is not None:
             found.append(_traces(settings, connections))
+        for what, address, path in (
+            ("metrics", settings.telemetry.otlp_metrics, METRICS),
+            ("logs", settings.telemetry.otlp_logs, LOGS),
+        ):
+            if address is not None:
+                name = f"BFF_TELEMETRY__OTLP_{what.upper()}"
+                found.append(_collector(what, name, f"{address}{path}", settings, connections))
         try:
             yield found
         finally:
@@ -375,8 +383,8 @@ def _broker_fault(error: BffError) -> Fault:
 
 def _traces(settings: Settings, connections: Connections) -> Try:
     telemetry = settings.telemetry
-    network = connections.to("BFF_TELEMETRY", "the collector of traces", telemetry.tls)
     if telemetry.protocol == "grpc":
+        network = connections.to("BFF_TELEMETRY", "the collector of traces", telemetry.tls)
         parts = urlsplit(str(telemetry.otlp))
         tls = parts.scheme == "https"
         port = parts.port or (443 if tls else 80)
@@ -385,10 +393,16 @@ def _traces(settings: Settings, connections: Connections) -> Try:
             *("traces", parts.hostname or "", port, "BFF_TELEMETRY__OTLP", "BFF_TELEMETRY", network), tls=tls
         )
     url = f"{telemetry.otlp}{TRACES}"
+    return _collector("traces", "BFF_TELEMETRY__OTLP", url, settings, connections)
+
+
+def _collector(what: str, setting: str, url: str, settings: Settings, connections: Connections) -> Try:
+    telemetry = settings.telemetry
+    network = connections.to("BFF_TELEMETRY", f"the collector of {what}", telemetry.tls)
     headers = {name: value.get_secret_value() for name, value in telemetry.headers.items()}
 
     async def attempt() -> tuple[Probed, tuple[str, ...]]:
-        # Nothing is a valid batch of traces.
+        # Nothing is a valid batch of each of them.
         seen = await probe_http(
             url, network, method="POST", headers={"content-type": "application/x-protobuf", **headers}
         )
@@ -400,7 +414,7 @@ def _traces(settings: Settings, connections: Connections) -> Try:
             )
         return seen, ()
 
-    return Try("traces", url, "BFF_TELEMETRY__OTLP", "BFF_TELEMETRY", attempt)
+    return Try(what, url, setting, "BFF_TELEMETRY", attempt)
 
 
 def _without_user(url: str) -> str:

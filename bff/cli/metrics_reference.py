@@ -17,7 +17,8 @@ def page() -> str:
         "# Metrics",
         "",
         "Written by `bff metrics`. `GET /metrics` on the admin port has every metric under its name in Prometheus, "
-        "which is the first one of each entry; the second is its name in OpenTelemetry. "
+        "which is the first one of each entry; OTLP (`BFF_TELEMETRY__OTLP_METRICS`) sends the same "
+        "numbers under the second. "
         "The second follows the semantic conventions of OpenTelemetry where these name the thing, and begins with "
         "`bff.` where they do not; the first is made from it by OpenTelemetry's rules for Prometheus.",
         "",

@@ -8,11 +8,13 @@ until they are read again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 
 from ..stores.journal import channel_of
 from ..stores.redis.subscriptions import Subscriptions
 from ..stores.values import Value, is_gone, unpack_value, value_channel
+from .observation import UNOBSERVED, LiveObserver, event_time
 from .stream import Stream, StreamListener
 from .traces import LiveTraces, is_sampled
 
@@ -58,15 +60,22 @@ class _ValueFeed:
 
 class Feeds:
     """listener: called for each stream that lags because an event left a gap, and for each slot that was evicted.
-    traces: records deliveries of events in sampled traces; None: none is recorded.
-    generation: changes when messages may have been missed."""
+    traces: records deliveries of events in sampled traces; None: none is recorded; observer: told how late sagas'
+    events are; wall: Unix seconds. generation: changes when messages may have been missed."""
 
     def __init__(
-        self, subscriptions: Subscriptions, listener: StreamListener, traces: LiveTraces | None = None
+        self,
+        subscriptions: Subscriptions,
+        listener: StreamListener,
+        observer: LiveObserver = UNOBSERVED,
+        traces: LiveTraces | None = None,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self._traces = traces
         self._subscriptions = subscriptions
         self._listener = listener
+        self._observer = observer
+        self._wall = wall
         self._owners: dict[str, list[Stream]] = {}
         self._values: dict[str, _ValueFeed] = {}
         self.generation = 0
@@ -134,14 +143,20 @@ class Feeds:
             if position == b"end":
                 self._listener.on_evicted(channel, entry.decode("ascii", "replace"))
             return
-        offset = int(digits)
+        offset, at, written = int(digits), event_time(entry), 0
         traces = self._traces if self._traces is not None and is_sampled(entry) else None
         began = 0 if traces is None else traces.begin_delivery()
         for stream in streams:
             if not stream.on_event(epoch, offset, position, entry):
                 self._listener.on_lagging(stream)
+            if stream.is_current:
+                written += 1
+            elif not stream.late_since:
+                stream.late_since = at
         if traces is not None:
             traces.delivered(entry, began, (stream.trace for stream in streams))
+        if written and at:
+            self._observer.on_written(max(0.0, self._wall() - at), written)
 
     # ---- values --------------------------------------------------------------------------------------------------
 

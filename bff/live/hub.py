@@ -27,6 +27,7 @@ from .control import CONTROL, Control, StillOpen
 from .feeds import Feeds
 from .joins import Joins
 from .loads import WITHIN, Loads
+from .observation import UNOBSERVED, LiveObserver, ResetReason
 from .outcomes import OutcomeMeter
 from .outlet import Outlet, Snapshot
 from .recovery import Recovery
@@ -60,6 +61,7 @@ class Hub(Background):
     traces          records streams and deliveries; None: nothing is recorded
     wall            Unix seconds, by which principals expire
     clock           monotonic seconds
+    observer        told of joins, resets, ends and lags
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class Hub(Background):
         traces: LiveTraces | None = None,
         wall: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
+        observer: LiveObserver = UNOBSERVED,
     ) -> None:
         super().__init__("bff-hub", "streams get no events")
         self.topics = tuple(topics)
@@ -97,6 +100,7 @@ class Hub(Background):
         self._window = drain
         self._wall = wall
         self._clock = clock
+        self._observer = observer
         self._streams: dict[Stream, None] = {}
         self._control = Control(redis, on_session_end, still_open)
         self._scheduler = StreamScheduler(beat, wall, clock)
@@ -104,7 +108,7 @@ class Hub(Background):
         self._slots = slots = StreamSlots(redis, self._server_clock, processes=processes)
         self._renewer = SlotRenewer(slots, self)
         self._traces = traces
-        self._feeds = feeds = Feeds(subscriptions, self, traces)
+        self._feeds = feeds = Feeds(subscriptions, self, observer, traces, wall)
         self._loads = Loads(values, self.topics, feeds)
         self._restorer = None if restore is None else Restorer(journal, restore, self)
         self._joins = Joins(
@@ -222,6 +226,7 @@ class Hub(Background):
 
     def leave(self, stream: Stream) -> None:
         """Forget a stream whose client has left."""
+        self._observer.on_stream_ended(stream.ended_by or "client")
         stream.close()
         if self._outcomes is not None:
             self._outcomes.forget(stream)
@@ -295,10 +300,22 @@ class Hub(Background):
                 settle(stream)
             if lagged:
                 self._joins.want(stream)
+            self.on_current(stream)
         except Exception:
             # An error of one connection must not end other streams.
             log.exception("buffered messages could not be sent to a stream's client")
             stream.abort()
+
+    def on_current(self, stream: Stream) -> None:
+        # What a client got late counts once, with its oldest event.
+        if stream.late_since and stream.is_current:
+            self._observer.on_written(max(0.0, self._wall() - stream.late_since), 1)
+            stream.late_since = 0.0
+
+    def on_joined(self, stream: Stream, reset: ResetReason | None) -> None:
+        self._observer.on_joined()
+        if reset is not None:
+            self._observer.on_reset(reset)
 
     def on_lagging(self, stream: Stream) -> None:
         self._joins.want(stream)

@@ -268,6 +268,7 @@ class Joins:
         if restorer is None or follows:
             # Events that follow its position exactly are correct, even if the journal is incomplete.
             done = stream.join(opened, list(newest.values()))
+            self._listener.on_current(stream)
         else:
             done = stream.await_restore(list(newest.values()), opened)
         if not done:

@@ -14,6 +14,7 @@ from typing import Literal, Protocol
 
 from ..calls import Principal
 from ..stores.journal import Opened, Position
+from .observation import ResetReason
 from .outlet import BUFFER_BYTES, Bye, Outlet, Snapshot
 from .traces import StreamTrace
 
@@ -33,8 +34,14 @@ class StreamListener(Protocol):
     def on_buffering(self, stream: Stream) -> None:
         """The stream's connection accepts no more: call `flush`."""
 
+    def on_current(self, stream: Stream) -> None:
+        """The stream may have everything now that was published for it."""
+
     def on_lagging(self, stream: Stream) -> None:
         """The stream needs the journal."""
+
+    def on_joined(self, stream: Stream, reset: ResetReason | None) -> None:
+        """The stream got its state or history. reset: why it could not continue from its position, if it got one."""
 
     def on_restored(self, stream: Stream) -> None:
         """The journal of the stream's owner is restored."""
@@ -64,26 +71,30 @@ class Stream:
     bucket       its bucket in the timing wheel, -1 for none
     trace        gets what happens to it; None: it is not recorded
     progress_at  monotonic seconds at which its client last read from the buffer
+    late_since   Unix seconds of the oldest event that its client has not got, 0.0 for none
+    ended_by     why it has ended, "" before
     """
 
     __slots__ = (
         "_epoch",
         "_flushing",
         "_held",
-        "_lagged",
         "_listener",
         "_lost_position",
         "_needs_reset",
         "_offset",
         "_outlet",
         "_queue",
+        "_slow",
         "_started",
         "bucket",
         "end_reason",
+        "ended_by",
         "ends_at",
         "has_slot",
         "join_again",
         "joining_now",
+        "late_since",
         "names",
         "new",
         "on_sent",
@@ -123,16 +134,18 @@ class Stream:
         # The stream cannot continue from a cursor that is not valid. Without a reset the client would keep its old
         # state.
         self._needs_reset = after is not None and position is None
+        self._slow = False
         # While it awaits the restore: the position in the lost journal up to which its client has all events.
         self._lost_position: tuple[bytes, int] | None = None
         self.ends_at, self.end_reason = ends_at, end_reason
         self.new = True
         self.subscribed = self.has_slot = self.warned = self.joining_now = self.join_again = False
         self.bucket, self.progress_at = -1, 0.0
+        self.late_since, self.ended_by = 0.0, ""
         self.state: StreamState = "joining"
         # Whether its client got what a stream begins with: values, and the state or a history.
         self._started = False
-        self._flushing = self._lagged = False
+        self._flushing = False
         self._outlet, self._listener, self._queue = outlet, listener, queue
         self._held: list[tuple[bytes, int, bytes, bytes]] | None = None
 
@@ -140,6 +153,11 @@ class Stream:
     def ended(self) -> bool:
         """Whether at most its `bye` is still to be written."""
         return self.state in ("ended", "closed")
+
+    @property
+    def is_current(self) -> bool:
+        """Whether its client's connection has everything that was published for it."""
+        return self.state == "live" and not self._flushing
 
     @property
     def unsent(self) -> int:
@@ -233,16 +251,20 @@ class Stream:
             return True
         first, self._started = not self._started, True
         after, position = self.position, opened.reader_position
+        why: ResetReason | None = None
         if opened.kind == "history" and after is not None:
             written = self._outlet.history(after, opened.entries, values if first else (), first=first)
         else:
             reset = bool(self._epoch) or self._needs_reset
+            if reset:
+                why = "slow" if self._slow else "journal" if self._epoch else "cursor"
             written = self._outlet.state(Snapshot(position, opened.entries, values), reset=reset, first=first)
         if self.trace is not None:
             self._trace_join(opened, after)
-        self._needs_reset, self._lost_position = False, None
+        self._needs_reset, self._slow, self._lost_position = False, False, None
         self._epoch, self._offset = position.epoch.encode(), position.offset
         self._check(written, opened.entries)
+        self._listener.on_joined(self, why)
         if self.state != "joining":
             return True
         held, self._held = self._held, None
@@ -257,9 +279,8 @@ class Stream:
         self.trace.add_event("bff.stream.join", joined)
         if not follows and (self._epoch or self._needs_reset):
             self.trace.add_event(
-                "bff.stream.reset", {"bff.reason": "buffer-full" if self._lagged else "position-unknown"}
+                "bff.stream.reset", {"bff.reason": "buffer-full" if self._slow else "position-unknown"}
             )
-        self._lagged = False
 
     def await_restore(self, values: Sequence[bytes], opened: Opened | None = None) -> bool:
         """The owner's sagas are unknown for now, so the client gets no state until the stream joins. A client that had
@@ -317,7 +338,7 @@ class Stream:
         """Send what waits, then `bye`. A second call changes nothing. retry_after: seconds, None for none."""
         if self.ended:
             return
-        self.state, self._held = "ended", None
+        self.state, self._held, self.ended_by = "ended", None, reason
         if self.trace is not None:
             self.trace.add_event("bff.stream.end", {"bff.reason": reason})
         self._check(self._outlet.bye(reason, retry_after))
@@ -329,6 +350,7 @@ class Stream:
 
     def abort(self) -> None:
         """Close the connection of a client that does not read."""
+        self.ended_by = self.ended_by or "stalled"
         if self.trace is not None:
             self.trace.add_event("bff.stream.end", {"bff.reason": "abort"})
         self.close()
@@ -352,7 +374,7 @@ class Stream:
             if not self.ended:
                 self._lost_position = None
                 self.state, self._needs_reset, self._started = "lagging", True, False
-                self._lagged = True
+                self._slow = True
                 if self.trace is not None:
                     self.trace.add_event("bff.stream.lagging")
 

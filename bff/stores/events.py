@@ -16,6 +16,8 @@ from .redis.scripts import Step, run_all
 
 FIELD = b"event"
 _POLL = 0.05  # seconds
+_FIRST_TIME = 10**12
+"""Unix milliseconds of 2001: a smaller number in an id is no time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +28,14 @@ class BrokerEvent:
     id         names it within its partition
     body       a structured CloudEvent in JSON, at most 64 KB; None: the broker's message has no event in it
     broker     the name of the broker, see `Broker`
+    at         Unix seconds at which the broker took it, None where it does not say
     """
 
     partition: str
     id: str
     body: bytes | None
     broker: str
+    at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,12 @@ class Extent:
     added: int
     length: int
     last: str
+
+
+def _taken_at(id: bytes) -> float | None:
+    """When Redis took an entry: its id begins with the milliseconds, unless its producer chose another one."""
+    ms = int(id.partition(b"-")[0])
+    return ms / 1000 if ms > _FIRST_TIME else None
 
 
 def parse_entries(rows: Sequence[Any]) -> list[tuple[bytes, dict[bytes, bytes]]]:
@@ -69,7 +79,7 @@ class StreamReader:
         for name, rows in answer or ():
             stream = name.decode()
             read[stream] = [
-                BrokerEvent(stream, id.decode(), fields.get(FIELD), "redis")
+                BrokerEvent(stream, id.decode(), fields.get(FIELD), "redis", _taken_at(id))
                 for id, fields in rows
                 if fields is not None
             ]

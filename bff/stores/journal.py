@@ -129,7 +129,7 @@ class Entry:
         """The entry of a saga. now_ms: replaces an `at` that cannot be read or is in the future. Raises
         EntryTooLarge."""
         printed = codec_of(type(saga)).encode(saga, include=set(_FIELDS))
-        ended = min(_ms(saga.at) or now_ms, now_ms) if saga.status in ENDED else 0
+        ended = at_ms(saga.at, now_ms) if saga.status in ENDED else 0
         name = f"{saga.type}/{saga.id}"
         line = b'%b,"traceparent":%b}' % (printed[:-1], to_json(traceparent))
         if len(line) > ENTRY_BYTES:
@@ -166,6 +166,11 @@ class Head:
 
     position: Position | None
     complete: bool
+
+
+def at_ms(at: str, now_ms: int) -> int:
+    """Unix ms of an `at`; now for one that cannot be read or is in the future."""
+    return min(_ms(at) or now_ms, now_ms)
 
 
 def _ms(at: str) -> int | None:

@@ -332,3 +332,44 @@ async def test_ingestion_resumes_when_redis_is_back(own_valkey: Valkey) -> None:
         await until(lambda: published("o2"))
         await read_all(redis)
         assert [row["id"] for row in await saga_entries(redis)] == ["o2"]
+
+
+async def test_the_reader_knows_how_long_the_oldest_unread_event_has_waited(redis: RedisClient) -> None:
+    one, other = ingester(redis, lease=0.4), ingester(redis, lease=0.4)
+    assert one.oldest_unread is None
+    release = asyncio.Event()
+    async with one, other, asyncio.timeout(GUARD):
+        while [one.oldest_unread, other.oldest_unread].count(0.0) != 1:
+            await asyncio.sleep(0.01)
+        reader, waiting = (one, other) if one.oldest_unread is not None else (other, one)
+        assert waiting.oldest_unread is None
+        dispatch = reader._dispatcher.dispatch
+
+        async def held(event: Any) -> bool:
+            await release.wait()
+            return await dispatch(event)
+
+        reader._dispatcher.dispatch = held  # type: ignore[method-assign]  # the event is being applied, slowly
+        await publish(redis, status("o1", 1))
+        while (reader.oldest_unread or 0.0) < 0.3:
+            await asyncio.sleep(0.01)
+        release.set()
+        while reader.oldest_unread != 0.0:
+            await asyncio.sleep(0.01)
+
+
+async def test_while_the_broker_cannot_be_read_the_age_grows(own_valkey: Valkey) -> None:
+    now = [1_000.0]
+    async with RedisClient(own_valkey.url, timeout=10) as redis, asyncio.timeout(GUARD):
+        one = ingester(redis, clock=lambda: now[0])
+        async with one:
+            while one.oldest_unread != 0.0:
+                await asyncio.sleep(0.01)
+            own_valkey.stop()
+            now[0] += 60.0
+            while one.oldest_unread == 0.0:
+                await asyncio.sleep(0.01)
+            assert one.oldest_unread == 60.0
+            own_valkey.start()
+            while one.oldest_unread != 0.0:
+                await asyncio.sleep(0.01)

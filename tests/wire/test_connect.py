@@ -391,8 +391,13 @@ async def test_a_broker_that_refuses_the_password_or_lacks_the_stream_is_named(
 )
 async def test_a_collector_that_refuses_is_named(check: Check, status: int, fault: str, cure: str) -> None:
     async with served(Accepting(status)) as url:
-        found = await check.only("traces", TELEMETRY__OTLP=url)
-        assert fault in found["fault"] and cure in found["cure"]
+        for what, setting in (
+            ("traces", "TELEMETRY__OTLP"),
+            ("metrics", "TELEMETRY__OTLP_METRICS"),
+            ("logs", "TELEMETRY__OTLP_LOGS"),
+        ):
+            found = await check.only(what, **{setting: url})
+            assert fault in found["fault"] and cure in found["cure"]
 
 
 async def test_a_collector_over_grpc_is_connected_to_and_one_that_is_away_is_named(check: Check) -> None:

@@ -52,7 +52,7 @@ from ..observe import telemetry
 from ..observe.browser import BrowserMetrics, BrowserSpans
 from ..observe.event_log import log_event
 from ..observe.live_spans import LiveSpans
-from ..observe.metrics import Metrics
+from ..observe.metrics import LiveMetrics, Metrics
 from ..observe.observers import ScreenIncomplete
 from ..observe.request_traces import CallSpans, PerSecond, RequestTraces, on_missing
 from ..observe.slos import SloCounts
@@ -65,6 +65,7 @@ from ..settings import Settings
 from ..slos import Budget, budgets_of, outcome_targets
 from . import parts
 from .background import BackgroundTasks
+from .exports import Exports, make_exports
 from .extensions import Extensions, wrapped
 from .identity import Identity
 from .network import Connections
@@ -114,6 +115,7 @@ def build(declared: Declarations, settings: Settings, extensions: Extensions) ->
         identity,
         calls,
         connections,
+        LiveMetrics(metrics),
         outcomes,
         None if spans is None else LiveSpans(spans),
     )
@@ -209,11 +211,14 @@ def build(declared: Declarations, settings: Settings, extensions: Extensions) ->
         pages.page,
     )
     private = Routes(admin_routes(health, metrics, calls.internal_tokens))
+    exports = make_exports(declared.name, settings.telemetry, metrics, collector)
     admin = Envelope(private, RequestTraces(), settings.public_url, contacts=contacts)
     metrics.watch(
         calls.pipeline.clients,
         live.hub,
         live.dispatcher,
+        live.ingesters,
+        live.sagas,
         in_flight=lambda: admission.in_flight,
         lag=admission.lag.now,
     )
@@ -244,6 +249,7 @@ def build(declared: Declarations, settings: Settings, extensions: Extensions) ->
         limits,
         resources,
         metrics,
+        exports,
         outcomes,
     )
 
@@ -304,6 +310,7 @@ class App:
     resources  what the lifespan yielded
     traces     sends finished spans; None: there is no collector
     metrics    what the admin port shows of them
+    exports    what sends metrics and the log to a collector
     outcomes   times commands for SLOs; None: no SLO needs it
     opened     what the lifespan opened
     """
@@ -327,6 +334,7 @@ class App:
     limits: RateLimiter
     resources: Resources
     metrics: Metrics
+    exports: Exports
     outcomes: OutcomeMeter | None = None
     opened: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
 
@@ -347,6 +355,7 @@ class App:
         if (files := self.settings.secret_files) is not None:
             files.watch.start()
         self.connections.start()
+        await self.exports.start()
         await asyncio.gather(*(client.backends.start() for client in self.calls.pipeline.clients.values()))
         with contextlib.suppress(StoreUnavailable):
             await self.stores.redis.ping()
@@ -359,6 +368,8 @@ class App:
         await self.identity.start()
         for ingester in self.live.ingesters:
             await ingester.start()
+        if self.live.sagas is not None:
+            await self.live.sagas.start()
 
     async def drain(self, window: float | None = None) -> None:
         """Become unready, and end every stream at a random moment of the drain window (seconds; None: the setting)."""
@@ -379,6 +390,7 @@ class App:
             [
                 ("commands under way", self.tasks.finish),
                 *((f"the ingester of {ingester.name}", ingester.stop) for ingester in self.live.ingesters),
+                *([("the watch of sagas", self.live.sagas.stop)] if self.live.sagas else []),
                 ("the revocations", self.identity.revocations.stop),
                 ("the hub", self.live.hub.stop),
                 *([("the timing of outcomes", self.outcomes.stop)] if self.outcomes is not None else []),
@@ -391,6 +403,8 @@ class App:
                 ("the connections to upstreams", self.calls.pipeline.close),
                 ("the connection to Redis", self.stores.redis.close),
                 ("the lifespan", self.opened.aclose),
+                ("the metrics", self.exports.stop_metrics),
+                ("the log", self.exports.stop_log),
                 *([("the traces", lambda: asyncio.to_thread(traces.shutdown))] if traces else []),
             ],
             CLOSE,

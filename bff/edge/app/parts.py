@@ -11,7 +11,9 @@ from typing import Any
 from ...calls import Runner
 from ...live.hub import Hub
 from ...live.ingest import EventDispatcher, Ingester, Registry
+from ...live.observation import LiveObserver
 from ...live.outcomes import OutcomeMeter
+from ...live.saga_watch import SagaWatch
 from ...live.traces import LiveTraces
 from ...network import Network
 from ...policies.cache import Lru
@@ -24,6 +26,7 @@ from ...stores.processes import Processes
 from ...stores.redis.client import RedisClient
 from ...stores.redis.health import RedisHealth
 from ...stores.redis.subscriptions import Subscriptions
+from ...stores.sagas import OpenSagas
 from ...stores.values import Values
 from ...transport.coalescing import RequestCoalescer
 from ...transport.invalidations import Invalidations
@@ -77,11 +80,13 @@ class Calls:
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """hub: the event streams; dispatcher: applies events; ingesters: read one broker each."""
+    """hub: the event streams; dispatcher: applies events; ingesters: read one broker each; sagas: knows how many are
+    open, None where no saga is declared."""
 
     hub: Hub
     dispatcher: EventDispatcher
     ingesters: tuple[Ingester, ...]
+    sagas: SagaWatch | None
 
 
 def make_stores(
@@ -159,6 +164,7 @@ def make_live(
     identity: Identity,
     calls: Calls,
     connections: Connections,
+    observer: LiveObserver,
     outcomes: OutcomeMeter | None,
     traces: LiveTraces | None,
 ) -> Live:
@@ -179,9 +185,11 @@ def make_live(
         on_session_end=identity.forget,
         is_revoked=identity.ended,
         still_open=identity.store.still_open,
+        observer=observer,
         outcomes=outcomes,
         traces=traces,
     )
+    sagas = OpenSagas(stores.redis)
     calls.invalidations.watch(hub.reload)
     dispatcher = EventDispatcher(
         stores.journal,
@@ -194,9 +202,13 @@ def make_live(
         DeadLetters(stores.redis),
         invalidate=calls.invalidations.invalidate,
         traces=traces,
+        sagas=sagas if declared.sagas else None,
+        observer=observer,
     )
+    watch = SagaWatch(sagas, declared.sagas) if declared.sagas else None
     brokers = open_brokers(settings, stores.redis, extensions.brokers, connections)
-    return Live(hub, dispatcher, tuple(Ingester(stores.redis, dispatcher, broker) for broker in brokers))
+    ingesters = tuple(Ingester(stores.redis, dispatcher, broker) for broker in brokers)
+    return Live(hub, dispatcher, ingesters, watch)
 
 
 async def dependencies(stores: Stores, identity: Identity, calls: Calls, live: Live) -> dict[str, Any]:

@@ -59,6 +59,11 @@ def bind(correlation_id: str, trace_id: str) -> None:
     _ids.set({"correlation_id": correlation_id, "trace_id": trace_id})
 
 
+def ids() -> Mapping[str, str]:
+    """The ids that the log lines of the current task have."""
+    return _ids.get()
+
+
 class JsonLines(logging.Formatter):
     """One JSON object a line: at, level, logger, message, both ids, and the members of `extra={"fields": {…}}`. Every
     text is escaped and shortened as log_text.py describes."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Any, TypeAlias
 
@@ -29,7 +29,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ...live.hub import Hub
-from ...live.ingest import EventDispatcher
+from ...live.ingest import EventDispatcher, Ingester
+from ...live.saga_watch import SagaWatch
 from ...policies.events import (
     Attempted,
     BreakerChanged,
@@ -43,6 +44,7 @@ from ...policies.events import (
     Shed,
     SurrogatesReplaced,
 )
+from ...stores.sagas import SagaStates
 from ...transport.client import UpstreamClient
 from .instruments import INSTRUMENTS, OTHER, Instrument
 from .observers import Event, RequestEnded, ScreenIncomplete
@@ -84,6 +86,10 @@ class Distribution:
         self.sum = 0.0
         self.exemplars: dict[int, tuple[float, str, float]] = {}
 
+    def add_several(self, amount: float, times: int) -> None:
+        self.counts[bisect_left(self.bounds, amount)] += times
+        self.sum += amount * times
+
     def add(self, amount: float) -> None:
         # Each bucket takes what is not above its bound.
         self.counts[bisect_left(self.bounds, amount)] += 1
@@ -110,6 +116,12 @@ class Series(dict[Values, Callable[[float], None]]):
         if self.instrument.kind == "counter":
             return self.counts.setdefault(values, Count()).add
         return self.distributions.setdefault(values, Distribution(self.instrument.buckets)).add
+
+    def distribution(self, *values: str) -> Distribution:
+        """The distribution for these values of its attributes, for several equal amounts at once."""
+        if values not in self.distributions:
+            self[values]
+        return self.distributions[values]
 
     def keep_exemplar(self, values: Values, amount: float, trace_id: str, now: float) -> None:
         """Remember the trace of a value that was added. now: Unix seconds."""
@@ -204,12 +216,17 @@ class Metrics:
         clients: Mapping[str, UpstreamClient],
         hub: Hub,
         dispatcher: EventDispatcher,
+        ingesters: Sequence[Ingester] = (),
+        sagas: SagaWatch | None = None,
         *,
         in_flight: Callable[[], float],
         lag: Callable[[], float],
     ) -> None:
         """Show the states of these parts. in_flight: requests being answered, without open streams; lag: seconds that
         the event loop is late."""
+
+        def states(of: Callable[[SagaStates], float]) -> Reading:
+            return lambda: {} if sagas is None else {(name,): of(one) for name, one in sagas.states.items()}
 
         def upstreams(of: Callable[[UpstreamClient], Mapping[Values, float]]) -> Reading:
             return lambda: {
@@ -223,6 +240,12 @@ class Metrics:
             "bff.loop.lag": lambda: {(): lag()},
             "bff.stream.open": lambda: {(): hub.count},
             "bff.journals.waiting": lambda: {(): hub.restoring},
+            "bff.events.oldest_unread": lambda: {
+                (one.name,): age for one in ingesters if (age := one.oldest_unread) is not None
+            },
+            "bff.saga.open": states(lambda one: one.open),
+            "bff.saga.oldest": states(lambda one: one.oldest),
+            "bff.saga.needs_attention": states(lambda one: one.attention),
             "bff.events.losses": lambda: {(): dispatcher.losses},
             "bff.events.dead_letters": lambda: {
                 (reason,): count for reason, count in dispatcher.dead_letters.items()
@@ -270,6 +293,31 @@ class Metrics:
         return encode(self._registry), media_type
 
 
+class LiveMetrics:
+    """Counts what live updates report: a `LiveObserver`."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._add = metrics.series
+        self._lag = metrics.series["bff.stream.lag"].distribution()
+
+    def on_joined(self) -> None:
+        self._add["bff.stream.joins"][()](1)
+
+    def on_reset(self, reason: str) -> None:
+        self._add["bff.stream.resets"][reason,](1)
+
+    def on_stream_ended(self, reason: str) -> None:
+        self._add["bff.stream.ends"][reason,](1)
+
+    def on_written(self, seconds: float, streams: int) -> None:
+        self._lag.add_several(seconds, streams)
+
+    def on_saga_ended(self, saga: str, outcome: str, seconds: float | None) -> None:
+        self._add["bff.saga.ended"][saga, outcome](1)
+        if seconds is not None:
+            self._add["bff.saga.duration"][saga, outcome](seconds)
+
+
 class _Families(Collector):
     """What Prometheus' client writes as a page."""
 
@@ -290,9 +338,9 @@ def _family(instrument: Instrument, values: Mapping[Values, Any]) -> Metric:
             sums = accumulate(one.counts)
             buckets = [
                 (bound, count)
-                if kept is None
-                else (bound, count, Exemplar({"trace_id": kept[1]}, *kept[::2]))
-                for bound, count, kept in zip(
+                if latest is None
+                else (bound, count, Exemplar({"trace_id": latest[1]}, *latest[::2]))
+                for bound, count, latest in zip(
                     bounds, sums, map(one.exemplars.get, range(len(bounds))), strict=True
                 )
             ]

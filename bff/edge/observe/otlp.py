@@ -68,6 +68,11 @@ class _Session(requests.Session):
         return super().request(method, url, *args, **options)
 
 
+def session(network: Network, headers: Callable[[], Mapping[str, str]]) -> requests.Session:
+    """What the exporters of metrics and logs send with. headers: of every request, read for each."""
+    return _Session(network, headers)
+
+
 def exporter(
     address: str, *, network: Network, headers: Callable[[], Mapping[str, str]], timeout: float
 ) -> OTLPSpanExporter:

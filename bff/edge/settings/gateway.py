@@ -130,7 +130,7 @@ LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
 
 class TelemetrySettings(Section):
-    """Traces and logs."""
+    """Traces, metrics and logs."""
 
     otlp: Url | None = None
     """Where traces go (OTLP), such as `http://collector:4318`; unset: nowhere."""
@@ -168,6 +168,13 @@ class TelemetrySettings(Section):
     """Lowest level of the log on standard error."""
     log_levels: dict[str, LogLevel] = Field(default_factory=dict, max_length=100)
     """Lowest levels of single loggers and all below them, such as `{"bff.access": "WARNING"}`, at most 100."""
+    otlp_metrics: Url | None = None
+    """Where metrics go as well (OTLP over HTTP), such as `http://collector:4318`; unset: nowhere. Headers, TLS and
+    timeout are those of this section."""
+    metrics_interval: float = Field(60.0, ge=0.1, le=3600)
+    """Seconds between two batches of metrics."""
+    otlp_logs: Url | None = None
+    """Where the log goes as well (OTLP over HTTP); unset: to standard error only."""
     log_format: Literal["auto", "json", "text"] = "auto"
     """How the log is written: JSON, or readable text. With `auto` it is JSON, and text for `bff dev` at a terminal."""
 

@@ -44,6 +44,9 @@ class Broker(Protocol):
     broker and opens it again after a pause. Any other exception is a bug of the adapter: it is logged, and `/livez`
     reports the process as dead.
 
+    `BrokerEvent.at` tells when the broker took an event, where it knows that: the metric of the oldest unread event
+    begins with it, otherwise with the moment of the read.
+
     Delivery is at least once: an event may be read again after a crash, and the gateway drops the repeat. The format of
     events is in docs/events.md.
     """

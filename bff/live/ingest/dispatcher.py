@@ -21,7 +21,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from ...stores.dead_letters import DeadLetters
 from ...stores.events import BrokerEvent
 from ...stores.journal import Journal
+from ...stores.sagas import OpenSagas, Phase
 from ...stores.values import Values
+from ..observation import UNOBSERVED, LiveObserver
 from ..traces import LiveTraces
 from .events import (
     CURES,
@@ -44,6 +46,8 @@ MAX_KINDS = 200
 """Kinds of unusable events that a process logs and remembers."""
 MAX_UNDECLARED = 100
 """Dead letters of one undeclared type that a process stores."""
+OUTCOMES = {"COMPLETED": "confirmed", "COMPENSATED": "compensated", "REJECTED": "failed"}
+"""How metrics name the end of a saga, by the status that ends it."""
 
 
 class EventDispatcher:
@@ -51,6 +55,8 @@ class EventDispatcher:
 
     invalidate    called with the tags of a `changed` event, and the id of the principal it is for (None: all users)
     traces        records each event in its trace; None: no event is recorded
+    sagas         which sagas are open; None: nobody asks
+    observer      told of ends of sagas
     losses        number of times that a broker has dropped unread events
     dead_letters  number of events that could not be used, by what was wrong; also of those that are not stored
     """
@@ -64,6 +70,8 @@ class EventDispatcher:
         *,
         invalidate: Callable[[Sequence[str], str | None], Awaitable[None]] | None = None,
         traces: LiveTraces | None = None,
+        sagas: OpenSagas | None = None,
+        observer: LiveObserver = UNOBSERVED,
     ) -> None:
         self._journal = journal
         self._values = values
@@ -71,6 +79,8 @@ class EventDispatcher:
         self._dead_letters = dead_letters
         self._invalidate = invalidate
         self._traces = traces
+        self._sagas = sagas
+        self._observer = observer
         self._due: dict[str, float] = {}
         self._kinds: dict[tuple[str, ...], int] = {}
         self.losses = 0
@@ -102,6 +112,8 @@ class EventDispatcher:
         match meaning:
             case SagaEvent(owner, entry):
                 appended = await self._journal.append(owner, entry)
+                if self._sagas is not None:
+                    await self._track(self._sagas, meaning, is_repeat=appended == "repeat")
                 if appended == "held" and len(self._due) < _MAX_OWNERS:
                     due = asyncio.get_running_loop().time() + self._journal.gap
                     self._due.setdefault(owner, due)
@@ -155,6 +167,15 @@ class EventDispatcher:
 
     def _has_room(self, kind: tuple[str, ...]) -> bool:
         return kind in self._kinds or len(self._kinds) < MAX_KINDS
+
+    async def _track(self, sagas: OpenSagas, event: SagaEvent, *, is_repeat: bool) -> None:
+        outcome = OUTCOMES.get(event.status)
+        phase: Phase = "ended" if outcome else "attention" if event.status == "NEEDS_ATTENTION" else "open"
+        end = await sagas.track(
+            *(event.type, event.owner, event.id, event.entry.version, event.at_ms, phase), is_repeat=is_repeat
+        )
+        if end is not None and outcome is not None:
+            self._observer.on_saga_ended(event.type, outcome, end.seconds)
 
     async def settle(self) -> None:
         """Release events that have waited long enough for the event before them."""

@@ -20,8 +20,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ...calls import BffError, Raw, SagaStatus
 from ...calls.codec import Codec, codec_of, parsed
 from ...calls.codec.json_text import BOM, without_lone_surrogates
-from ...calls.saga import MAX_MUTATIONS
-from ...stores.journal import Entry
+from ...calls.saga import MAX_MUTATIONS, Status
+from ...stores.journal import Entry, at_ms
 from ...stores.values import valid_name
 
 MAX_BODY = 65_536
@@ -111,10 +111,15 @@ class _Owned(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class SagaEvent:
-    """An event for the journal of `owner` (a principal id)."""
+    """An event for the journal of `owner` (a principal id). type, id, status: of its saga; at_ms: Unix ms of the
+    change."""
 
     owner: str
     entry: Entry
+    type: str
+    id: str
+    status: Status
+    at_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +234,11 @@ class Registry:
             raise _bad(error, event.type, inside=_SAGA_FIELDS) from None
         owner = _checked(_Owned, data, event.type, inside={}).owner
         traceparent = follow(event.type, event.source, event.id, event.traceparent)
-        return SagaEvent(owner, Entry.of(saga, traceparent, now_ms=now_ms))
+        return SagaEvent(
+            owner,
+            Entry.of(saga, traceparent, now_ms=now_ms),
+            *(saga.type, saga.id, saga.status, at_ms(saga.at, now_ms)),
+        )
 
     def _changed(self, event: _Changed, name: str) -> ChangedEvent:
         tags = (name,) if event.subject is None else (name, f"{name}/{event.subject}")

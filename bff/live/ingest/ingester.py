@@ -11,7 +11,8 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 
 from ...stores.background import Background
 from ...stores.events import BrokerEvent
@@ -22,6 +23,9 @@ from .broker import Broker, BrokerUnavailable
 from .dispatcher import EventDispatcher
 
 log = logging.getLogger("bff.live")
+
+QUIET = 5.0
+"""Seconds that a read may take with nothing to read; after that the broker counts as one that cannot be read."""
 
 
 class Ingester(Background):
@@ -36,6 +40,7 @@ class Ingester(Background):
         *,
         lease: float = 2.0,
         new_id: Callable[[], str] = lambda: secrets.token_hex(8),
+        clock: Callable[[], float] = time.time,
     ) -> None:
         super().__init__(f"ingest {broker.name}", "reading events has stopped")
         self._dispatcher = dispatcher
@@ -45,6 +50,21 @@ class Ingester(Background):
         self._holder = new_id()
         self._leases = Leases(redis)
         self._lease_name = f"ingest-{self.name}"
+        self._clock = clock
+        # Unix seconds since which something may be unread; None: another process reads, or did last.
+        self._unread_since: float | None = None
+        self._is_at_end = False
+
+    @property
+    def oldest_unread(self) -> float | None:
+        """Seconds for which the oldest unread event has waited, as far as this process knows; None: it is not the
+        reader. 0 while everything is read. While the broker cannot be read, it is the time since it was last read to
+        its end: the most that it can be."""
+        since = self._unread_since
+        if since is None:
+            return None
+        age = max(0.0, self._clock() - since)
+        return 0.0 if self._is_at_end and age < QUIET else age
 
     async def stop(self) -> None:
         """Stop reading and release the lease."""
@@ -60,9 +80,13 @@ class Ingester(Background):
         while True:
             try:
                 if await self._leases.hold(self._lease_name, self._holder, self._lease):
+                    if self._unread_since is None:
+                        self._unread_since, self._is_at_end = self._clock(), True
                     await self._broker.open(self._record_loss)
                     failures = 0
                     await self._work()
+                else:
+                    self._unread_since = None
                 # Held events of other brokers have to be released, too.
                 await self._dispatcher.settle()
                 await asyncio.sleep(self._lease / 4)
@@ -99,12 +123,14 @@ class Ingester(Background):
         while True:
             if not await self._leases.hold(self._lease_name, self._holder, self._lease):
                 log.info("another process now reads the events of %s", self.name)
+                self._unread_since = None
                 return
             await asyncio.sleep(self._lease / 4)
 
     async def _read(self) -> None:
         while True:
             read = await self._broker.read()
+            self._note(read)
             unavailable: BaseExceptionGroup[StoreUnavailable | BrokerUnavailable] | None = None
             try:
                 async with asyncio.TaskGroup() as group:
@@ -116,6 +142,14 @@ class Ingester(Background):
                 # Outside `except*`, which would raise it as a group.
                 raise StoreUnavailable(str(unavailable.exceptions[0]))
             await self._dispatcher.settle()
+
+    def _note(self, read: Mapping[str, Sequence[BrokerEvent]]) -> None:
+        """The first event of each partition is the oldest one that was not acknowledged; without events everything
+        is read."""
+        now = self._clock()
+        first = [events[0].at for events in read.values() if events]
+        self._is_at_end = not first
+        self._unread_since = min((now if at is None else at for at in first), default=now)
 
     async def _record_loss(self, why: str) -> None:
         await self._dispatcher.record_loss(self.name, why)

@@ -225,7 +225,10 @@ class NatsJetStream:
         except (NatsError, OSError) as error:
             raise self._unavailable(error) from error
         events = [
-            BrokerEvent(self._key, str(message.metadata.sequence.stream), message.data, self.name)
+            BrokerEvent(
+                *(self._key, str(message.metadata.sequence.stream), message.data, self.name),
+                message.metadata.timestamp.timestamp(),
+            )
             for message in messages
         ]
         self._delivered += len(events)

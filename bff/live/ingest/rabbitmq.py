@@ -192,7 +192,9 @@ class RabbitMq:
     def _add(self, read: dict[str, list[BrokerEvent]], queue: str, message: AbstractIncomingMessage) -> None:
         id = str(message.delivery_tag)
         self._unacked.setdefault(queue, {})[id] = message
-        read.setdefault(queue, []).append(BrokerEvent(queue, id, message.body, self.name))
+        # The publisher's time, in whole seconds: the server has none of its own.
+        at = None if message.timestamp is None else message.timestamp.timestamp()
+        read.setdefault(queue, []).append(BrokerEvent(queue, id, message.body, self.name, at))
 
 
 async def _exists(connection: AbstractConnection, queue: str) -> bool:

@@ -87,6 +87,12 @@ class Gateway:
         if await self._scheduler.flush(stream):
             self.joins.want(stream)
 
+    def on_joined(self, stream: Stream, reset: str | None) -> None:
+        """Nothing to do: joins are not counted here."""
+
+    def on_current(self, stream: Stream) -> None:
+        """Nothing to do: the lag is not measured here."""
+
     def on_lagging(self, stream: Stream) -> None:
         self.joins.want(stream)
 

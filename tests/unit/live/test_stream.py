@@ -54,9 +54,13 @@ class Listener:
 
     def __init__(self) -> None:
         self.buffering: list[Stream] = []
+        self.resets: list[str | None] = []
 
     def on_buffering(self, stream: Stream) -> None:
         self.buffering.append(stream)
+
+    def on_joined(self, stream: Stream, reset: str | None) -> None:
+        self.resets.append(reset)
 
 
 class AbortingListener(Listener):
