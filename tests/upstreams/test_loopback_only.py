@@ -10,10 +10,10 @@ from typing import Any
 import httpx
 import pytest
 from pydantic import SecretStr
-from web.shop.activity import Activity
 
 from upstreams.catalog.app import build
 from upstreams.kit.loopback import is_loopback
+from web.shop.activity import Activity
 from web.shop.embedded import Store
 from web.shop.gateway import shop
 from web.shop.panel import Panel

@@ -4,23 +4,24 @@ reports is what the browser itself measured."""
 from __future__ import annotations
 
 import asyncio
-import gzip
 import json
 from collections.abc import AsyncIterator
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 import pytest_asyncio
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from playwright.async_api import Request
+from playwright.async_api import Browser, Request
 
+from tests.otlp import Collector, Seen
+from tests.shop.system import Shop
 from tests.waiting import GUARD
 from tests.wire.served import served
 
-from .conftest import Person, Placed
-from .lab import until
+from .conftest import PACE_MS, Person, Placed
+from .conftest import WATCH as SEEN
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -53,46 +54,33 @@ FOLLOW = """
 """
 
 
-class Spans:
-    """A collector: the spans of each trace, with their service as the attribute `service`."""
-
-    def __init__(self) -> None:
-        self.traces: dict[str, list[Any]] = {}
-        self.services: dict[bytes, str] = {}
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        body, more = b"", True
-        while more:
-            message = await receive()
-            body, more = body + message.get("body", b""), message.get("more_body", False)
-        if dict(scope["headers"]).get(b"content-encoding") == b"gzip":
-            body = gzip.decompress(body)
-        for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
-            (service,) = (one for one in resource.resource.attributes if one.key == "service.name")
-            for inner in resource.scope_spans:
-                for span in inner.spans:
-                    self.traces.setdefault(span.trace_id.hex(), []).append(span)
-                    self.services[span.span_id] = service.value.string_value
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": b""})
-
-    def of(self, trace: str) -> dict[str, Any]:
-        """The spans of a trace by their names."""
-        return {span.name: span for span in self.traces.get(trace, ())}
-
-
 @pytest_asyncio.fixture(loop_scope="session")
-async def spans(person: Person) -> AsyncIterator[Spans]:
-    """The shop's gateway with a collector, asking its page for everything."""
-    shop, collector = person.shop, Spans()
+async def measured(
+    browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[tuple[Person, Collector]]:
+    """A person at a shop that sends its spans to a collector, and whose gateway asks its page for everything."""
+    collector = Collector()
     async with served(collector) as otlp:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", otlp)
+        shop = Shop(tmp_path, STEP_PAUSE_MS=PACE_MS)
         shop.extra = {"BFF_TELEMETRY__OTLP": otlp, "BFF_TELEMETRY__BROWSER": "1"}
-        shop.kill_gateway()
-        await asyncio.to_thread(shop.start_gateway)
-        yield collector
-        shop.extra = {}
-        shop.kill_gateway()
-        await asyncio.to_thread(shop.start_gateway)
+        await asyncio.to_thread(shop.__enter__)
+        try:
+            context = await browser.new_context(viewport={"width": 1280, "height": 900})
+            for script in (SEEN, WATCH):
+                await context.add_init_script(script)
+            person = Person(shop, context, await context.new_page())
+            yield person, collector
+            assert person.errors == []
+            await context.close()
+        finally:
+            await asyncio.to_thread(shop.__exit__)
+
+
+def is_whole(trace: list[Seen]) -> bool:
+    """Whether the trace has its last paint, and each span its parent."""
+    ids = {span.id for span in trace}
+    return "paint final" in {span.name for span in trace} and all(span.parent in ids | {""} for span in trace)
 
 
 async def metrics(person: Person) -> str:
@@ -105,7 +93,11 @@ def observed(page: str, sample: str) -> float:
     return next((float(line.rpartition(" ")[2]) for line in page.splitlines() if line.startswith(sample)), 0)
 
 
-async def test_an_order_is_one_trace_from_the_click_to_the_paint(person: Person, spans: Spans) -> None:
+async def test_an_order_is_one_trace_from_the_click_to_the_paint(
+    measured: tuple[Person, Collector],
+) -> None:
+    person, collector = measured
+    page = person.page
     reports: list[dict[str, Any]] = []
 
     def note(request: Request) -> None:
@@ -113,9 +105,7 @@ async def test_an_order_is_one_trace_from_the_click_to_the_paint(person: Person,
             assert request.method == "POST" and request.headers["x-bff"] == "1"
             reports.append(json.loads(request.post_data or ""))
 
-    page = person.page
     page.on("request", note)
-    await person.context.add_init_script(WATCH)
     await person.sign_in("ada")
     await page.evaluate(FOLLOW)
     placed: list[Placed] = []
@@ -124,30 +114,24 @@ async def test_an_order_is_one_trace_from_the_click_to_the_paint(person: Person,
         await person.put_in_basket("mug-01")
         placed.append(await person.place_order())
         await person.row(placed[-1].id, status="COMPLETED")
+
     traces = {one.key: one.key.replace("-", "") for one in placed}
-
-    async def painted() -> bool:
-        return all("paint final" in spans.of(trace) for trace in traces.values())
-
-    await until(painted, True)
+    await collector.until(lambda _: all(is_whole(collector.of(trace)) for trace in traces.values()))
+    events = await page.evaluate("events")
     for one in placed:
-        trace = traces[one.key]
-        found = spans.of(trace)
+        trace = collector.of(traces[one.key])
+        found = {span.name: span for span in trace}
         click, command = found[f"click {ROUTE}"], found[f"POST {ROUTE}"]
-        # One tree: every span has a parent in it, and the click is the root.
-        ids = {span.span_id for span in spans.traces[trace]}
-        assert [span.name for span in spans.traces[trace] if span.parent_span_id not in ids] == [click.name]
-        assert command.parent_span_id == click.span_id
-        assert spans.services[command.span_id] == "shop"
-        assert spans.services[click.span_id] == "shop-browser"
+        assert [span.name for span in trace if not span.parent] == [click.name], "the click is the root"
+        assert (command.parent, command.service, click.service) == (click.id, "shop", "shop-browser")
         paints = [found[f"paint {phase}"] for phase in ("optimistic", "answer", "final")]
-        assert {span.parent_span_id for span in paints} == {click.span_id}
-        ends = [span.end_time_unix_nano for span in paints]
-        assert ends == sorted(ends) and click.end_time_unix_nano == ends[-1]
+        assert {span.parent for span in paints} == {click.id}
+        ends = [span.ended for span in paints]
+        assert ends == sorted(ends) and click.ended == ends[-1]
         # Services pass the trace on, so each event of the order came to the browser with it.
-        events = [event for event in await page.evaluate("events") if event["id"] == one.id]
-        assert events[-1]["status"] == "COMPLETED"
-        assert {event["traceparent"].split("-")[1] for event in events} == {trace}
+        of_order = [event for event in events if event["id"] == one.id]
+        assert of_order[-1]["status"] == "COMPLETED"
+        assert {event["traceparent"].split("-")[1] for event in of_order} == {traces[one.key]}
 
     reported = {one["id"]: one for report in reports for one in report["mutations"]}
     timed, pressed, frames = await page.evaluate("[timed, pressed, frames]")

@@ -17,11 +17,10 @@ from bff import Gateway
 from bff.edge.endpoints.browser_reports import MOST_BODY
 from bff.edge.observe.browser import MOST_MUTATIONS, MOST_SCREENS
 
-from ..waiting import GUARD
+from ..otlp import Collector
 from .gateway import World, bearer, keyed, running
 from .served import served
 from .signing_in import Place, signing_in
-from .test_gateway_otlp import Collector
 from .test_metrics import page_of, value
 
 ON: dict[str, Any] = {"browser": 0.5}
@@ -303,24 +302,22 @@ async def test_a_report_becomes_one_trace_with_its_command(redis_url: str) -> No
             answer = await world.client.post("/api/things/ok", json={"name": "x"}, headers=headers)
             assert answer.status_code == 200
             await report(world, mutation(key))
-        async with asyncio.timeout(GUARD):
-            while not {"paint final", f"POST {ROUTE}"} <= set(collector.spans):
-                await asyncio.sleep(0.05)
-    click, server = collector.spans[f"click {ROUTE}"], collector.spans[f"POST {ROUTE}"]
-    assert {span.trace_id.hex() for span in collector.spans.values()} == {digits}
-    assert click.span_id == server.parent_span_id and not click.parent_span_id
-    phases = {name: span for name, span in collector.spans.items() if name.startswith("paint ")}
-    took = {
-        name: (span.end_time_unix_nano - span.start_time_unix_nano) / 1e6 for name, span in phases.items()
-    }
+        wanted = {"paint final", f"POST {ROUTE}"}
+        await collector.until(lambda spans: wanted <= {span.name for span in spans})
+    spans = {span.name: span for span in collector.spans}
+    assert {span.trace for span in collector.spans} == {digits}
+    click, server = spans[f"click {ROUTE}"], spans[f"POST {ROUTE}"]
+    assert (click.id, click.parent, click.service) == (server.parent, "", "wire-browser")
+    assert server.service == "wire"
+    paints = {name: span for name, span in spans.items() if name.startswith("paint ")}
+    took = {name: (span.ended - span.began) / 1e6 for name, span in paints.items()}
     assert took == pytest.approx({"paint optimistic": 20, "paint answer": 150.5, "paint final": 900})
-    for span in phases.values():
-        assert span.parent_span_id == click.span_id
-        assert span.start_time_unix_nano == click.start_time_unix_nano
-    assert click.end_time_unix_nano == phases["paint final"].end_time_unix_nano
-    outcome = {one.key: one.value.string_value for one in click.attributes}
-    assert outcome == {"http.request.method": "POST", "http.route": ROUTE, "bff.outcome": "confirmed"}
-    assert collector.services == {"wire", "wire-browser"}
+    for name, span in paints.items():
+        assert (span.parent, span.began, span.service) == (click.id, click.began, "wire-browser")
+        assert span.attributes == {"http.route": ROUTE, "bff.phase": name.removeprefix("paint ")}
+    assert click.ended == paints["paint final"].ended
+    named = {"http.request.method": "POST", "http.route": ROUTE, "bff.outcome": "confirmed"}
+    assert click.attributes == named
 
 
 async def test_a_dropped_report_exports_no_span(redis_url: str) -> None:
@@ -328,10 +325,8 @@ async def test_a_dropped_report_exports_no_span(redis_url: str) -> None:
     async with served(collector) as otlp:
         async with running(redis_url, telemetry=ON | {"otlp": otlp, "sample": 1}) as world:
             await report(world, mutation(str(uuid.uuid4())))
-        async with asyncio.timeout(GUARD):
-            while "POST /bff/browser" not in collector.spans:
-                await asyncio.sleep(0.05)
-    assert set(collector.spans) == {"POST /bff/browser"}
+        await collector.until(lambda spans: "POST /bff/browser" in {span.name for span in spans})
+    assert {span.name for span in collector.spans} == {"POST /bff/browser"}
 
 
 async def test_a_session_reports_with_the_proof_of_every_write(redis_url: str) -> None:
