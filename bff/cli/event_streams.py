@@ -1,8 +1,9 @@
 """`bff events tail` shows what services publish. `bff events publish` publishes one event, for trying, and says what
 the gateway did with it.
 
-Both use the Redis Streams of the settings (`BFF_LIVE__STREAM_KEYS`). `tail` only reads: it moves no position, so the
-gateway still gets every event. A queue of RabbitMQ has one reader, and `tail` refuses to be it.
+`publish` uses the broker of the settings: the Redis Streams (`BFF_LIVE__STREAM_KEYS`), NATS or RabbitMQ. `tail` reads
+the Redis Streams. It moves no position, so the gateway still gets every event. A queue of RabbitMQ has one reader, and
+`tail` refuses to be it.
 """
 
 from __future__ import annotations
@@ -14,8 +15,11 @@ import zlib
 from typing import Any
 
 from ..calls import DeclarationError
+from ..edge.app.brokers import open_brokers
+from ..edge.app.network import Connections
 from ..edge.settings import Settings
-from ..live.ingest.redis_streams import StreamPosition, stream_names
+from ..live.ingest import BrokerUnavailable
+from ..live.ingest.redis_streams import stream_names
 from ..stores.dead_letters import DeadLetters
 from ..stores.events import FIELD, BrokerEvent, StreamReader, parse_entries
 from ..stores.progress import Positions
@@ -56,6 +60,7 @@ def publish(
     settings: Settings,
     file: str,
     *,
+    to: str | None = None,
     key: str | None = None,
     checker: EventChecker | None = None,
     anyway: bool = False,
@@ -63,11 +68,12 @@ def publish(
 ) -> int:
     """Publish the one event of a file, or of standard input ("-"), and report what the gateway did with it.
 
-    key      which of the stream keys of the settings; None: the only one
+    to       `redis`, `nats` or `rabbitmq`; None: the only one of the settings
+    key      the stream key, the subject or the routing key; None: the one that the settings leave no choice about
     checker  refuses an event that the gateway would not use, unless `anyway`
 
     Returns the exit code: 1 when the event was refused, became a dead letter, or was not read within 5 s. Raises
-    DeclarationError when no stream is set, or Redis is away.
+    DeclarationError when no broker is set, or it or Redis is away.
     """
     events = list(events_in(file))
     if len(events) != 1:
@@ -76,7 +82,7 @@ def publish(
     if checker is not None and not anyway and not (verdict := checker.check(body)).used:
         print(f"not published: {verdict.text}")
         return 1
-    return asyncio.run(_publish(settings, body, _key(settings, key), credentials))
+    return asyncio.run(_publish(settings, body, _chosen(settings, to), key, credentials))
 
 
 async def _tail(
@@ -122,7 +128,7 @@ async def _last(
 
 
 def _by_time(events: list[BrokerEvent]) -> list[BrokerEvent]:
-    return sorted(events, key=lambda event: [int(part) for part in event.id.split("-")])
+    return sorted(events, key=lambda event: _numbers(event.id))
 
 
 def _line(event: BrokerEvent, now: float, checker: EventChecker | None) -> str:
@@ -143,12 +149,30 @@ def _line(event: BrokerEvent, now: float, checker: EventChecker | None) -> str:
     return shown(" ".join(words))
 
 
+def _configured(settings: Settings) -> list[str]:
+    live = settings.live
+    found = {"redis": live.stream_keys, "nats": live.nats, "rabbitmq": live.rabbitmq}
+    return [name for name, section in found.items() if section]
+
+
+def _chosen(settings: Settings, to: str | None) -> str:
+    brokers = _configured(settings)
+    if not brokers:
+        raise DeclarationError(
+            "no broker is configured: set BFF_LIVE__STREAM_KEYS, BFF_LIVE__NATS__… or BFF_LIVE__RABBITMQ__…"
+        )
+    if to is None and len(brokers) == 1:
+        return brokers[0]
+    if to not in brokers:
+        raise DeclarationError(f"choose one with --to: {', '.join(brokers)}")
+    return to
+
+
 def _keys(settings: Settings) -> tuple[str, ...]:
     if not settings.live.stream_keys:
-        other = [name for name in ("nats", "rabbitmq") if getattr(settings.live, name) is not None]
-        instead = f"; {' and '.join(other)} have clients of their own" if other else ""
         raise DeclarationError(
-            f'no Redis stream is configured: set BFF_LIVE__STREAM_KEYS, for example ["events:orders:{{p}}"]{instead}'
+            'no Redis stream is configured: set BFF_LIVE__STREAM_KEYS, for example ["events:orders:{p}"]. '
+            "NATS and RabbitMQ have clients of their own that show messages"
         )
     return settings.live.stream_keys
 
@@ -162,8 +186,8 @@ def _key(settings: Settings, key: str | None) -> str:
     return key
 
 
-def _stream(key: str, partitions: int, body: bytes) -> str:
-    """The stream of an event: all of a saga's owner, or of a value, in one."""
+def _number_of(body: bytes, count: int) -> int:
+    """The partition of an event, from 0: the same one for all events of an owner, or of a value."""
     try:
         tree = json.loads(body)
         data = tree.get("data")
@@ -171,36 +195,76 @@ def _stream(key: str, partitions: int, body: bytes) -> str:
         chosen = str(same or tree.get("subject", ""))
     except (ValueError, AttributeError, RecursionError):
         chosen = ""
-    return key.replace("{p}", str(zlib.crc32(chosen.encode("utf-8", "replace")) % partitions))
+    return zlib.crc32(chosen.encode("utf-8", "replace")) % count
 
 
-async def _publish(settings: Settings, body: bytes, key: str, credentials: RedisCredentials | None) -> int:
-    stream = _stream(key, settings.live.partitions, body)
+async def _publish(
+    settings: Settings, body: bytes, to: str, key: str | None, credentials: RedisCredentials | None
+) -> int:
     async with open_redis(settings, credentials) as redis:
         try:
-            id = (await redis.call("XADD", stream, "*", FIELD, body)).decode()
-            print(f"{stream} {id} published", flush=True)
-            began = time.monotonic()
-            while not await _is_read(redis, stream, id):
-                if time.monotonic() - began > WAIT:
-                    print(
-                        f"No gateway has read it within {WAIT:g} s. Is one running with this Redis and this "
-                        "BFF_LIVE__STREAM_KEYS? It stays in the stream."
-                    )
-                    return 1
-                await asyncio.sleep(0.05)
-            seconds = time.monotonic() - began
-            for letter in await DeadLetters(redis).newest(_RECENT):
-                if (letter.event.partition, letter.event.id) == (stream, id):
-                    print(shown(f"It is a dead letter, {letter.id}: {letter.reason}"))
-                    return 1
+            event = await _published(settings, redis, body, to, key)
+            if event is None:
+                print("`bff events dead` lists it if the gateway cannot use it.")
+                return 0
+            return await _fate(redis, event)
         except StoreUnavailable as error:
             raise DeclarationError(f"Redis cannot be reached (BFF_REDIS__URL): {error}") from error
+        except (BrokerUnavailable, ValueError) as error:
+            raise DeclarationError(f"not published: {error}") from error
+
+
+async def _published(
+    settings: Settings, redis: RedisClient, body: bytes, to: str, key: str | None
+) -> BrokerEvent | None:
+    """The event as the gateway will read it; None where that cannot be known."""
+    if to == "redis":
+        number = _number_of(body, settings.live.partitions)
+        stream = _key(settings, key).replace("{p}", str(number))
+        id = (await redis.call("XADD", stream, "*", FIELD, body)).decode()
+        print(f"{stream} {id} published", flush=True)
+        return BrokerEvent(stream, id, body, to)
+    brokers = {
+        broker.name: broker for broker in open_brokers(settings, redis, (), Connections(settings.network))
+    }
+    adapter: Any = brokers[to]
+    if to == "nats":
+        event: BrokerEvent = await adapter.publish(body, key)
+        print(f"{event.partition} {event.id} published", flush=True)
+        return event
+    rabbit = settings.live.rabbitmq
+    if rabbit is not None and rabbit.exchange is None and key is None:
+        key = rabbit.queues[_number_of(body, len(rabbit.queues))]
+    await adapter.publish(body, key or "")
+    print(f"rabbitmq {key or ''} published and confirmed", flush=True)
+    return None
+
+
+async def _fate(redis: RedisClient, event: BrokerEvent) -> int:
+    """Wait until a gateway has read the event, and report it."""
+    began = time.monotonic()
+    while not await _is_read(redis, event):
+        if time.monotonic() - began > WAIT:
+            print(
+                f"No gateway has read it within {WAIT:g} s. Is one running with the same settings of Redis and broker? "
+                "The event stays where it is."
+            )
+            return 1
+        await asyncio.sleep(0.05)
+    seconds = time.monotonic() - began
+    for letter in await DeadLetters(redis).newest(_RECENT):
+        if (letter.event.partition, letter.event.id) == (event.partition, event.id):
+            print(shown(f"It is a dead letter, {letter.id}: {letter.reason}"))
+            return 1
     print(f"The gateway has read it after {seconds:.1f} s.")
     return 0
 
 
-async def _is_read(redis: RedisClient, stream: str, id: str) -> bool:
-    position: dict[str, Any] = await Positions(redis).load([stream])
-    read = StreamPosition.parse(position[stream]).id
-    return [int(part) for part in read.split("-")] >= [int(part) for part in id.split("-")]
+async def _is_read(redis: RedisClient, event: BrokerEvent) -> bool:
+    """Positions of both brokers begin with the id of the last event: `<ms>-<n>` in Redis, a number in NATS."""
+    saved = (await Positions(redis).load([event.partition]))[event.partition]
+    return saved is not None and _numbers(saved.partition(" ")[0]) >= _numbers(event.id)
+
+
+def _numbers(id: str) -> list[int]:
+    return [int(part) for part in id.split("-")]

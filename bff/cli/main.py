@@ -123,7 +123,12 @@ def _parser() -> argparse.ArgumentParser:
     publish = event_commands.add_parser(
         "publish", help="publish one event, for trying, and say what the gateway did with it"
     )
-    publish.add_argument("--key", help="the stream key of the settings, where there are several")
+    publish.add_argument(
+        "--to", metavar="BROKER", help="redis, nats or rabbitmq, where the settings have several"
+    )
+    publish.add_argument(
+        "--key", help="the stream key, subject or routing key, where the settings leave a choice"
+    )
     publish.add_argument("--anyway", action="store_true", help="also an event that the gateway would not use")
     for command in (event_check, publish):
         command.add_argument(

@@ -33,6 +33,7 @@ def run(given: argparse.Namespace) -> int:
         return event_streams.publish(
             settings,
             given.file,
+            to=given.to,
             key=given.key,
             checker=checker,
             anyway=given.anyway,

@@ -209,6 +209,25 @@ class NatsJetStream:
         finally:
             await self.close()
 
+    async def publish(self, body: bytes, subject: str | None = None) -> BrokerEvent:
+        """Connect, publish one message and disconnect. subject: None: the one that is read, or else the stream's, where
+        it has no wildcard. Returns the event as it will be read. Raises BrokerUnavailable, and ValueError where no
+        subject is certain."""
+        try:
+            jetstream, stream = await self._connect()
+            subjects = [subject or self._subject or "", *(stream.config.subjects or ())]
+            exact = [one for one in subjects if one and not {"*", ">"} & set(one.split("."))]
+            if not exact:
+                raise ValueError(
+                    f"NATS, stream {self._stream!r}: name a subject, one of {', '.join(subjects[1:])}"
+                )
+            stored = await jetstream.publish(exact[0], body, timeout=self._timeout, stream=self._stream)
+            return BrokerEvent(self._key, str(stored.seq), body, self.name)
+        except _BROKEN as error:
+            raise self._unavailable(error) from error
+        finally:
+            await self.close()
+
     async def read(self) -> Mapping[str, Sequence[BrokerEvent]]:
         if self._subscription is None or self._client is None or not self._client.is_connected:
             raise BrokerUnavailable(

@@ -145,6 +145,24 @@ class RabbitMq:
         finally:
             await self.close()
 
+    async def publish(self, body: bytes, key: str) -> None:
+        """Connect, publish one persistent message, wait for its confirmation, and disconnect. key: the routing key; of
+        an adapter without an exchange, the queue. Raises BrokerUnavailable, also where no queue gets the message."""
+        message = aio_pika.Message(body, delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
+        try:
+            async with asyncio.timeout(2 * self._timeout):
+                self._connection = connection = self._new_connection()
+                await connection.connect(timeout=self._timeout)
+                channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+                to = channel.default_exchange
+                if self._exchange is not None:
+                    to = await channel.get_exchange(self._exchange)
+                await to.publish(message, key, mandatory=True)
+        except _BROKEN as error:
+            raise BrokerUnavailable(f"RabbitMQ: {error_text(error)}") from error
+        finally:
+            await self.close()
+
     async def read(self) -> Mapping[str, Sequence[BrokerEvent]]:
         if self._channel is None or self._channel.is_closed:
             raise BrokerUnavailable("RabbitMQ: the connection was lost")
