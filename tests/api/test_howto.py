@@ -20,7 +20,7 @@ import uvicorn
 from bff import Gateway, Principal
 from bff.edge.settings import Settings, load
 from bff.testing import fails, gateway_client
-from bff.testing_gateway import StandIn
+from bff.testing.whole_gateway import StandIn
 
 from ..conftest import ROOT
 from ..unit.edge.access.issuing import ISSUER, claims, ec_key, jwk, sign

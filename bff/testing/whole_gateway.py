@@ -26,12 +26,12 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic_core import to_json
 
-from .calls import Call, DeclarationError, Principal, Upstream
-from .cli.dev.processes import ProcessGroup, end
-from .edge.gateway import Gateway
-from .edge.server import admin_server
-from .edge.settings import Settings
-from .testing import fails
+from ..calls import Call, DeclarationError, Principal, Upstream
+from ..cli.dev.processes import ProcessGroup, end
+from ..edge.gateway import Gateway
+from ..edge.server import admin_server
+from ..edge.settings import Settings
+from .failures import fails
 
 MOST_BODY = 16 * 1024 * 1024
 AUDIENCE = "tests"
