@@ -11,15 +11,23 @@ from typing import Any
 
 import pytest
 from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.trace import SpanContext, SpanKind, TraceFlags
 
-from bff import Gateway
+from bff import Gateway, Principal
+from bff.edge.internal_tokens import InternalTokens
+from bff.edge.observe.otlp_grpc import GrpcExporter
 from bff.edge.observe.spans import SpanData, Spans
 from bff.edge.observe.telemetry import processor
 from bff.edge.settings import Settings, load
+from bff.edge.signing_keys import SigningKeys, rotate
+from bff.network import TlsTrust
 
 from ..otlp import Collector, Seen, grpc_collector
+from ..unit.edge.access.issuing import ISSUER
 from ..waiting import GUARD
+from .authority import Authority
 from .gateway import World, bearer, declare, running, shelf
 from .scripted import Gate
 from .served import served
@@ -178,6 +186,19 @@ async def test_the_flag_of_a_browser_counts_at_a_rate_and_inside_a_network_alway
         assert await sampled(world, 5, **browser) == 1, "a browser behind the proxy stays a browser"
 
 
+async def test_the_flag_of_a_service_with_an_internal_token_counts(redis_url: str, tmp_path: Path) -> None:
+    rotate(keys := tmp_path / "keys.pem")
+    issuer = "https://gateway.test"
+    telemetry = {"caller_traces": 0.001, "sample": 0.0}
+    internal = {"keys": str(keys), "issuer": issuer}
+    async with running(redis_url, telemetry=telemetry, internal=internal) as world:
+        assert await sampled(world, 3) == 1
+        ada = Principal(ISSUER, "ada", "", time.time() + 60)
+        token = InternalTokens(SigningKeys(keys), issuer).for_reads(ada, "orders")
+        assert await sampled(world, 3, **{"bff-identity": token}) == 3
+        assert await sampled(world, 3, **{"bff-identity": token[:-8] + "AAAAAAAA"}) == 0
+
+
 async def test_a_trace_in_b3_goes_on_in_w3c(redis_url: str) -> None:
     async with running(redis_url) as world:
         b3 = {"b3": f"{TRACE}-{CALLER}-1"}
@@ -265,3 +286,34 @@ async def test_the_key_of_the_collector_follows_its_file(tmp_path: Path, protoco
         finally:
             await asyncio.to_thread(sender.shutdown)
     assert collector.keys == ["first-key", "second-key"]
+
+
+class Ways:
+    """A network whose trust changes."""
+
+    def __init__(self, trust: TlsTrust) -> None:
+        self.trust = trust
+
+    def proxy_for(self, host: str) -> None:
+        return None
+
+
+async def test_a_changed_certificate_opens_a_new_channel_over_grpc(tmp_path: Path) -> None:
+    collector, authority = Collector(), Authority(tmp_path / "ours")
+    other = Authority(tmp_path / "other")
+    own = authority.pair("collector", host="127.0.0.1")
+    ways: Any = Ways(TlsTrust("collector", ca=other.file))
+    now = time.time_ns()
+    span = ReadableSpan("late", SpanContext(1, 1, False, TraceFlags(1)), start_time=now, end_time=now)
+    with grpc_collector(collector, tls=(own.key.read_bytes(), own.cert.read_bytes())) as port:
+        sender = GrpcExporter(f"https://127.0.0.1:{port}", network=ways, headers=dict, timeout=1)
+        try:
+            failed = await asyncio.to_thread(sender.export, [span])
+            assert failed is SpanExportResult.FAILURE and collector.spans == []
+            ways.trust = TlsTrust("collector", ca=authority.file)
+            async with asyncio.timeout(GUARD):
+                while await asyncio.to_thread(sender.export, [span]) is not SpanExportResult.SUCCESS:
+                    pass
+        finally:
+            await asyncio.to_thread(sender.shutdown)
+    assert [one.name for one in collector.spans] == ["late"]

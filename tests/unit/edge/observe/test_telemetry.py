@@ -5,10 +5,13 @@ import logging
 import sys
 import uuid
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bff import DeclarationError
 from bff.edge.observe import log_lines, telemetry
+from bff.edge.settings import TelemetrySettings
 
 
 @given(st.text(max_size=60))
@@ -42,6 +45,14 @@ def test_a_log_line_is_json_with_both_ids_its_fields_and_its_exception() -> None
     assert (line["correlation_id"], line["trace_id"], line["path"]) == ("correlation", "trace", "/ü")
     assert "ValueError: why" in line["exception"]
     assert line["at"].endswith("+00:00")
+
+
+def test_grpc_without_its_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "grpc", None)
+    monkeypatch.delitem(sys.modules, "bff.edge.observe.otlp_grpc", raising=False)
+    settings = TelemetrySettings(otlp="http://127.0.0.1:1", protocol="grpc")
+    with pytest.raises(DeclarationError, match=r"bff-gateway\[otlp-grpc\]"):
+        telemetry.processor(settings)
 
 
 def test_ids_are_uuids_of_version_4() -> None:
