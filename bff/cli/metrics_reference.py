@@ -26,7 +26,7 @@ def page() -> str:
         "most 5,000 sets of labels; what comes beyond is counted together, with every label `other`. A label that does "
         "not apply is empty. A page in the format of OpenMetrics (`Accept: application/openmetrics-text`) has "
         "exemplars as well: for each bucket of the durations of requests the trace id of the last request whose "
-        "trace was sampled. The page of one process also has the metrics `process_…` and `python_gc_…` "
+        "trace was sampled. The page also has the metrics `process_…` and `python_gc_…` "
         "of Prometheus' client.",
     ]
     for title, instruments in GROUPS.items():

@@ -151,9 +151,9 @@ class ServedWorkers:
         """The process of a worker, as the log names it."""
         return int(re.findall(rf"worker {index} is ready \(process (\d+)\)", self.log())[-1])
 
-    def get(self, path: str) -> httpx.Response:
+    def get(self, path: str, **headers: str) -> httpx.Response:
         """Ask the admin port."""
-        return httpx.get(f"{self.admin}{path}", trust_env=False, timeout=GUARD)
+        return httpx.get(f"{self.admin}{path}", headers=headers, trust_env=False, timeout=GUARD)
 
     def up(self) -> None:
         """Return once every worker is ready."""

@@ -65,6 +65,9 @@ async def test_metrics_are_the_sum_of_all_workers_and_states_have_the_workers_nu
     for task in opened:
         task.cancel()
     await asyncio.gather(*opened, return_exceptions=True)
+    other = served.get("/metrics", accept="application/openmetrics-text; version=1.0.0")
+    assert other.headers["content-type"].startswith("application/openmetrics-text")
+    assert other.text.endswith("# EOF\n") and "\nbff_worker_up{" in other.text
     page = served.samples()
     for name in ("bff_loop_lag_seconds", "process_resident_memory_bytes", "bff_worker_up"):
         assert {labels for found, labels in page if found == name} == {

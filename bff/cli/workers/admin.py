@@ -12,7 +12,6 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -77,11 +76,12 @@ class WorkersAdmin:
         )
 
     async def metrics(self, request: Request) -> Response:
-        """The page of all workers."""
+        """The page of all workers, in the format that the Accept header asks for."""
+        accept = request.headers.get("accept", "")
         async with self._scraping:
             current = [one for one in self._current() if one is not None]
             asked = [*current, *self._retiring()]
-            answered = await asyncio.gather(*(one.ask_figures() for one in asked))
+            answered = await asyncio.gather(*(one.ask_figures(accept) for one in asked))
             # What ended meanwhile is kept by `WorkerMetrics`.
             known = [
                 WorkerFigures(one.index, one.figures, one in current, was_answered)
@@ -89,8 +89,8 @@ class WorkersAdmin:
                 if not one.is_retained
             ]
             # The kept figures and these are of one moment; reading pages takes a while.
-            page = await asyncio.to_thread(self._metrics.copy().page, known)
-        return Response(page, headers=NO_STORE, media_type=CONTENT_TYPE_PLAIN_0_0_4)
+            page, media_type = await asyncio.to_thread(self._metrics.copy().page, known, accept)
+        return Response(page, headers={**NO_STORE, "vary": "accept", "content-type": media_type})
 
     async def keys(self, request: Request) -> Response:
         """The public keys of internal tokens, of any worker: all read the same file."""

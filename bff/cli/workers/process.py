@@ -111,8 +111,9 @@ class WorkerProcess:
 
     # ---- questions ---------------------------------------------------------------------------------------------
 
-    async def ask(self, path: str) -> WorkerAnswer | None:
-        """GET this path of the worker's admin port; None when it does not answer in time, or has ended."""
+    async def ask(self, path: str, accept: str = "*/*") -> WorkerAnswer | None:
+        """GET this path of the worker's admin port; None when it does not answer in time, or has ended. accept: the
+        header."""
         if self._is_closed:
             return None
         if self._session is None:
@@ -122,15 +123,16 @@ class WorkerProcess:
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
         try:
-            async with self._session.get(f"http://worker{path}") as answer:
+            async with self._session.get(f"http://worker{path}", headers={"accept": accept}) as answer:
                 headers = {name: answer.headers[name] for name in PASSED_ON if name in answer.headers}
                 return WorkerAnswer(answer.status, headers, await answer.read())
         except (aiohttp.ClientError, TimeoutError, OSError):
             return None
 
-    async def ask_figures(self) -> bool:
-        """Bring `figures` up to date; False when the worker does not answer."""
-        answer = await self.ask("/metrics")
+    async def ask_figures(self, accept: str = "*/*") -> bool:
+        """Bring `figures` up to date, in the format that the Accept header asks for; False when the worker does not
+        answer."""
+        answer = await self.ask("/metrics", accept)
         if answer is None or answer.status != 200:
             return False
         if not self._has_sent_last:

@@ -12,9 +12,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.exposition import generate_latest
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector, CollectorRegistry
+from prometheus_client.samples import Exemplar
 
 from .instruments import INSTRUMENTS, WORKER_RESTARTS, WORKER_UP
 
@@ -46,12 +48,17 @@ class WorkerFigures:
 
 
 class _Sums:
-    """Metrics by name, each with its values by sample and labels."""
+    """Metrics by name, each with its values by sample and labels, and the newest exemplar of a sample."""
 
-    def __init__(self, metrics: Mapping[str, tuple[str, str, Mapping[_Key, float]]] | None = None) -> None:
+    def __init__(
+        self,
+        metrics: Mapping[str, tuple[str, str, Mapping[_Key, float]]] | None = None,
+        exemplars: Mapping[_Key, Exemplar] | None = None,
+    ) -> None:
         self._metrics = {
             name: (kind, help, dict(values)) for name, (kind, help, values) in (metrics or {}).items()
         }
+        self._exemplars = dict(exemplars or {})
 
     def add(self, metric: Metric, worker: int | None = None) -> None:
         """worker: for the label; None: the values are added to those that are there."""
@@ -60,6 +67,13 @@ class _Sums:
             labels = dict(sample.labels) if worker is None else {**sample.labels, "worker": str(worker)}
             key = sample.name, tuple(labels.items())
             values[key] = sample.value + (values.get(key, 0.0) if worker is None else 0.0)
+            if sample.exemplar is not None:
+                self._add_exemplar(key, sample.exemplar)
+
+    def _add_exemplar(self, key: _Key, exemplar: Exemplar) -> None:
+        known = self._exemplars.get(key)
+        if known is None or float(known.timestamp or 0) <= float(exemplar.timestamp or 0):
+            self._exemplars[key] = exemplar
 
     def add_largest(self, metric: Metric) -> None:
         """Keep the largest value of each."""
@@ -69,13 +83,14 @@ class _Sums:
             values[key] = max(sample.value, values.get(key, sample.value))
 
     def copy(self) -> _Sums:
-        return _Sums(self._metrics)
+        return _Sums(self._metrics, self._exemplars)
 
     def collect(self) -> Iterable[Metric]:
         for name, (kind, help, values) in self._metrics.items():
             metric = Metric(name, help, kind)
             for (sample, labels), value in values.items():
-                metric.add_sample(sample, dict(labels), value)
+                exemplar = self._exemplars.get((sample, labels))
+                metric.add_sample(sample, dict(labels), value, exemplar=exemplar)
             yield metric
 
 
@@ -99,7 +114,7 @@ class WorkerMetrics:
 
     def retain(self, page: str) -> None:
         """Keep the counters and histograms of a worker's last page, which is in no `WorkerFigures` from now on."""
-        for metric in text_string_to_metric_families(page):
+        for metric in _families(page):
             if metric.type in _ADDED:
                 self._ended.add(metric)
 
@@ -111,12 +126,13 @@ class WorkerMetrics:
         """A copy, which another thread may use."""
         return WorkerMetrics(len(self._restarts), self._ended.copy(), self._restarts)
 
-    def page(self, workers: Sequence[WorkerFigures]) -> bytes:
-        """The page, in Prometheus' text format 0.0.4."""
+    def page(self, workers: Sequence[WorkerFigures], accept: str = "") -> tuple[bytes, str]:
+        """The page, and its content type: Prometheus' text format 0.0.4, or OpenMetrics where the Accept header asks
+        for it. It has the exemplars that the workers' pages have."""
         sums = self._ended.copy()
         answering = {one.index for one in workers if one.answered and one.is_current}
         for worker in workers:
-            for metric in text_string_to_metric_families(worker.page):
+            for metric in _families(worker.page):
                 if metric.type in _ADDED or (metric.name in SUMMED and worker.answered):
                     sums.add(metric)
                 elif metric.name in SUMMED or not (worker.answered and worker.is_current):
@@ -134,5 +150,11 @@ class WorkerMetrics:
             restarts.add_metric((str(index),), count)
         registry = CollectorRegistry(auto_describe=False)
         registry.register(_Page((*sums.collect(), up, restarts)))
-        page: bytes = generate_latest(registry)
-        return page
+        encode, media_type = choose_encoder(accept)
+        return encode(registry), media_type
+
+
+def _families(page: str) -> Iterable[Metric]:
+    """The metrics of a page in either format."""
+    parse = open_metrics if page.endswith("# EOF\n") else text_string_to_metric_families
+    return parse(page)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from bff.edge.observe.metrics import Metrics
+from bff.edge.observe.observers import RequestEnded
 from bff.edge.observe.worker_metrics import WorkerFigures, WorkerMetrics
 
 
@@ -27,11 +29,11 @@ bff_loop_lag_seconds {lag}
 """
 
 
-def values(text: bytes) -> dict[str, float]:
+def values(page: tuple[bytes, str]) -> dict[str, float]:
     """By name and the values of the labels."""
     return {
         " ".join([sample.name, *sample.labels.values()]): sample.value
-        for family in text_string_to_metric_families(text.decode())
+        for family in text_string_to_metric_families(page[0].decode())
         for sample in family.samples
     }
 
@@ -98,3 +100,29 @@ def test_a_copy_for_another_thread_does_not_change_with_the_original() -> None:
     all_workers.retain(page(4))
     all_workers.count_restart(0)
     assert values(copied.page([])) == {"bff_worker_up 0": 0, "bff_worker_restarts_total 0": 0}
+
+
+def test_the_largest_of_a_state_of_the_whole_fleet_is_shown_once() -> None:
+    def open_sagas(count: int) -> str:
+        return f'# TYPE bff_saga_open gauge\nbff_saga_open{{bff_saga="order"}} {count}\n'
+
+    workers = [WorkerFigures(index, open_sagas(3 + index), True, True) for index in range(2)]
+    assert values(WorkerMetrics(2).page(workers))["bff_saga_open order"] == 4
+
+
+def test_a_page_of_openmetrics_has_the_newest_exemplar_of_all_workers() -> None:
+    def worker(trace: str, at: float) -> str:
+        metrics = Metrics(clock=lambda: at)
+        metrics.observe(RequestEnded("GET", "/x", 200, 0.03, trace_id=trace, is_sampled=True, kind="screen"))
+        return metrics.text("application/openmetrics-text; version=1.0.0").decode()
+
+    workers = [
+        WorkerFigures(0, worker("a" * 32, 20.0), True, True),
+        WorkerFigures(1, worker("b" * 32, 10.0), True, True),
+    ]
+    page, media_type = WorkerMetrics(2).page(workers, "application/openmetrics-text; version=1.0.0")
+    assert media_type.startswith("application/openmetrics-text") and page.endswith(b"# EOF\n")
+    assert b"a" * 32 in page and b"b" * 32 not in page
+    found = next(line for line in page.decode().splitlines() if "_seconds_count" in line and "/x" in line)
+    assert found.endswith(" 2.0")
+    assert b"a" * 32 not in WorkerMetrics(2).page(workers)[0]
