@@ -78,6 +78,40 @@ async def test_events_are_applied_once_and_in_order_also_those_published_before_
     assert await history(link) == [*(("o1", version) for version in range(1, 151)), ("o2", 1)]
 
 
+async def test_the_age_of_an_unread_event_counts_from_when_the_broker_took_it(
+    rig: Rig, link: RedisClient
+) -> None:
+    class Held(EventDispatcher):
+        began: asyncio.Event
+        release: asyncio.Event
+
+        async def dispatch(self, event: BrokerEvent) -> bool:
+            self.began.set()
+            await self.release.wait()
+            return await super().dispatch(event)
+
+    dispatcher = Held(Journal(link), Values(link), Registry({"order": SagaStatus}, {}), DeadLetters(link))
+    dispatcher.began, dispatcher.release = asyncio.Event(), asyncio.Event()
+    # The queue of RabbitMQ exists only when it was read once.
+    async with Ingester(link, new_dispatcher(link), rig.broker(link)):
+        await rig.publish(event("o1", 1))
+        await until(lambda: _reached(link, 1))
+    await rig.publish(event("o1", 2))
+    await asyncio.sleep(0.5)
+    async with Ingester(link, dispatcher, rig.broker(link)) as reader:
+        await asyncio.wait_for(dispatcher.began.wait(), 60)
+        # RabbitMQ does not know when a message came, and this one's publisher has not said it.
+        waited = 0.0 if rig.broker(link).name == "rabbitmq" else 0.5
+        assert (reader.oldest_unread or 0.0) > waited
+        dispatcher.release.set()
+        await until(lambda: _is_read(reader))
+    assert reader.oldest_unread == 0.0
+
+
+async def _is_read(reader: Ingester) -> bool:
+    return reader.oldest_unread == 0.0
+
+
 async def _reached(link: RedisClient, offset: int) -> bool:
     return await top(link) >= offset
 
