@@ -236,15 +236,18 @@ async def test_routes_that_are_not_declared_are_dropped_and_no_path_becomes_a_la
         key = await command(world)
         await report(
             world,
-            mutation(key, "/api/nowhere"),
+            mutation(key, "/api/made-up-path"),
             mutation(str(uuid.uuid4()), "/bff/live"),
             mutation(str(uuid.uuid4()), method="GET", path="/api/open/ok"),
             mutation(str(uuid.uuid4()), "/api/things/" + "x" * 3000),
             mutation(str(uuid.uuid4()), path=None),
-            screens=[{"path": "/nowhere", "vitals": {"cls": 0}}, {"path": "/bff/user", "vitals": {"cls": 0}}],
+            screens=[
+                {"path": "/made-up-path", "vitals": {"cls": 0}},
+                {"path": "/bff/user", "vitals": {"cls": 0}},
+            ],
         )
         assert await results(world) == {"unknown-route": 7}
-        assert "nowhere" not in await metrics(world)
+        assert "made-up-path" not in await metrics(world)
 
 
 async def test_vitals_of_screens_are_taken_from_visitors_too(redis_url: str) -> None:
