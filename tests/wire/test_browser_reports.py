@@ -172,6 +172,16 @@ async def test_a_phase_that_took_too_long_is_dropped_and_the_others_count(redis_
         assert "strange" not in await metrics(world)
 
 
+async def test_no_phase_counts_as_painted_before_the_one_before_it(redis_url: str) -> None:
+    async with running(redis_url, telemetry=ON) as world:
+        phases = {"final": 90, "answer": 45, "optimistic": 48}
+        await report(world, mutation(await command(world), phases=phases))
+        page = await metrics(world)
+        for phase, seconds in {"optimistic": 0.048, "answer": 0.048, "final": 0.09}.items():
+            labels = {"http_route": ROUTE, "bff_phase": phase}
+            assert value(page, "bff_browser_duration_seconds_sum", **labels) == pytest.approx(seconds)
+
+
 @pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity", "1e999"])
 async def test_a_number_that_is_none_is_dropped(redis_url: str, text: str) -> None:
     async with running(redis_url, telemetry=ON) as world:
