@@ -1,9 +1,9 @@
 """`bff events tail` shows what services publish. `bff events publish` publishes one event, for trying, and says what
 the gateway did with it.
 
-`publish` uses the broker of the settings: the Redis Streams (`BFF_LIVE__STREAM_KEYS`), NATS or RabbitMQ. `tail` reads
-the Redis Streams. It moves no position, so the gateway still gets every event. A queue of RabbitMQ has one reader, and
-`tail` refuses to be it.
+Both use the broker of the settings: the Redis Streams (`BFF_LIVE__STREAM_KEYS`), NATS or RabbitMQ. `tail` moves no
+position and acknowledges nothing, so the gateway still gets every event. A queue of RabbitMQ has one reader, and `tail`
+refuses to be it.
 """
 
 from __future__ import annotations
@@ -12,13 +12,16 @@ import asyncio
 import json
 import time
 import zlib
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from datetime import datetime
 from typing import Any
 
 from ..calls import DeclarationError
 from ..edge.app.brokers import open_brokers
 from ..edge.app.network import Connections
 from ..edge.settings import Settings
-from ..live.ingest import BrokerUnavailable
+from ..live.ingest import BrokerUnavailable, PositionStore
 from ..live.ingest.redis_streams import stream_names
 from ..stores.dead_letters import DeadLetters
 from ..stores.events import FIELD, BrokerEvent, StreamReader, parse_entries
@@ -39,6 +42,7 @@ def tail(
     *,
     last: int,
     count: int | None = None,
+    to: str | None = None,
     checker: EventChecker | None = None,
     credentials: RedisCredentials | None = None,
 ) -> int:
@@ -46,12 +50,18 @@ def tail(
 
     last     events of each stream to begin with
     count    end after so many events; None: never
+    to       `redis` or `nats`; None: the only broker of the settings
     checker  also says of each event that the gateway would not use what is wrong with it
 
-    Returns the exit code. Raises DeclarationError when no stream is set, or Redis is away.
+    Returns the exit code. Raises DeclarationError when no broker is set, or it is away.
     """
+    broker = _chosen(settings, to)
+    if broker == "rabbitmq":
+        raise DeclarationError(
+            "a queue of RabbitMQ has one reader, which is the gateway: its events cannot be shown"
+        )
     try:
-        return asyncio.run(_tail(settings, last, count, checker, credentials))
+        return asyncio.run(_tail(settings, broker, last, count, checker, credentials))
     except KeyboardInterrupt:
         return 0
 
@@ -87,32 +97,75 @@ def publish(
 
 async def _tail(
     settings: Settings,
+    broker: str,
     last: int,
     count: int | None,
     checker: EventChecker | None,
     credentials: RedisCredentials | None,
 ) -> int:
-    streams = stream_names(_keys(settings), settings.live.partitions)
+    if count == 0:
+        return 0
     async with open_redis(settings, credentials) as redis:
-        reader = StreamReader(redis)
+        events = (_of_redis if broker == "redis" else _of_nats)(settings, redis, last)
         try:
-            found, positions = await _last(redis, streams, last)
-            shown_events = 0
-            while True:
-                for event in found:
-                    if shown_events == count:
-                        return 0
+            async with aclosing(events):
+                printed = 0
+                async for event in events:
                     print(_line(event, time.time(), checker), flush=True)
-                    shown_events += 1
-                if shown_events == count:
-                    return 0
-                read = await reader.read(positions, count=_BATCH)
-                positions |= {stream: events[-1].id for stream, events in read.items()}
-                found = _by_time([event for events in read.values() for event in events])
+                    printed += 1
+                    if printed == count:
+                        break
         except StoreUnavailable as error:
             raise DeclarationError(f"Redis cannot be reached (BFF_REDIS__URL): {error}") from error
-        finally:
-            await reader.close()
+        except BrokerUnavailable as error:
+            raise DeclarationError(str(error)) from error
+    return 0
+
+
+async def _of_redis(settings: Settings, redis: RedisClient, last: int) -> AsyncGenerator[BrokerEvent, None]:
+    streams = stream_names(settings.live.stream_keys, settings.live.partitions)
+    reader = StreamReader(redis)
+    try:
+        found, positions = await _last(redis, streams, last)
+        while True:
+            for event in found:
+                yield event
+            read = await reader.read(positions, count=_BATCH)
+            positions |= {stream: events[-1].id for stream, events in read.items()}
+            found = _by_time([event for events in read.values() for event in events])
+    finally:
+        await reader.close()
+
+
+class _Unsaved:
+    """The position at which `tail` begins. It is stored nowhere."""
+
+    def __init__(self, position: str) -> None:
+        self._position = position
+
+    async def load(self, partitions: Sequence[str]) -> dict[str, str | None]:
+        return dict.fromkeys(partitions, self._position)
+
+    async def save(self, partition: str, position: str) -> None:
+        self._position = position
+
+
+async def _of_nats(settings: Settings, redis: RedisClient, last: int) -> AsyncGenerator[BrokerEvent, None]:
+    newest = await _adapter(settings, redis, "nats").newest()
+    broker = _adapter(settings, redis, "nats", _Unsaved(str(max(0, newest - last))))
+    try:
+        await broker.open(_report_loss)
+        while True:
+            for partition, events in (await broker.read()).items():
+                for event in events:
+                    yield event
+                await broker.ack(partition, events)
+    finally:
+        await broker.close()
+
+
+async def _report_loss(why: str) -> None:
+    """Only the gateway repairs losses: here the events before the stream's first one are left out."""
 
 
 async def _last(
@@ -133,8 +186,9 @@ def _by_time(events: list[BrokerEvent]) -> list[BrokerEvent]:
 
 def _line(event: BrokerEvent, now: float, checker: EventChecker | None) -> str:
     """One event: stream, position, age, and what it says."""
-    age = now - int(event.id.partition("-")[0]) / 1000
-    words = [event.partition, event.id, f"{max(0.0, age):.1f}s"]
+    # An entry's id in Redis is the time of its arrival. Elsewhere the event says when it happened.
+    at = int(event.id.partition("-")[0]) / 1000 if event.broker == "redis" else None
+    words = []
     try:
         tree = json.loads(event.body or b"")
         data = tree["data"] if isinstance(tree.get("data"), dict) else {}
@@ -142,11 +196,21 @@ def _line(event: BrokerEvent, now: float, checker: EventChecker | None) -> str:
         words += [str(data[name]) for name in ("status", "step", "reason") if data.get(name)]
         if data.get("owner"):
             words.append(f"of {data['owner']}")
+        at = _seconds(tree.get("time") or data.get("at")) if at is None else at
     except (ValueError, AttributeError, RecursionError):
         words.append(f"not a JSON object, {len(event.body or b'')} bytes")
     if checker is not None and not (verdict := checker.check(event.body)).used:
         words.append(f"NOT USED: {verdict.text}")
-    return shown(" ".join(words))
+    age = "-" if at is None else f"{max(0.0, now - at):.1f}s"
+    return shown(" ".join([event.partition, event.id, age, *words]))
+
+
+def _seconds(at: object) -> float | None:
+    """Unix seconds of a time in RFC 3339, None for anything else."""
+    try:
+        return datetime.fromisoformat(str(at)).timestamp()
+    except ValueError:
+        return None
 
 
 def _configured(settings: Settings) -> list[str]:
@@ -164,21 +228,12 @@ def _chosen(settings: Settings, to: str | None) -> str:
     if to is None and len(brokers) == 1:
         return brokers[0]
     if to not in brokers:
-        raise DeclarationError(f"choose one with --to: {', '.join(brokers)}")
+        raise DeclarationError(f"choose one with --broker: {', '.join(brokers)}")
     return to
 
 
-def _keys(settings: Settings) -> tuple[str, ...]:
-    if not settings.live.stream_keys:
-        raise DeclarationError(
-            'no Redis stream is configured: set BFF_LIVE__STREAM_KEYS, for example ["events:orders:{p}"]. '
-            "NATS and RabbitMQ have clients of their own that show messages"
-        )
-    return settings.live.stream_keys
-
-
 def _key(settings: Settings, key: str | None) -> str:
-    keys = _keys(settings)
+    keys = settings.live.stream_keys
     if key is None and len(keys) == 1:
         return keys[0]
     if key not in keys:
@@ -238,6 +293,15 @@ async def _published(
     await adapter.publish(body, key or "")
     print(f"rabbitmq {key or ''} published and confirmed", flush=True)
     return None
+
+
+def _adapter(
+    settings: Settings, redis: RedisClient, name: str, positions: PositionStore | None = None
+) -> Any:
+    """The adapter of `nats` or `rabbitmq`, with methods that a `Broker` does not have. positions: None: the
+    gateway's."""
+    brokers = open_brokers(settings, redis, (), Connections(settings.network), positions)
+    return {broker.name: broker for broker in brokers}[name]
 
 
 async def _fate(redis: RedisClient, event: BrokerEvent) -> int:

@@ -113,9 +113,7 @@ def _parser() -> argparse.ArgumentParser:
     event_check.add_argument(
         "target", metavar="module:gateway", help="the Gateway, for example web.shop.gateway:shop"
     )
-    tail = event_commands.add_parser(
-        "tail", help="show what services publish to the Redis Streams, with its age"
-    )
+    tail = event_commands.add_parser("tail", help="show what services publish, with its position and age")
     tail.add_argument(
         "--last", type=_number, default=10, help="begin with so many events of each stream (10)"
     )
@@ -124,12 +122,16 @@ def _parser() -> argparse.ArgumentParser:
         "publish", help="publish one event, for trying, and say what the gateway did with it"
     )
     publish.add_argument(
-        "--to", metavar="BROKER", help="redis, nats or rabbitmq, where the settings have several"
-    )
-    publish.add_argument(
         "--key", help="the stream key, subject or routing key, where the settings leave a choice"
     )
     publish.add_argument("--anyway", action="store_true", help="also an event that the gateway would not use")
+    for command in (tail, publish):
+        command.add_argument(
+            "--broker",
+            dest="to",
+            metavar="NAME",
+            help="redis, nats or rabbitmq, where the settings have several",
+        )
     for command in (event_check, publish):
         command.add_argument(
             "file", nargs="?", default="-", help="events as JSON, one a line; default: standard input"

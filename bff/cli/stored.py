@@ -28,7 +28,12 @@ def run(given: argparse.Namespace) -> int:
         checker = None if given.gateway is None else event_check.checker_of(given.gateway)
         if given.events == "tail":
             return event_streams.tail(
-                settings, last=given.last, count=given.count, checker=checker, credentials=credentials
+                settings,
+                last=given.last,
+                count=given.count,
+                to=given.to,
+                checker=checker,
+                credentials=credentials,
             )
         return event_streams.publish(
             settings,

@@ -193,14 +193,14 @@ async def test_tail_shows_the_last_events_and_those_that_arrive(redis_url: str) 
 def test_tail_and_publish_name_the_setting_that_is_missing(bff: Run, redis_url: str) -> None:
     for word in ("tail", "publish"):
         code, _, err = bff(word, given=status(), redis_url=redis_url, keys="[]")
-        assert code == 1 and "is configured: set BFF_LIVE__STREAM_KEYS" in err
+        assert code == 1 and "no broker is configured: set BFF_LIVE__STREAM_KEYS" in err
         code, _, err = bff(word, given=status())
         assert code == 1 and "BFF_REDIS__URL" in err
     both = f'["{KEY}", "events:stock:0"]'
     code, _, err = bff("publish", given=status(), redis_url=redis_url, keys=both)
     assert code == 1 and f"--key: {KEY}, events:stock:0" in err
-    code, _, err = bff("publish", "--to", "nats", given=status(), redis_url=redis_url)
-    assert code == 1 and "choose one with --to: redis" in err
+    code, _, err = bff("publish", "--broker", "nats", given=status(), redis_url=redis_url)
+    assert code == 1 and "choose one with --broker: redis" in err
     code, _, err = bff("publish", given=status() + b"\n" + status(), redis_url=redis_url)
     assert code == 1 and "one event is needed, these are 2" in err
 

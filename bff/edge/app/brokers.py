@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ...calls import DeclarationError
-from ...live.ingest import Broker, BrokerContext, RedisStreams
+from ...live.ingest import Broker, BrokerContext, PositionStore, RedisStreams
 from ...live.ingest.redis_streams import stream_names
 from ...stores.progress import Positions
 from ...stores.redis.client import RedisClient
@@ -69,9 +69,16 @@ def open_brokers(
     redis: RedisClient,
     given: Sequence[Broker] = (),
     connections: Connections | None = None,
+    positions: PositionStore | None = None,
 ) -> list[Broker]:
-    """Every broker to read; none where no events can arrive. given: those of `Gateway(brokers=…)`; connections: None
-    has the usual certificate authorities and no proxy. Raises DeclarationError that names the setting and the cure."""
+    """Every broker to read; none where no events can arrive.
+
+    given        those of `Gateway(brokers=…)`
+    connections  None: the usual certificate authorities and no proxy
+    positions    where brokers that store none save theirs; None: in Redis
+
+    Raises DeclarationError that names the setting and the cure.
+    """
     live, names = settings.live, [broker.name for broker in given]
     sections: dict[str, Mapping[str, Any]] = dict(live.brokers)
     connections = connections or Connections(NetworkSettings())
@@ -94,7 +101,7 @@ def open_brokers(
     for name in names:
         if name in sections or names.count(name) > 1:
             raise DeclarationError(f"brokers: two of them have the name {name!r}; each needs another name")
-    positions = Positions(redis)
+    positions = positions or Positions(redis)
     return [
         *given,
         *(

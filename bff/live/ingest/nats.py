@@ -209,6 +209,14 @@ class NatsJetStream:
         finally:
             await self.close()
 
+    async def newest(self) -> int:
+        """Connect, ask for the number of the stream's newest message and disconnect. Raises BrokerUnavailable."""
+        try:
+            _, stream = await self._connect()
+            return stream.state.last_seq
+        finally:
+            await self.close()
+
     async def publish(self, body: bytes, subject: str | None = None) -> BrokerEvent:
         """Connect, publish one message and disconnect. subject: None: the one that is read, or else the stream's, where
         it has no wildcard. Returns the event as it will be read. Raises BrokerUnavailable, and ValueError where no

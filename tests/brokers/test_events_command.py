@@ -1,4 +1,4 @@
-"""`bff events publish` to NATS and to RabbitMQ."""
+"""`bff events publish` and `tail` with NATS and RabbitMQ."""
 
 from __future__ import annotations
 
@@ -26,13 +26,15 @@ Publish = Callable[..., Awaitable[tuple[int, str, str]]]
 
 @pytest.fixture
 def publish(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], redis_url: str) -> Publish:
-    async def run(body: bytes, *options: str, **settings: str) -> tuple[int, str, str]:
+    async def run(
+        body: bytes, *options: str, command: str = "publish", **settings: str
+    ) -> tuple[int, str, str]:
         monkeypatch.setenv("BFF_REDIS__URL", redis_url)
         for name, value in settings.items():
             monkeypatch.setenv(f"BFF_LIVE__{name}", value)
         monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(body)))
         capsys.readouterr()
-        code = await asyncio.to_thread(main, ["events", "publish", *options])
+        code = await asyncio.to_thread(main, ["events", command, *options])
         return code, *capsys.readouterr()
 
     return run
@@ -74,6 +76,34 @@ async def test_a_broker_that_is_away_or_takes_no_such_subject_is_named(
     settings |= {"NATS__URL": "nats://127.0.0.1:1", "NATS__TIMEOUT": "1"}
     code, _, err = await publish(b"{}", "--key", "events.x", **settings)
     assert code == 1 and err.startswith(f"not published: NATS, stream '{STREAM}'")
+
+
+async def test_tail_shows_the_last_events_of_nats_and_those_that_arrive(
+    publish: Publish, redis_url: str, nats_server: Nats
+) -> None:
+    rig = NatsRig(redis_url, nats_server)
+    await rig.prepare()
+    await rig.publish(*(event("o1", version) for version in range(1, 6)))
+    settings = {"NATS__URL": nats_server.url, "NATS__STREAM": STREAM}
+    code, out, err = await publish(b"", "--last", "2", "--count", "2", command="tail", **settings)
+    assert (code, err) == (0, "")
+    assert [line.split(" ")[:2] for line in out.splitlines()] == [
+        [f"nats:{STREAM}", "4"],
+        [f"nats:{STREAM}", "5"],
+    ]
+    assert out.splitlines()[1].endswith(f"s shop.order.status o1 #5 RUNNING ship of {OWNER}")
+    following = asyncio.create_task(publish(b"", "--last", "0", "--count", "1", command="tail", **settings))
+    while not following.done():
+        # It begins with what arrives after it has started.
+        await rig.publish(event("o2", 1))
+        await asyncio.wait([following], timeout=0.5)
+    assert " o2 #1 " in (await following)[1]
+
+
+async def test_tail_takes_no_event_of_rabbitmq_from_the_gateway(publish: Publish) -> None:
+    settings = {"RABBITMQ__URL": "amqp://127.0.0.1:1/", "RABBITMQ__QUEUES": '["one"]'}
+    code, _, err = await publish(b"", command="tail", **settings)
+    assert code == 1 and "a queue of RabbitMQ has one reader" in err
 
 
 @pytest.mark.slow
