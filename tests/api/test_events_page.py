@@ -237,7 +237,7 @@ def test_the_limits_on_the_page_are_those_of_the_code() -> None:
         f"a batch of at most {http_binding.MAX_BATCH}",
         f"`live.partitions` − 1 ({settings.live.partitions - 1})",
         f"a process stores {dispatcher.MAX_UNDECLARED}",
-        f"it logs {dispatcher.MAX_KINDS} kinds",
+        f"It logs {dispatcher.MAX_KINDS} kinds",
         f"about {dead_letters._LENGTH:,} of them, for {dead_letters._TTL // 86_400} days",
         f"at most {restore.AT_ONCE} people at a time",
         f"after at most {restore.RETRY_MOST:g} s (after twenty failures in a row, after at most {restore.LONGEST:g} s)",

@@ -4,7 +4,7 @@ Guarantees that an event that cannot be used does not block others, that none va
 changes nothing. What cannot be used is counted by what is wrong with it, logged once for each kind with what to do, and
 becomes a dead letter when it is one of ours: of a declared type, or a saga's or value's event in all but its type. Of
 one undeclared type a process stores `MAX_UNDECLARED` dead letters, so that they do not displace others; `MAX_KINDS`
-kinds are logged, further ones are only counted.
+kinds are logged, further ones are not.
 
 An event that arrives before its predecessor is held by its journal; `settle`, called at intervals, releases it when the
 predecessor does not arrive. At most 10,000 owners are remembered for that; held events of further owners are released
@@ -126,7 +126,7 @@ class EventDispatcher:
                     await self._invalidate(tags, owner)
                 return "changed"
             case Undeclared():
-                near = f"; did you mean {meaning.near}?" if meaning.near else ""
+                near = f" (did you mean {meaning.near}?)" if meaning.near else ""
                 why = f"the type {_short(meaning.type)} is not declared{near}"
                 cure, most = CURES[meaning.wrong], MAX_UNDECLARED if meaning.ours else 0
                 return await self._reject(event, meaning.wrong, why, (meaning.type,), cure, most)
@@ -158,11 +158,11 @@ class EventDispatcher:
         if first:
             told = "becomes a dead letter" if stored else "is not used"
             log.warning(
-                "event %s of %s %s %s (%s): %s. What to do: %s. More of this kind are only counted.",
+                "event %s of %s %s %s (%s): %s. What to do: %s. Further ones of this kind are not logged.",
                 *(event.id, event.broker, event.partition, told, wrong, _short(why, 500), cure),
             )
             if len(self._kinds) == MAX_KINDS:
-                log.warning("%d kinds of events could not be used: further kinds are only counted", MAX_KINDS)
+                log.warning("%d kinds of events could not be used: further kinds are not logged", MAX_KINDS)
         return fate
 
     def _has_room(self, kind: tuple[str, ...]) -> bool:
