@@ -2,18 +2,31 @@
  * A small screen in React, as an example and for the test: orders and stock from the client, and `useOptimistic` on top
  * for a mark that only this screen has.
  */
-import { startTransition, useOptimistic } from 'react';
+import { startTransition, Suspense, useOptimistic } from 'react';
 import { createRoot } from 'react-dom/client';
 
 import { createClient } from 'bff-client';
-import { useCommitted, useConnection, useSagas, useValue } from 'bff-client/react';
+import {
+  useCommitted,
+  useConnection,
+  useMutation,
+  useSagas,
+  useValue,
+  useValueSuspense,
+} from 'bff-client/react';
 import { createMonitor } from 'bff-client/rum';
+
+/** Suspended until the first version of the value is there. */
+function Left({ client }) {
+  return <b>{useValueSuspense(client, 'stock/mug-01').data.available}</b>;
+}
 
 export function Screen({ client, monitor, place, archive }) {
   useCommitted(monitor);
   const connection = useConnection(client);
   const sagas = useSagas(client);
   const stock = useValue(client, 'stock/pen-01');
+  const [order, newest] = useMutation(place);
   // While the transition runs the mark is shown; when it ends the client's state counts again.
   const [orders, mark] = useOptimistic(sagas, (now, id) =>
     now.map((order) => (order.id === id ? { ...order, leaving: true } : order)),
@@ -22,7 +35,16 @@ export function Screen({ client, monitor, place, archive }) {
   return (
     <section data-connection={connection}>
       <output>{stock?.data.available ?? 'unknown'}</output>
-      <button onClick={() => place({ sku: 'pen-01', quantity: 1 })}>Order</button>
+      <button onClick={() => order({ sku: 'pen-01', quantity: 1 })}>Order</button>
+      <Suspense fallback={<i>waiting</i>}>
+        <Left client={client} />
+      </Suspense>
+      {newest && (
+        <p data-state={newest.state} data-pending={newest.pending}>
+          <button onClick={newest.retry}>Again</button>
+          <button onClick={newest.dismiss}>Dismiss</button>
+        </p>
+      )}
       <ul>
         {orders.map(({ id, mutation, status, pending, leaving }) => (
           <li

@@ -483,8 +483,8 @@ test('the name of the protocol follows from its messages', async () => {
 });
 
 test('a worker of another deployment runs no hub for tabs with another protocol', () => {
-  assert.equal(runWorkerHub('bff-live-00000000 /bff/live 0'), null);
-  const end = runWorkerHub(`${PROTOCOL} /bff/live 0`);
+  assert.equal(runWorkerHub('bff-live-00000000 https://shop.example/client/tabs.js /bff/live 0'), null);
+  const end = runWorkerHub(`${PROTOCOL} https://shop.example/client/tabs.js /bff/live 0`);
   assert.equal(typeof end, 'function');
   end();
 });

@@ -210,6 +210,7 @@ test('a compensation restores the count once, and is not a rejection', async () 
       sagaId: ORDER,
       reason: 'card-declined',
       problem: null,
+      data: { quantity: 1 },
     });
   }
 });
@@ -273,6 +274,7 @@ test('a saga refused at its first step is a rejection with its reason, and the c
     sagaId: ORDER,
     reason: 'out-of-stock',
     problem: null,
+    data: { quantity: 1 },
   });
 });
 

@@ -7,7 +7,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { test } from 'node:test';
 
 import { EMPTY_HUB, step as stepHub } from '../../web/client/membership.js';
-import { createOperation, step } from '../../web/client/operation.js';
+import { createOperation, progressOf, step } from '../../web/client/operation.js';
 import { createTab, MODES, step as stepTab } from '../../web/client/sharing.js';
 
 const PAGE = new URL('../../docs/reference/client-states.md', import.meta.url);
@@ -116,6 +116,35 @@ function operationTable() {
     rows.push([name, ...cells]);
   }
   return table(rows);
+}
+
+const STATES = ['sent', 'acknowledged', 'running', 'settled', 'unknown'];
+
+/** What the page of an application sees of each status: `progress.state` and `progress.phase`. */
+function operationStateTable() {
+  const rows = Object.entries(operations()).map(([status, operation]) => {
+    const { state, phase } = progressOf(operation);
+    return [status, `\`${state}\``, `\`${phase}\``];
+  });
+  return table([['state of the table below', '`progress.state`', '`progress.phase`'], ...rows]);
+}
+
+/** From which of the five states an event can lead to which others. */
+function operationMoveTable() {
+  const moves = new Map(STATES.map((state) => [state, new Set()]));
+  for (const operation of Object.values(operations()))
+    for (const event of Object.values(EVENTS)) {
+      const [before, after] = [operation, step(operation, event).operation].map(
+        (one) => progressOf(one).state,
+      );
+      assert.ok(STATES.includes(after), 'always exactly one of the five');
+      if (after !== before) moves.get(before).add(after);
+    }
+  const rows = [...moves].map(([from, to]) => [
+    from,
+    STATES.filter((state) => to.has(state)).join(', ') || 'nothing: it is over',
+  ]);
+  return table([['from', 'to'], ...rows]);
 }
 
 // ---- the hub's membership
@@ -275,6 +304,8 @@ function tabTable() {
 test('the tables on the page of the client’s states are those of the step functions', async () => {
   const before = await readFile(PAGE, 'utf8');
   const page = [
+    ['operation states', operationStateTable()],
+    ['operation moves', operationMoveTable()],
     ['operation', operationTable()],
     ['hub', hubTable()],
     ['tab', tabTable()],

@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -20,7 +21,9 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, async_playwright, expect
 
-from ..conftest import ROOT
+from bff.cli import new
+
+from ..conftest import ROOT, free_port, start_program, wait_for_port
 from ..programs import program
 from ..waiting import GUARD, eventually
 
@@ -29,6 +32,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 CLIENT = ROOT / "web" / "client"
 BUNDLERS = ROOT / "tests" / "web" / "bundlers"
 NEXTJS = ROOT / "tests" / "wire" / "nextjs"
+SERVE = "from bff.cli import main; sys.exit(main(['serve', 'help_desk:app']))"
+IN_FOLDER = f"import os, sys; os.chdir(sys.argv[1]); {SERVE}"
 REACT = ("react-router", "next")
 STATE = {
     "cursor": "e-1",
@@ -186,3 +191,68 @@ async def test_the_package_has_no_fault_that_linters_of_packages_find(packed: Pa
         check=False,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+async def test_the_page_that_bff_new_writes_for_vite_is_checked_and_built(
+    packed: Path, tmp_path: Path, browser: Browser, redis_url: str
+) -> None:
+    folder = Path(tempfile.mkdtemp(prefix=".app-", dir=BUNDLERS))
+    try:
+        project = new.create("help-desk", folder, page="vite")
+        page = project / "page"
+        shutil.copytree(packed, page / "node_modules" / "bff-client")
+        # The scripts of its package.json, with the programs that npm would find.
+        tools = [str(home / "node_modules" / ".bin") for home in (BUNDLERS, CLIENT)]
+        bff = tmp_path / "bff"
+        bff.write_text(f'#!/bin/sh\ncd .. && exec "{sys.executable}" -m bff "$@"\n')
+        bff.chmod(0o755)
+        path = ":".join([str(tmp_path), *tools, os.environ["PATH"]])
+        env = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), "CI": "1"}
+        for script in ("check", "build"):
+            ran = subprocess.run(
+                ["npm", "run", script],
+                cwd=page,
+                env=env,
+                capture_output=True,
+                text=True,
+                timeout=20 * GUARD,
+                check=False,
+            )
+            assert ran.returncode == 0, ran.stdout + ran.stderr
+        # A mistake is found: a value that the gateway does not have.
+        source = page / "src" / "main.ts"
+        source.write_text(source.read_text().replace("'desk/support'", "'desk-support'"))
+        ran = subprocess.run(
+            ["npm", "run", "check"],
+            cwd=page,
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=20 * GUARD,
+            check=False,
+        )
+        assert ran.returncode != 0 and "main.ts" in ran.stdout
+        # The gateway serves what was built.
+        port, admin = free_port(), free_port()
+        serving = {"BFF_PORT": str(port), "BFF_ADMIN_PORT": str(admin), "BFF_SETTINGS": "bff.toml"}
+        serving |= {"BFF_PUBLIC_URL": f"http://localhost:{port}", "BFF_REDIS__URL": redis_url}
+        oidc = {"ISSUER": "https://login.example.org", "CLIENT_ID": "desk", "CLIENT_SECRET": "a-secret"}
+        serving |= {f"BFF_OIDC__{name}": value for name, value in oidc.items()}
+        serving["BFF_ISSUERS"] = '[{"issuer": "https://login.example.org", "audience": "desk"}]'
+        gateway = start_program(
+            [sys.executable, "-c", IN_FOLDER, str(project)], log=tmp_path / "gateway.log", env=env | serving
+        )
+        try:
+            await asyncio.to_thread(wait_for_port, port, process=gateway.process)
+            shown = await browser.new_page()
+            problems: list[str] = []
+            shown.on("pageerror", lambda error: problems.append(str(error)))
+            await shown.goto(f"http://localhost:{port}/")
+            await expect(shown.locator("h1")).to_have_text("Help desk", timeout=GUARD * 1000)
+            await expect(shown.get_by_role("link", name="Sign in")).to_be_visible(timeout=GUARD * 1000)
+            await shown.close()
+            assert problems == []
+        finally:
+            gateway.kill()
+    finally:
+        shutil.rmtree(folder)

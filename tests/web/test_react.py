@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -81,6 +82,31 @@ async def test_a_screen_in_react_shows_the_order_at_once_and_then_its_real_state
     await expect(page.locator("li").last).to_have_attribute("data-status", "COMPLETED", timeout=PATIENCE)
     await page.evaluate("window.archived()")
     await expect(page.locator("li[data-leaving]")).to_have_count(0)
+
+    # The newest operation, and a value that a component was suspended for.
+    newest = page.locator("p[data-state]")
+    await expect(newest).to_have_attribute("data-state", "settled")
+    await expect(newest).to_have_attribute("data-pending", "false")
+    await expect(page.locator("b")).to_have_text(re.compile(r"^\d+$"))
+
+    # No answer comes: the operation is unknown and tried again, until the person dismisses it.
+    rows = await page.locator("li").count()
+    await page.route("**/api/orders", lambda route: route.abort())
+    await page.evaluate("document.querySelector('button').click()")
+    await expect(newest).to_have_attribute("data-state", "unknown")
+    await expect(newest).to_have_attribute("data-pending", "true")
+    await expect(page.locator("li")).to_have_count(rows + 1)
+    await page.evaluate("document.querySelectorAll('p button')[1].click()")
+    await expect(newest).to_have_attribute("data-pending", "false")
+    await expect(page.locator("li")).to_have_count(rows)
+
+    # The network is back after a while, and `retry` does not wait for the next attempt.
+    await page.evaluate("document.querySelector('button').click()")
+    await expect(newest).to_have_attribute("data-state", "unknown")
+    await page.unroute("**/api/orders")
+    await page.evaluate("document.querySelectorAll('p button')[0].click()")
+    await expect(newest).to_have_attribute("data-state", "settled", timeout=PATIENCE)
+    await expect(page.locator("li").last).to_have_attribute("data-status", "COMPLETED", timeout=PATIENCE)
 
     renders = await page.evaluate("window.renders")
     await page.evaluate("client.setValues([])")

@@ -5,6 +5,7 @@
 import { orNull, sheltered } from './faults.js';
 import { createMutations } from './mutations.js';
 import { createCell, derive, enlist } from './observable.js';
+import { createRequest } from './request.js';
 import { createStore, findByMutation, MOST_VALUES } from './store.js';
 import { createSharedStream } from './tabs.js';
 
@@ -37,8 +38,16 @@ import { createSharedStream } from './tabs.js';
  *   events, for example `createStream` for a stream of this page alone; default one stream for all tabs of the browser.
  */
 
+/**
+ * A client. With the types of a gateway it knows its sagas, values and commands:
+ * `createClient<{components: components, paths: paths}>()`.
+ * @type {<G = unknown>(options?: ClientOptions) => import('./typing.js').Client<G>}
+ */
+export const createClient = (options) =>
+  /** @type {any} the same, with more exact types */ (createUntyped(options));
+
 /** @param {ClientOptions} [options] */
-export function createClient(options = {}) {
+export function createUntyped(options = {}) {
   const { prefix = '' } = options;
   /** The channel on which the tabs of one gateway announce the signed-in person. */
   const here = `bff:here${prefix}`;
@@ -236,18 +245,39 @@ export function createClient(options = {}) {
       mutations.advanced();
     },
 
-    /** @param {string} id  The saga's id, or that of the mutation that started it. @returns {Readable<Saga | undefined>} */
-    saga: (id) =>
+    /**
+     * @param {string} id  The saga's id, or that of the mutation that started it.
+     * @param {string} [type]  A saga of another type counts as unknown.
+     * @returns {Readable<Saga | undefined>}
+     */
+    saga: (id, type) =>
       derive(() => {
         const { sagas } = mutations.view();
-        return sagas.get(id) ?? findByMutation(sagas, id);
+        const found = sagas.get(id) ?? findByMutation(sagas, id);
+        return found && (type ?? found.type) === found.type ? found : undefined;
       }, listeners),
 
-    /** All of them, in the order they became known. @returns {Readable<readonly Saga[]>} */
-    sagas: () => derive(() => [...mutations.view().sagas.values()], listeners),
+    /**
+     * All of them, or those of a type, in the order they became known.
+     * @param {string} [type]
+     * @returns {Readable<readonly Saga[]>}
+     */
+    sagas: (type) =>
+      derive(
+        () => [...mutations.view().sagas.values()].filter((saga) => (type ?? saga.type) === saga.type),
+        listeners,
+      ),
 
     /** @param {string} name @returns {Readable<Value | undefined>} */
     value: (name) => derive(() => mutations.view().values.get(name), listeners),
+
+    /**
+     * The request of a command by its path as it is declared, for `define` and `mutate`; below the client's prefix.
+     * @param {string} method
+     * @param {string} path
+     * @param {import('./request.js').Parts} [parts]
+     */
+    request: (method, path, parts) => createRequest(method, prefix + path, parts),
 
     operation: mutations.operation,
     onRestored: mutations.onRestored,
@@ -258,4 +288,7 @@ export function createClient(options = {}) {
   };
 }
 
-/** @typedef {ReturnType<typeof createClient>} Client */
+/**
+ * @template [G=unknown]
+ * @typedef {import('./typing.js').Client<G>} Client
+ */

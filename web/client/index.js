@@ -10,16 +10,28 @@ export { ended } from './store.js';
 export { createSharedStream } from './tabs.js';
 export { fetchUser } from './user.js';
 
-/** @typedef {import('./client.js').Client} Client */
+/**
+ * @template [G=unknown]
+ * @typedef {import('./typing.js').Client<G>} Client
+ */
 /** @typedef {import('./client.js').ClientOptions} ClientOptions */
 /** @typedef {import('./operation.js').Definition} Definition */
-/** @typedef {import('./operation.js').Operation} Operation */
-/** @typedef {import('./operation.js').Outcome} Outcome */
+/**
+ * @template [A=any]
+ * @template [I=any]
+ * @typedef {import('./operation.js').Operation<A, I>} Operation
+ */
+/**
+ * @template [A=any]
+ * @typedef {import('./operation.js').Outcome<A>} Outcome
+ */
+/** @typedef {import('./operation.js').OperationPhase} OperationPhase */
 /** @typedef {import('./operation.js').Acceptance} Acceptance */
 /** @typedef {import('./operation.js').Progress} Progress */
 /** @typedef {import('./mutations.js').Settlement} Settlement */
 /** @typedef {import('./mutations.js').Monitor} Monitor */
 /** @typedef {import('./problem.js').Problem} Problem */
+/** @typedef {import('./problem.js').ProblemCode} ProblemCode */
 /** @typedef {import('./session.js').Session} Session */
 /** @typedef {import('./session.js').SessionHelper} SessionHelper */
 /** @typedef {import('./store.js').Saga} Saga */

@@ -18,27 +18,42 @@ import { contains, ended, findContaining, OUTCOMES } from './store.js';
  */
 
 /**
+ * Where an operation is, always exactly one of these. sent: no answer yet. acknowledged: the server has it, and has shown
+ * nothing of it yet. running: the journal follows it. settled: it has ended, see `phase`. unknown: whether the server has it
+ * is not known now, or it ended without an outcome.
+ * @typedef {'sent' | 'acknowledged' | 'running' | 'settled' | 'unknown'} OperationPhase
+ */
+
+/**
  * @typedef {object} Progress
+ * @property {OperationPhase} state
  * @property {Phase} phase
  * @property {string | null} sagaId
  * @property {string | null} reason  The saga's reason, or the problem's code.
  * @property {Problem | null} problem
+ * @property {boolean} ended   Nothing more happens to it.
  * @property {boolean} gaveUp  Unknown, and no longer sent automatically; `retry()` sends it again.
  */
 
 /** @typedef {{kind: 'accepted' | 'rejected' | 'unknown', sagaId: string | null, problem: Problem | null}} Acceptance */
-/** @typedef {{kind: 'confirmed' | 'compensated' | 'rejected' | 'unknown', sagaId: string | null, reason: string | null, problem: Problem | null}} Outcome */
+/**
+ * data: of a plain command, what it answered; of a saga that ended, its data; null where there is none.
+ * @template [A=any]
+ * @typedef {{kind: 'confirmed' | 'compensated' | 'rejected' | 'unknown', sagaId: string | null, reason: string | null, problem: Problem | null, data: A | null}} Outcome
+ */
 
 /**
- * What `mutate` returns to its caller.
+ * What `mutate` returns to its caller. A: the data of its outcome; I: its input.
+ * @template [A=any]
+ * @template [I=any]
  * @typedef {object} Operation
  * @property {string} id  Also its Idempotency-Key and the `mutation` that events echo.
  * @property {string | null} name  By which it was defined; null for a one-off.
- * @property {any} input  What it was called with.
+ * @property {I} input  What it was called with.
  * @property {import('./observable.js').Readable<Progress>} progress
  * @property {Promise<Acceptance>} accepted  Settles when the server is known to have it, or has refused it, or the attempts have ended.
- * @property {Promise<Outcome>} outcome      Settles when it has ended, or the attempts have ended.
- * @property {Promise<Outcome>} settled      Settles when it has ended. After the attempts have ended the journal or `retry()` may
+ * @property {Promise<Outcome<A>>} outcome      Settles when it has ended, or the attempts have ended.
+ * @property {Promise<Outcome<A>>} settled      Settles when it has ended. After the attempts have ended the journal or `retry()` may
  *   still end it.
  * @property {() => void} retry    Send again now, with the same key.
  * @property {() => void} dismiss  Stop showing it. It is not cancelled: the server may have it.
@@ -141,14 +156,23 @@ export const isUnanswered = ({ status }) => UNANSWERED.has(status);
 /** Whether it has not ended, or still changes what is shown. @param {OperationState} operation */
 export const isPending = ({ status, awaited }) => !ENDS.has(status) || awaited.size > 0;
 
+/** @param {Pick<OperationState, 'status' | 'echoed'>} operation @returns {OperationPhase} */
+function stateOf({ status, echoed }) {
+  if (status === 'sending') return 'sent';
+  if (status === 'accepted') return echoed ? 'running' : 'acknowledged';
+  return ENDS.has(status) && status !== 'closed' ? 'settled' : 'unknown';
+}
+
 /** @param {OperationState} operation @returns {Progress} */
-export const progressOf = ({ status, sagaId, reason, problem }) => ({
+export const progressOf = ({ status, sagaId, reason, problem, echoed }) => ({
+  state: stateOf({ status, echoed }),
   phase: ['waiting', 'asking', 'gave-up', 'closed'].includes(status)
     ? 'unknown'
     : /** @type {Phase} all others are named alike */ (status),
   sagaId,
   reason,
   problem,
+  ended: ENDS.has(status),
   gaveUp: status === 'gave-up',
 });
 
@@ -200,10 +224,10 @@ const accept = (operation, sagaId) => ({
 /**
  * @param {OperationState} operation
  * @param {'confirmed' | 'compensated' | 'rejected' | 'closed'} status
- * @param {{reason?: string | null, problem?: Problem | null}} [why]
+ * @param {{reason?: string | null, problem?: Problem | null, data?: any}} [why]
  * @returns {Step}
  */
-function end(operation, status, { reason = null, problem = null } = {}) {
+function end(operation, status, { reason = null, problem = null, data = null } = {}) {
   if (ENDS.has(operation.status)) return stay(operation);
   // A completed saga has changed its values, and so has a compensated one: its effect is shown until the base contains it.
   const awaited = status === 'confirmed' || status === 'compensated' ? operation.awaited : NO_VALUES;
@@ -212,7 +236,7 @@ function end(operation, status, { reason = null, problem = null } = {}) {
   const effects = [
     {
       type: 'conclude',
-      outcome: { kind: status === 'closed' ? 'unknown' : status, sagaId, reason, problem },
+      outcome: { kind: status === 'closed' ? 'unknown' : status, sagaId, reason, problem, data },
       final: true,
     },
   ];
@@ -234,11 +258,11 @@ function then(before, next) {
  */
 function onAnswer(operation, answer, attempts) {
   if (answer.kind === 'accepted') {
-    const { saga, cursor } = answer;
+    const { saga, cursor, data = null } = answer;
     const named = { ...operation, answer: { version: saga?.version ?? Infinity, cursor } };
     const accepted = accept(named, saga?.id ?? operation.sagaId);
     // A plain command: no event follows.
-    if (!saga) return then(accepted, (next) => end(next, 'confirmed'));
+    if (!saga) return then(accepted, (next) => end(next, 'confirmed', { data }));
     return { ...accepted, effects: [...accepted.effects, { type: 'wait', timer: 'event' }] };
   }
   const { kind, problem } = answer;
@@ -256,7 +280,7 @@ function onAnswer(operation, answer, attempts) {
     effects: [
       {
         type: 'conclude',
-        outcome: { kind: 'unknown', sagaId, reason: problem.code, problem },
+        outcome: { kind: 'unknown', sagaId, reason: problem.code, problem, data: null },
         final: false,
       },
     ],
@@ -309,6 +333,7 @@ function onBase(operation, base, position, replaced) {
     if (contained && ended(saga))
       return end(next, OUTCOMES[/** @type {keyof typeof OUTCOMES} */ (saga.status)], {
         reason: saga.reason,
+        data: saga.data,
       });
     if (replaced && echoed && !saga) return end(next, 'closed'); // the journal no longer has it
     return stay(next);

@@ -6,9 +6,26 @@
 /** @typedef {{service: string, team?: string, contact?: string, docs?: string}} Owner  The team to contact. */
 
 /**
+ * The codes that a gateway uses itself; a test compares them with its own list. docs/contract.md has what they mean.
+ * @typedef {'body-too-large' | 'circuit-open' | 'csrf' | 'dpop-nonce' | 'failed' | 'forbidden' | 'head-too-large'
+ *   | 'idempotency-answer-gone' | 'idempotency-in-flight' | 'idempotency-key-invalid'
+ *   | 'idempotency-key-missing' | 'idempotency-mismatch' | 'idempotency-unknown' | 'internal' | 'invalid'
+ *   | 'invalid-frontend' | 'invalid-proof' | 'invalid-request' | 'invalid-signature' | 'invalid-token'
+ *   | 'method-not-allowed' | 'misdirected' | 'not-found' | 'overloaded' | 'rate-limited' | 'refused'
+ *   | 'sign-in-failed' | 'step-up-required' | 'timeout' | 'too-slow' | 'unauthenticated' | 'unavailable'
+ *   | 'unreachable' | 'unsupported-media-type'} GatewayCode
+ */
+
+/**
+ * network, timeout: no answer came. client-error: a mistake in the page. http-…: an answer that is no problem, by its status.
+ * Any other text is a code of a team's own.
+ * @typedef {GatewayCode | 'network' | 'timeout' | 'client-error' | `http-${number}` | (string & {})} ProblemCode
+ */
+
+/**
  * @typedef {object} Problem
  * @property {number} status  HTTP status; 0 when no answer came.
- * @property {string} code    Stable name of the problem; "network" when no answer came.
+ * @property {ProblemCode} code  Stable name of the problem; "network" when no answer came.
  * @property {string} title
  * @property {string} detail
  * @property {string | null} correlationId

@@ -20,8 +20,8 @@ import { clientProblem, isNetworkError, networkProblem, readProblem } from './pr
 /** @typedef {{id: string, type: string, status: string, version: number}} SagaRef */
 
 /**
- * again: the outcome is unknown, another attempt may show it. unknown: no further attempt will show it.
- * @typedef {{kind: 'accepted', saga: SagaRef | null, cursor: import('./cursor.js').Cursor | null}
+ * data: the answer's body. again: the outcome is unknown, another attempt may show it. unknown: no further attempt will show it.
+ * @typedef {{kind: 'accepted', saga: SagaRef | null, cursor: import('./cursor.js').Cursor | null, data?: any}
  *   | {kind: 'rejected' | 'again' | 'unknown', problem: Problem}} Answer
  */
 
@@ -74,8 +74,9 @@ export async function attemptOnce({ key, request, first, timeout, fetch, tracepa
       return { kind: classify(problem, first, stored), problem };
     }
     const text = await response.text(); // a body cut short throws here, and the outcome is unknown
-    const { saga = null, cursor = null } = Object(text && JSON.parse(text));
-    return { kind: 'accepted', saga, cursor: parseCursor(cursor) };
+    const data = text ? JSON.parse(text) : null;
+    const { saga = null, cursor = null } = Object(data);
+    return { kind: 'accepted', saga, cursor: parseCursor(cursor), data };
   } catch (error) {
     if (isNetworkError(error)) return { kind: 'again', problem: networkProblem(error) };
     sheltered(() => {

@@ -30,7 +30,8 @@ export function createSharedStream(options) {
   const url = around.location
     ? String(new URL(options.url ?? '/bff/live', around.location))
     : (options.url ?? '/bff/live');
-  const name = `${PROTOCOL} ${url}`;
+  // With the address of this module: tabs of two deployments have a hub each, because they have two worker files.
+  const name = `${PROTOCOL} ${import.meta.url} ${url}`;
   const id = newId();
   // Functions cannot be sent to a worker. A mode that this browser does not have is never tried.
   const available = [around.SharedWorker && !fetch, around.navigator?.locks, true];

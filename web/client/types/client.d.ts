@@ -1,30 +1,5 @@
-/** @typedef {import('./store.js').Saga} Saga */
-/** @typedef {import('./store.js').Value} Value */
-/** @typedef {import('./operation.js').Definition} Definition */
-/** @typedef {import('./operation.js').Operation} Operation */
-/** @typedef {import('./mutations.js').Settlement} Settlement */
-/**
- * @template I
- * @typedef {import('./mutations.js').Kind<I>} Kind
- */
-/**
- * @template T
- * @typedef {import('./observable.js').Readable<T>} Readable
- */
-/**
- * @typedef {object} ClientOptions
- * @property {string} [prefix]  The path below which the gateway is reached, "/desk"; default none.
- * @property {string} [url]     The live stream; default "/bff/live" below the prefix.
- * @property {typeof fetch} [fetch]
- * @property {import('./pending.js').KeyValue | null} [storage]  Stores what must survive a reload; default sessionStorage.
- * @property {import('./mutations.js').Monitor} [monitor]  Begins traces at the click and measures what was painted; see rum.js.
- * @property {Omit<Partial<import('./tabs.js').SharedOptions>, 'onEvent' | 'cursor'>} [stream]
- * @property {Omit<Partial<import('./mutations.js').Host>, 'store' | 'listeners' | 'isLive'>} [mutations]
- * @property {(options: import('./tabs.js').SharedOptions) => import('./connection.js').Source} [source]  Another source of
- *   events, for example `createStream` for a stream of this page alone; default one stream for all tabs of the browser.
- */
 /** @param {ClientOptions} [options] */
-export function createClient(options?: ClientOptions): {
+export function createUntyped(options?: ClientOptions): {
     /** @type {Readable<import('./connection.js').StreamState>} */
     connection: Readable<import("./connection.js").StreamState>;
     /**
@@ -84,12 +59,27 @@ export function createClient(options?: ClientOptions): {
         data: any;
         at?: string;
     }>): void;
-    /** @param {string} id  The saga's id, or that of the mutation that started it. @returns {Readable<Saga | undefined>} */
-    saga: (id: string) => Readable<Saga | undefined>;
-    /** All of them, in the order they became known. @returns {Readable<readonly Saga[]>} */
-    sagas: () => Readable<readonly Saga[]>;
+    /**
+     * @param {string} id  The saga's id, or that of the mutation that started it.
+     * @param {string} [type]  A saga of another type counts as unknown.
+     * @returns {Readable<Saga | undefined>}
+     */
+    saga: (id: string, type?: string) => Readable<Saga | undefined>;
+    /**
+     * All of them, or those of a type, in the order they became known.
+     * @param {string} [type]
+     * @returns {Readable<readonly Saga[]>}
+     */
+    sagas: (type?: string) => Readable<readonly Saga[]>;
     /** @param {string} name @returns {Readable<Value | undefined>} */
     value: (name: string) => Readable<Value | undefined>;
+    /**
+     * The request of a command by its path as it is declared, for `define` and `mutate`; below the client's prefix.
+     * @param {string} method
+     * @param {string} path
+     * @param {import('./request.js').Parts} [parts]
+     */
+    request: (method: string, path: string, parts?: import("./request.js").Parts) => import("./send.js").RequestData;
     operation: (id: string) => import("./mutations.js").Operation | undefined;
     onRestored: (listener: (operation: import("./mutations.js").Operation) => void) => () => void;
     onSettled: (listener: (settlement: import("./mutations.js").Settlement) => void) => () => void;
@@ -97,6 +87,37 @@ export function createClient(options?: ClientOptions): {
     takeUpLater: ({ id, name, input }: import("./mutations.js").Operation) => boolean;
     define: <I>(name: string, kind: import("./mutations.js").Kind<I>) => (input: I) => import("./mutations.js").Operation;
 };
+/** @typedef {import('./store.js').Saga} Saga */
+/** @typedef {import('./store.js').Value} Value */
+/** @typedef {import('./operation.js').Definition} Definition */
+/** @typedef {import('./operation.js').Operation} Operation */
+/** @typedef {import('./mutations.js').Settlement} Settlement */
+/**
+ * @template I
+ * @typedef {import('./mutations.js').Kind<I>} Kind
+ */
+/**
+ * @template T
+ * @typedef {import('./observable.js').Readable<T>} Readable
+ */
+/**
+ * @typedef {object} ClientOptions
+ * @property {string} [prefix]  The path below which the gateway is reached, "/desk"; default none.
+ * @property {string} [url]     The live stream; default "/bff/live" below the prefix.
+ * @property {typeof fetch} [fetch]
+ * @property {import('./pending.js').KeyValue | null} [storage]  Stores what must survive a reload; default sessionStorage.
+ * @property {import('./mutations.js').Monitor} [monitor]  Begins traces at the click and measures what was painted; see rum.js.
+ * @property {Omit<Partial<import('./tabs.js').SharedOptions>, 'onEvent' | 'cursor'>} [stream]
+ * @property {Omit<Partial<import('./mutations.js').Host>, 'store' | 'listeners' | 'isLive'>} [mutations]
+ * @property {(options: import('./tabs.js').SharedOptions) => import('./connection.js').Source} [source]  Another source of
+ *   events, for example `createStream` for a stream of this page alone; default one stream for all tabs of the browser.
+ */
+/**
+ * A client. With the types of a gateway it knows its sagas, values and commands:
+ * `createClient<{components: components, paths: paths}>()`.
+ * @type {<G = unknown>(options?: ClientOptions) => import('./typing.js').Client<G>}
+ */
+export const createClient: <G = unknown>(options?: ClientOptions) => import("./typing.js").Client<G>;
 export type Saga = import("./store.js").Saga;
 export type Value = import("./store.js").Value;
 export type Definition = import("./operation.js").Definition;
@@ -130,4 +151,4 @@ export type ClientOptions = {
      */
     source?: ((options: import("./tabs.js").SharedOptions) => import("./connection.js").Source) | undefined;
 };
-export type Client = ReturnType<typeof createClient>;
+export type Client<G = unknown> = import("./typing.js").Client<G>;

@@ -3,7 +3,7 @@ export function step(operation: OperationState, event: OperationEvent): Step;
 export function createOperation(definition: Definition, id: string, at: string, restored: boolean): OperationState;
 export function isUnanswered({ status }: OperationState): boolean;
 export function isPending({ status, awaited }: OperationState): boolean;
-export function progressOf({ status, sagaId, reason, problem }: OperationState): Progress;
+export function progressOf({ status, sagaId, reason, problem, echoed }: OperationState): Progress;
 export type Saga = import("./store.js").Saga;
 export type State = import("./store.js").State;
 export type Problem = import("./problem.js").Problem;
@@ -12,7 +12,14 @@ export type Problem = import("./problem.js").Problem;
  * completed. compensated: undone after a refusal, see `reason`. rejected: refused, nothing was done.
  */
 export type Phase = "sending" | "unknown" | "accepted" | "confirmed" | "compensated" | "rejected";
+/**
+ * Where an operation is, always exactly one of these. sent: no answer yet. acknowledged: the server has it, and has shown
+ * nothing of it yet. running: the journal follows it. settled: it has ended, see `phase`. unknown: whether the server has it
+ * is not known now, or it ended without an outcome.
+ */
+export type OperationPhase = "sent" | "acknowledged" | "running" | "settled" | "unknown";
 export type Progress = {
+    state: OperationPhase;
     phase: Phase;
     sagaId: string | null;
     /**
@@ -20,6 +27,10 @@ export type Progress = {
      */
     reason: string | null;
     problem: Problem | null;
+    /**
+     * Nothing more happens to it.
+     */
+    ended: boolean;
     /**
      * Unknown, and no longer sent automatically; `retry()` sends it again.
      */
@@ -30,16 +41,20 @@ export type Acceptance = {
     sagaId: string | null;
     problem: Problem | null;
 };
-export type Outcome = {
+/**
+ * data: of a plain command, what it answered; of a saga that ended, its data; null where there is none.
+ */
+export type Outcome<A = any> = {
     kind: "confirmed" | "compensated" | "rejected" | "unknown";
     sagaId: string | null;
     reason: string | null;
     problem: Problem | null;
+    data: A | null;
 };
 /**
- * What `mutate` returns to its caller.
+ * What `mutate` returns to its caller. A: the data of its outcome; I: its input.
  */
-export type Operation = {
+export type Operation<A = any, I = any> = {
     /**
      * Also its Idempotency-Key and the `mutation` that events echo.
      */
@@ -51,7 +66,7 @@ export type Operation = {
     /**
      * What it was called with.
      */
-    input: any;
+    input: I;
     progress: import("./observable.js").Readable<Progress>;
     /**
      * Settles when the server is known to have it, or has refused it, or the attempts have ended.
@@ -60,12 +75,12 @@ export type Operation = {
     /**
      * Settles when it has ended, or the attempts have ended.
      */
-    outcome: Promise<Outcome>;
+    outcome: Promise<Outcome<A>>;
     /**
      * Settles when it has ended. After the attempts have ended the journal or `retry()` may
      * still end it.
      */
-    settled: Promise<Outcome>;
+    settled: Promise<Outcome<A>>;
     /**
      * Send again now, with the same key.
      */

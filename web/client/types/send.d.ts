@@ -53,12 +53,13 @@ export type SagaRef = {
     version: number;
 };
 /**
- * again: the outcome is unknown, another attempt may show it. unknown: no further attempt will show it.
+ * data: the answer's body. again: the outcome is unknown, another attempt may show it. unknown: no further attempt will show it.
  */
 export type Answer = {
     kind: "accepted";
     saga: SagaRef | null;
     cursor: import("./cursor.js").Cursor | null;
+    data?: any;
 } | {
     kind: "rejected" | "again" | "unknown";
     problem: Problem;

@@ -38,7 +38,7 @@ export function createSession(client: Followed, options?: SessionOptions): {
      */
     stepUp({ login }: import("./problem.js").Problem, { path, operation }?: {
         path?: string | undefined;
-        operation?: import("./operation.js").Operation | undefined;
+        operation?: import("./operation.js").Operation<any, any> | undefined;
     }): boolean;
     /** Sign out here and at the provider, where the browser is sent. @returns {Promise<void>} Rejects when the request fails. */
     signOut(): Promise<void>;
