@@ -256,3 +256,52 @@ async def test_the_page_that_bff_new_writes_for_vite_is_checked_and_built(
             gateway.kill()
     finally:
         shutil.rmtree(folder)
+
+
+# Runs `bff dev` in the project, and the journey of the tutorial at the address of Vite, in a network of their own,
+# where the ports of the project are free.
+DEV = """
+import os, signal, subprocess, sys
+sys.path.insert(0, sys.argv[1])
+from tests.tutorial.walk import READY, start_loopback
+start_loopback()
+dev = subprocess.Popen([sys.executable, "-m", "bff", "dev"], cwd=sys.argv[2], stdout=subprocess.PIPE, text=True)
+printed = []
+try:
+    waited = {READY, "Local:"}
+    for line in dev.stdout:
+        printed.append(line)
+        waited = {text for text in waited if text not in line}
+        if not waited:
+            break
+    assert not waited, printed
+    journey = [sys.executable, f"{sys.argv[1]}/tests/tutorial/journey.py", sys.argv[3], "http://localhost:5173"]
+    code = subprocess.run(journey).returncode
+finally:
+    dev.send_signal(signal.SIGINT)
+    dev.stdout.read()
+    dev.wait(60)
+sys.exit(code)
+"""
+
+
+async def test_with_vite_s_development_server_the_tutorial_s_page_works_too(
+    packed: Path, tmp_path: Path
+) -> None:
+    folder = Path(tempfile.mkdtemp(prefix=".app-", dir=BUNDLERS))
+    try:
+        project = new.create("help-desk", folder, page="vite")
+        shutil.copytree(packed, project / "page" / "node_modules" / "bff-client")
+        env = {
+            **os.environ,
+            "PATH": f"{BUNDLERS / 'node_modules' / '.bin'}:{os.environ['PATH']}",
+            "PYTHONPATH": str(ROOT),
+        }
+        user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+        words = ["unshare", *user, "--net", sys.executable, "-c", DEV, str(ROOT), str(project), str(tmp_path)]
+        ran = subprocess.run(
+            words, env=env, capture_output=True, text=True, timeout=20 * GUARD, check=False, cwd=tmp_path
+        )
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+    finally:
+        shutil.rmtree(folder)
