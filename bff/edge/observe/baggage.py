@@ -24,15 +24,15 @@ def allowed_baggage(fields: Iterable[bytes], allowed: Set[str]) -> str:
     the same key the first is used."""
     if not allowed:
         return ""
-    kept: dict[str, str] = {}
+    members: dict[str, str] = {}
     size = 0
     for part in ",".join(field.decode("latin-1") for field in fields).split(","):
         member = part.strip(" \t")
         match = _MEMBER.fullmatch(member)
-        if match is None or match["key"] not in allowed or match["key"] in kept:
+        if match is None or match["key"] not in allowed or match["key"] in members:
             continue
         size += len(member) + 1
-        if size > MOST or len(kept) == MEMBERS:
+        if size > MOST or len(members) == MEMBERS:
             break
-        kept[match["key"]] = member
-    return ",".join(kept.values())
+        members[match["key"]] = member
+    return ",".join(members.values())

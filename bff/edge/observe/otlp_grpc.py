@@ -108,8 +108,8 @@ class GrpcExporter(SpanExporter):
     def _credentials(self) -> grpc.ChannelCredentials:
         trust = self._network.trust
         authorities = "".join(map(ssl.DER_cert_to_PEM_cert, trust.context.get_ca_certs(binary_form=True)))
-        chain, key = trust.client_certificate
-        return grpc.ssl_channel_credentials(authorities.encode() or None, key, chain)
+        certificate, key = trust.client_certificate
+        return grpc.ssl_channel_credentials(authorities.encode() or None, key, certificate)
 
 
 def grpc_exporter(
