@@ -480,7 +480,11 @@ def test_its_wheel_holds_the_package_with_its_types_and_names_all_that_it_import
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Import) or (isinstance(node, ast.ImportFrom) and node.module)
     }
-    names = {"jwt": "pyjwt", "httpx_aiohttp": "httpx-aiohttp"}
+    names = {
+        "jwt": "pyjwt",
+        "httpx_aiohttp": "httpx-aiohttp",
+        "opentelemetry": "opentelemetry-sdk",
+    }
     extras = [one for some in project["optional-dependencies"].values() for one in some]
     declared = {re.split(r"[\[<>=]", one)[0] for one in (*project["dependencies"], *extras)}
     strangers = imported - set(sys.stdlib_module_names) - {"bff_service"}
