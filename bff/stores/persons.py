@@ -1,5 +1,5 @@
 """Erases what is stored about one person: everything in their owner's slot, their private cached answers and values,
-and dead letters that name them.
+which sagas of theirs are open, and dead letters that name them.
 
 Guarantees that nothing of it is left at the keys that existed when it began, however many there are: the keys are found
 with SCAN, in batches, and unlinked, so that Redis is not held up. What is written meanwhile may be left. Sessions are
@@ -41,11 +41,32 @@ class PersonStore:
                     with store_errors("erasing a person"):
                         raise_refusals(await self._redis.batch([("UNLINK", key) for key in keys]))
                     erased.update(_kinds(keys))
+        async for found in self._redis.scan_keys(redis_key("sagas:*", "touched")):
+            for key in found:
+                erased["sagas"] += await self._erase_sagas(key.decode(), f"{tag}/*")
         for stream in (DEAD, REPLAYED):
             erased["dead letters"] += await self._erase_entries(stream, person)
         with store_errors("erasing a person"):
             await self._redis.call("PUBLISH", CHANNEL, f"0 {json.dumps(['forgotten', tag])}")
         return {kind: number for kind, number in erased.items() if number}
+
+    async def _erase_sagas(self, touched: str, pattern: str) -> int:
+        """Forget the sagas of one type with these names, see sagas.py; `touched` has all of them."""
+        start = touched.removesuffix("touched")
+        erased, cursor = 0, b"0"
+        with store_errors("erasing a person"):
+            while True:
+                cursor, pairs = await self._redis.call(
+                    "ZSCAN", touched, cursor, "MATCH", pattern, "COUNT", _BATCH
+                )
+                if names := pairs[::2]:
+                    erased += len(names)
+                    commands = [
+                        ("ZREM", f"{start}{name}", *names) for name in ("open", "attention", "touched")
+                    ]
+                    raise_refusals(await self._redis.batch([*commands, ("HDEL", f"{start}versions", *names)]))
+                if cursor in (b"0", 0):
+                    return erased
 
     async def _erase_entries(self, stream: str, person: str) -> int:
         """Delete the entries of a stream that name the person, as JSON has it."""

@@ -13,6 +13,8 @@ from bff.live.saga_watch import SagaWatch
 from bff.stores.dead_letters import DeadLetters
 from bff.stores.events import BrokerEvent
 from bff.stores.journal import Journal
+from bff.stores.keys import owner_tag
+from bff.stores.persons import PersonStore
 from bff.stores.redis.client import RedisClient
 from bff.stores.sagas import OpenSagas, SagaEnd, SagaStates
 from bff.stores.values import Values
@@ -76,6 +78,19 @@ async def test_the_number_of_remembered_sagas_is_bounded(
     for number in range(5):
         await sagas.track("order", ADA, f"o{number}", 1, 1_000, "open")
     assert (await sagas.states(["order"]))["order"].open == 3
+
+
+async def test_a_person_that_is_erased_has_no_sagas_any_more(redis: RedisClient) -> None:
+    sagas, grace = OpenSagas(redis), "https://id.example|grace"
+    for number in range(1_200):
+        await sagas.track("order", ADA, f"o{number}", 1, 1_000, "attention" if number % 2 else "open")
+    await sagas.track("order", grace, "o1", 1, 1_000, "open")
+    assert (await PersonStore(redis).erase(ADA))["sagas"] == 1_200
+    states = (await sagas.states(["order"]))["order"]
+    assert (states.open, states.attention) == (1, 0)
+    names = [key.decode() for key in await redis.call("KEYS", "*sagas:order*")]
+    left = [await redis.call("DUMP", name) or b"" for name in names]
+    assert left and not any(owner_tag(ADA).encode() in each for each in left)
 
 
 async def test_the_dispatcher_counts_ends_and_durations(redis: RedisClient) -> None:
