@@ -15,6 +15,8 @@ from bff.edge.observe.metrics import Metrics
 from bff.policies import events
 from bff.stores.redis.client import RedisClient
 
+from ..events import cloud_event
+from ..unit.edge.access.issuing import ISSUER
 from ..waiting import GUARD
 from .gateway import World, keyed, running
 from .served import served
@@ -132,6 +134,40 @@ async def test_events_that_cannot_be_used_are_counted_by_what_is_wrong(redis_url
         assert value(page, counter, bff_reason="undeclared-saga") == 0, (
             "a counter begins before its first event"
         )
+
+
+async def test_the_page_has_open_sagas_and_the_age_of_unread_events(redis_url: str) -> None:
+    def event(saga: str, version: int, status: str) -> bytes:
+        told = {
+            "status": status,
+            "owner": f"{ISSUER}|ada",
+            "at": "2026-03-01T10:00:00Z",
+            "data": {"name": "x"},
+        }
+        return cloud_event("desk.job.status", saga, version, told)
+
+    async with RedisClient(redis_url, timeout=10) as link:
+        for told in (
+            ("j1", 1, "RUNNING"),
+            ("j2", 1, "NEEDS_ATTENTION"),
+            ("j3", 1, "RUNNING"),
+            ("j3", 2, "COMPLETED"),
+        ):
+            await link.call("XADD", "events:jobs", "*", "event", event(*told))
+        await link.call("XADD", "events:jobs", "*", "event", "no json")
+    async with (
+        running(redis_url, live={"stream_keys": ["events:jobs"]}) as world,
+        page_of(world) as admin,
+        asyncio.timeout(GUARD),
+    ):
+        job = {"bff_saga": "job"}
+        while value(page := (await admin.get("/metrics")).text, "bff_saga_open", **job) != 2:
+            await asyncio.sleep(0.1)
+        assert value(page, "bff_saga_needs_attention", **job) == 1
+        assert (value(page, "bff_saga_oldest_seconds", **job) or 0) > 3600
+        assert value(page, "bff_saga_ended_total", **job, bff_outcome="confirmed") == 1
+        assert value(page, "bff_events_dead_letters_total", bff_reason="not-json") == 1
+        assert value(page, "bff_events_oldest_unread_seconds", bff_source="redis") == 0
 
 
 def test_every_policy_event_is_counted() -> None:
