@@ -73,6 +73,17 @@ USED = {
         # The value of a secret, which changes with its file.
         "bff/edge/settings/secrets.py": ["_secret_value"],
     },
+    # OpenTelemetry's logs are not stable in Python yet. The SDK pins the API's version to its own.
+    "opentelemetry-sdk": {
+        "bff/edge/observe/otlp_logs.py": [
+            "opentelemetry._logs",
+            "opentelemetry.sdk._logs",
+            "opentelemetry.sdk._logs.export",
+        ]
+    },
+    "opentelemetry-exporter-otlp-proto-http": {
+        "bff/edge/observe/otlp_logs.py": ["opentelemetry.exporter.otlp.proto.http._log_exporter"]
+    },
     # The arguments with which it is created.
     "slowapi": {"bff/edge/rate_limits.py": ["LimitGroup("]},
     # The place of its files. It is an extra (`docs`), and never imported.
