@@ -22,6 +22,8 @@ from bff.cli.main import main
 from bff.cli.project_pages import PAGES
 
 from ..conftest import ROOT, Program, free_port, start_program, wait_for_port
+from ..programs import program
+from ..tutorial.test_first_gateway import built_wheel
 from ..waiting import GUARD, eventually
 
 # Runs in any folder as `bff` does, with this checkout's package.
@@ -152,6 +154,59 @@ def test_the_image_and_the_containers_name_only_what_exists(any_project: Path) -
     }
     checked = run(any_project, "-m", "bff", "check", "help_desk:app", env=settings)
     assert (checked.returncode, checked.stderr) == (0, "")
+
+
+def build_script(project: Path, root: Path) -> str:
+    """The stage `build` of the project's Dockerfile as a shell script below `root` instead of `/`."""
+    text = (project / "Dockerfile").read_text().replace("\\\n", " ")
+    stage = text.split("AS build\n")[1].split("\nFROM ")[0]
+    lines = ["set -eu", f"cd {project}", f"mkdir -p {root}/build {root}/app {root}/opt"]
+    for word, rest in re.findall(r"^([A-Z]+) (.*)$", stage, re.MULTILINE):
+        match word:
+            case "ARG":
+                assert "=" in rest or rest.startswith("PIP_")
+            case "COPY":
+                *sources, target = rest.split()
+                # A pattern that nothing fits is left out, as in a build.
+                lines.append(
+                    f"for one in {' '.join(sources)}; do [ ! -e $one ] || cp -r $one {root}{target}; done"
+                )
+            case "RUN":
+                lines.append(re.sub(r"(?<![\w.])/(build|opt|app)\b", rf"{root}/\1", rest))
+            case _:
+                raise ValueError(f"the Dockerfile's {word} is not known here")
+    return "\n".join(lines)
+
+
+@pytest.mark.slow
+def test_the_build_steps_of_the_image_make_a_gateway_that_is_checked(project: Path, tmp_path: Path) -> None:
+    program("strip")  # The build image has it.
+    wheels = built_wheel(tmp_path / "wheels")
+    env = {**os.environ, "PIP_FIND_LINKS": str(wheels)}
+    root = tmp_path / "root"
+    subprocess.run(["sh", "-c", build_script(project, root)], check=True, timeout=1800, env=env)
+    python = root / "opt" / "venv" / "bin" / "python"
+    settings = dict(
+        word.split("=", 1) for word in shlex.split((project / ".env.example").read_text(), comments=True)
+    )
+    checked = subprocess.run(
+        [python, "-m", "bff", "check", "help_desk:app"],
+        cwd=root / "app",
+        env={"PATH": os.environ["PATH"], **settings},
+        capture_output=True,
+        text=True,
+        timeout=10 * GUARD,
+        check=False,
+    )
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert not (root / "opt/venv/bin/pip").exists()
+    sizes = {
+        layer: sum(path.lstat().st_size for path in (root / layer).rglob("*") if not path.is_dir())
+        for layer in ("opt", "app")
+    }
+    print(sizes)
+    # The base image has about 125 MB.
+    assert sizes["opt"] < 110e6 and sizes["app"] < 1e6, sizes
 
 
 def test_ci_has_jobs_for_code_contracts_and_the_image(any_project: Path) -> None:
