@@ -67,7 +67,7 @@ def _plain(text: str) -> str:
     )
 
 
-def _walk(levels: list[Level]) -> str:
+def _deeper(levels: list[Level]) -> str:
     """The patterns of words that lead from one level to the next."""
     return "|".join(f"'{level.words}'" for level in levels[1:])
 
@@ -83,7 +83,7 @@ def _bash(command: str, levels: list[Level]) -> str:
 _{command}_complete() {{
   local at='{command}' word words='' values=''
   for word in "${{COMP_WORDS[@]:1:COMP_CWORD-1}}"; do
-    case "$at $word" in {_walk(levels)}) at="$at $word" ;; esac
+    case "$at $word" in {_deeper(levels)}) at="$at $word" ;; esac
   done
   case "$at" in
 {cases}  esac
@@ -111,7 +111,7 @@ _{command}() {{
   local at='{command}' word values=''
   local -a commands options
   for word in "${{(@)words[2,CURRENT-1]}}"; do
-    case "$at $word" in {_walk(levels)}) at="$at $word" ;; esac
+    case "$at $word" in {_deeper(levels)}) at="$at $word" ;; esac
   done
   case "$at" in
 {cases}  esac
@@ -132,14 +132,14 @@ def _fish(command: str, levels: list[Level]) -> str:
         for name, text in level.options.items():
             value = " -r" if name in level.values else ""
             lines.append(f"{at} -l '{name.removeprefix('--')}'{value} -d '{text}'")
-    walk = " ".join(f"'{level.words}'" for level in levels[1:])
+    deeper = " ".join(f"'{level.words}'" for level in levels[1:])
     declared = "\n".join(lines)
     return f"""# Completion of {command} for fish: source it, or save it as ~/.config/fish/completions/{command}.fish.
 function __{command}_at
     set -l at '{command}'
     for word in (commandline -opc)[2..]
         switch "$at $word"
-            case {walk}
+            case {deeper}
                 set at "$at $word"
         end
     end

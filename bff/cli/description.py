@@ -39,10 +39,10 @@ def run(target: str, file: Path | None) -> int:
         return 0
     cure = f"write it again: bff openapi {target} > {file}"
     try:
-        kept = json.loads(file.read_text(encoding="utf-8"))
+        stored = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DeclarationError(f"{file} cannot be read: {error}; {cure}") from None
-    found = list(_differences(kept, json.loads(text), ""))
+    found = list(_differences(stored, json.loads(text), ""))
     if not found:
         return 0
     print(f"{file} is not the description of {target}; {cure}", file=sys.stderr)
@@ -53,19 +53,19 @@ def run(target: str, file: Path | None) -> int:
     return 1
 
 
-def _differences(kept: Any, now: Any, at: str) -> Iterator[str]:
+def _differences(stored: Any, now: Any, at: str) -> Iterator[str]:
     """A line for each place, as a JSON pointer (RFC 6901)."""
-    if isinstance(kept, dict) and isinstance(now, dict):
-        for name in sorted(kept.keys() | now.keys()):
-            place = f"{at}/{name.replace('~', '~0').replace('/', '~1')}"
+    if isinstance(stored, dict) and isinstance(now, dict):
+        for name in sorted(stored.keys() | now.keys()):
+            pointer = f"{at}/{name.replace('~', '~0').replace('/', '~1')}"
             if name not in now:
-                yield f"{place}: only in the file"
-            elif name not in kept:
-                yield f"{place}: not in the file"
+                yield f"{pointer}: only in the file"
+            elif name not in stored:
+                yield f"{pointer}: not in the file"
             else:
-                yield from _differences(kept[name], now[name], place)
-    elif isinstance(kept, list) and isinstance(now, list) and len(kept) == len(now):
-        for number, (old, new) in enumerate(zip(kept, now, strict=True)):
+                yield from _differences(stored[name], now[name], pointer)
+    elif isinstance(stored, list) and isinstance(now, list) and len(stored) == len(now):
+        for number, (old, new) in enumerate(zip(stored, now, strict=True)):
             yield from _differences(old, new, f"{at}/{number}")
-    elif type(kept) is not type(now) or kept != now:
+    elif type(stored) is not type(now) or stored != now:
         yield f"{at or '/'}: changed"

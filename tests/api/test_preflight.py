@@ -302,6 +302,7 @@ def test_every_target_that_sets_something_up_runs_the_preflight_first(machine: M
         "tests/publishers/node",
         "tests/wire/strapi",
         "tests/wire/nextjs",
+        "tests/web/bundlers",
         "tests/api/openapi",
     ):
         (machine.folder / "project" / folder).mkdir(parents=True)
@@ -313,6 +314,7 @@ def test_every_target_that_sets_something_up_runs_the_preflight_first(machine: M
         "tests/publishers/node/package-lock.json",
         "tests/wire/strapi/package-lock.json",
         "tests/wire/nextjs/package-lock.json",
+        "tests/web/bundlers/package-lock.json",
         "tests/api/openapi/package-lock.json",
     ):
         (machine.folder / "project" / name).touch()
