@@ -94,10 +94,8 @@ test('npm packs every module that is exported or imported, each with its types, 
   assert.deepEqual(about.dependencies ?? {}, {});
 });
 
-test('the package says where it comes from, and under which licence', async () => {
-  for (const name of ['description', 'homepage', 'bugs', 'license', 'keywords', 'repository'])
-    assert.ok(about[name], name);
-  assert.equal(about.repository.directory, 'web/client');
+test('the package says what it is, and under which licence', async () => {
+  for (const name of ['description', 'license', 'keywords']) assert.ok(about[name], name);
   const [own, whole] = await Promise.all(
     ['LICENSE', '../../LICENSE'].map((path) => readFile(new URL(path, HOME), 'utf8')),
   );
