@@ -22,9 +22,14 @@ from .shop_export import EXPORT, SHOP, alerts
 
 INSTRUMENTS = [one for group in GROUPS.values() for one in group]
 KNOWN = {one.prometheus + end for one in INSTRUMENTS for end in ("", "_bucket", "_sum", "_count")}
-FOREIGN = {"up", "process_resident_memory_bytes", "process_cpu_seconds_total"}
+REPORTED = {"bff_browser_duration_seconds_bucket", "bff_browser_reports_total"}
+"""What browsers report, where that is switched on."""
+FOREIGN = REPORTED | {"up", "process_resident_memory_bytes", "process_cpu_seconds_total"}
 NAMES = re.compile(r"\b((?:bff|http|process)_[a-z_]+|up)\b(?=[{\[])")
-PANELS = [(dashboard, panel) for dashboard in DASHBOARDS for panel in dashboard.panels]
+# No browser takes part in the load.
+PANELS = [
+    (dashboard, panel) for dashboard in DASHBOARDS if dashboard.uid != "browser" for panel in dashboard.panels
+]
 
 
 def query_of(expr: str) -> str:
