@@ -5,6 +5,7 @@ problems/*      from bff.edge.problem_codes.CODES
 cli.md          from the parsers of the command bff
 python.md       from the docstrings of what bff, bff.events and bff.testing export
 client.md       from the comments in the type declarations of bff-client (needs Node.js and its node_modules)
+index.md        its list of all pages, from the navigation
 reading times   of the pages under Tutorial, How-to and Explanation
 """
 
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import cli
 import client_api
+import contents
 import problems
 import python_api
 import reading_time
@@ -31,6 +33,7 @@ def pages() -> Iterator[tuple[Path, str]]:
     yield reference / "client.md", client_api.page()
     for name, text in problems.pages():
         yield reference / "problems" / name, text
+    yield DOCS / "index.md", contents.page(DOCS)
     yield from reading_time.pages(DOCS)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from ..conftest import ROOT
@@ -38,3 +40,34 @@ def test_the_site_has_the_four_kinds_of_pages() -> None:
         "Explanation",
         "Reference",
     ]
+
+
+def test_the_site_is_searched_and_is_light_or_dark() -> None:
+    theme = SITE["theme"]
+    assert "search.highlight" in theme["features"]
+    assert [one["scheme"] for one in theme["palette"]] == ["default", "slate"]
+    assert all(one["toggle"]["name"] for one in theme["palette"])
+
+
+def links(page: Path) -> set[Path]:
+    """The pages that a page links to."""
+    found = re.findall(r"\]\(([^)\s#]+\.md)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+    return {(page.parent / one).resolve() for one in found if "://" not in one}
+
+
+def test_every_page_is_two_clicks_from_the_readme() -> None:
+    first = links(ROOT / "README.md")
+    second = {one for page in first for one in links(page)}
+    every = {(DOCS / name).resolve() for name in pages(SITE["nav"])}
+    assert sorted(str(one.relative_to(DOCS)) for one in every - first - second) == []
+
+
+def test_the_comparisons_are_dated_and_say_first_what_the_other_does_better() -> None:
+    page = (DOCS / "explanation" / "comparisons.md").read_text(encoding="utf-8")
+    assert re.search(r"^Written in \w+ 20\d\d", page, re.MULTILINE)
+    sections = dict(re.findall(r"^## ([^\n]*)\n(.*?)(?=^## |\Z)", page, re.DOTALL | re.MULTILINE))
+    others = ["KrakenD", "Kong", "Duende BFF", "WunderGraph Cosmo", "Mercure", "Centrifugo", "Temporal"]
+    assert list(sections)[:-1] == others
+    for name in others:
+        assert sections[name].lstrip().startswith("**Better there.**"), name
+        assert len(sections[name].split()) > 80, name
