@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -413,19 +412,6 @@ def test_the_schema_beside_the_page_is_that_of_its_gateway() -> None:
     assert schema == event_schema.document(DESK), "python -m tests.api.test_events_page writes it again"
     for event in KINDS.values():
         assert Draft202012Validator(schema).is_valid(event)
-
-
-def test_the_explanations_say_how_long_they_take() -> None:
-    """Two hundred words a minute, with a third more or less."""
-    nav = tomllib.loads((ROOT / "docs" / "zensical.toml").read_text(encoding="utf-8"))["project"]["nav"]
-    (listed,) = [next(iter(one.values())) for one in nav if "Explanation" in one]
-    pages = [path for one in listed for path in one.values() if path.startswith("explanation/")]
-    assert len(pages) >= 6
-    for page in pages:
-        text = (ROOT / "docs" / page).read_text(encoding="utf-8")
-        said = re.search(r"^\*Reading time: (\d+) minutes\*$", text, re.MULTILINE)
-        assert said is not None, page
-        assert 0.66 < len(text.split()) / 200 / int(said[1]) < 1.5, page
 
 
 @pytest.mark.parametrize(

@@ -344,7 +344,9 @@ def test_the_required_node_version_runs_every_package_of_the_tests() -> None:
             assert not numbers or min(numbers) <= (int(least), 0, 0), f"{folder}: {name} asks for {asked}"
 
 
-SHELL = sorted(path for path in (ROOT / ".ci").iterdir() if path.read_bytes().startswith(b"#!/bin/"))
+SHELL = sorted(
+    path for path in (ROOT / ".ci").iterdir() if path.is_file() and path.read_bytes().startswith(b"#!/bin/")
+)
 OTHERS = ("Makefile", "Dockerfile", "docker-compose.yml", "tests/shop/compose_walk.py")
 
 
