@@ -18,7 +18,9 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 # The English texts that are on the page: each text and name that a person reads or hears, compared with texts.en.js.
 ENGLISH = """
 async () => {
-  const [{ en }, { de }] = await Promise.all([import('/assets/texts.en.js'), import('/assets/texts.de.js')]);
+  const load = async (tag) => Promise.all(
+    ['/assets', '/assets/panel'].map(async (folder) => (await import(`${folder}/texts.${tag}.js`))[tag]));
+  const [en, de] = await Promise.all(['en', 'de'].map(load));
   const flat = (value) => typeof value === 'string' ? [value] : Object.values(value).flatMap(flat);
   const german = new Set(flat(de));
   const patterns = flat(en)

@@ -97,6 +97,7 @@ class Visitor(Person):
         return self.page.get_by_test_id(name)
 
     async def open_panel(self) -> None:
+        await self.at("open-panel").wait_for()
         if await self.at("panel").count() == 0:
             await self.at("open-panel").click()
         await self.at("scene-slow-payments").wait_for()

@@ -7,8 +7,12 @@ globalThis.navigator ??= /** @type {any} */ ({ languages: ['en-IE'] });
 Object.assign(globalThis, { requestAnimationFrame: () => 0, cancelAnimationFrame() {} });
 
 const PAGE = new URL('../../web/shop/page/', import.meta.url);
-const { de } = await import(`${PAGE}texts.de.js`);
-const { en } = await import(`${PAGE}texts.en.js`);
+const load = async (tag) => ({
+  ...(await import(`${PAGE}texts.${tag}.js`))[tag],
+  ...(await import(`${PAGE}panel/texts.${tag}.js`))[tag],
+});
+const de = await load('de');
+const en = await load('en');
 const { LANGUAGES, interpolate, plural, setLanguage } = await import(`${PAGE}texts.js`);
 const { money, time, weight } = await import(`${PAGE}format.js`);
 

@@ -128,6 +128,8 @@ def gateway_environment(redis_url: str) -> dict[str, str]:
         "BFF_LIVE__STREAM_KEYS": '["events:orders:{p}", "events:inventory:{p}", "events:notifications:{p}"]',
         "BFF_WEBHOOKS__CATALOG__SECRET": HOOK_SECRET,
         "BFF_WEBHOOKS__CATALOG__SUBJECT": "entry.sku",
+        # Screens wait half a second for the stock. A timeout counts as the service's failure from half of this one on.
+        "BFF_UPSTREAMS__INVENTORY__TIMEOUT": "0.8",
         "BFF_TELEMETRY__LOG_LEVEL": "WARNING",
         **upstreams,
     }

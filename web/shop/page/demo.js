@@ -27,7 +27,8 @@ let tab = null;
 const demo = createResource((signal) => fetchJson('/demo/state', { signal }), {
   changed: invalidate,
   handled: () => true, // without the demo there is no drawer, and the next update comes anyway
-  received: () => void fetchInside(),
+  // What could not be fetched is fetched again after the next update.
+  received: () => void fetchInside().catch(() => {}),
 });
 
 async function fetchInside() {
@@ -117,9 +118,9 @@ export const offerView = () =>
     h(
       'button',
       { type: 'button', class: 'primary', 'data-test': 'open-tour', onclick: () => open('tour') },
-      texts.tour.title,
+      texts.drawer.tour,
     ),
-    h('button', { type: 'button', onclick: () => open('panel') }, texts.panel.title),
+    h('button', { type: 'button', onclick: () => open('panel') }, texts.drawer.open),
   );
 
 /** @param {Tab} name @param {string} title */
@@ -152,8 +153,8 @@ export const drawerView = () =>
         h(
           'div',
           { class: 'drawer-head' },
-          tabView('panel', texts.panel.title),
-          tabView('tour', texts.tour.title),
+          tabView('panel', texts.drawer.open),
+          tabView('tour', texts.drawer.tour),
           h(
             'button',
             {

@@ -78,6 +78,7 @@ export type Child =
 type Translated<T> = { readonly [K in keyof T]: T[K] extends string ? string : Translated<T[K]> };
 /** What a file of texts in another language has: a text for each English one, and no other. */
 export type Translation = Translated<typeof import('./texts.en.js').en>;
+export type DrawerTranslation = Translated<typeof import('./panel/texts.en.js').en>;
 
 // ---- the client, with the types of this gateway's sagas and values
 

@@ -5,7 +5,8 @@
  */
 import { invalidate } from './schedule.js';
 
-/** @typedef {typeof import('./texts.en.js').en} Texts */
+/** Those of the drawer are there once it was fetched. @typedef {typeof import('./texts.en.js').en & DrawerTexts} Texts */
+/** @typedef {typeof import('./panel/texts.en.js').en} DrawerTexts */
 /** @typedef {{readonly one: string, readonly other: string}} PluralForms */
 /**
  * The names between braces in a text.
@@ -22,7 +23,7 @@ export const LANGUAGES = /** @type {const} */ ({ en: 'English', de: 'Deutsch' })
 
 /** The types of English stand for the keys and placeholders of all. @type {Record<Language, () => Promise<Texts>>} */
 const FETCH = {
-  en: async () => (await import('./texts.en.js')).en,
+  en: async () => /** @type {any} */ ((await import('./texts.en.js')).en),
   de: async () => /** @type {any} */ ((await import('./texts.de.js')).de),
 };
 
@@ -47,11 +48,20 @@ function preferred() {
   return 'en';
 }
 
+/** The texts of what was fetched later, by language. @type {Partial<Record<Language, DrawerTexts>>} */
+let more = {};
+
+/** Add the texts of a part of the page that is fetched later. @param {Record<Language, DrawerTexts>} added */
+export function addTexts(added) {
+  more = added;
+  texts = { ...texts, ...more[language] };
+}
+
 /** Draw the page in this language, as soon as its texts are there, and at the next visit. @param {Language} next */
 export async function setLanguage(next) {
   const fetched = await FETCH[next]();
   language = next;
-  texts = fetched;
+  texts = { ...fetched, ...more[next] };
   plurals = new Intl.PluralRules(texts.locale);
   numbers = new Intl.NumberFormat(texts.locale);
   try {

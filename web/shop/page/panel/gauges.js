@@ -171,7 +171,7 @@ export function operatorView(stuck, press) {
   return h(
     'div',
     { class: 'desk', hidden: stuck.length === 0 },
-    h('h3', {}, texts.panel.stuck),
+    h('h2', {}, texts.panel.stuck),
     h(
       'ul',
       {},

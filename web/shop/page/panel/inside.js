@@ -1,3 +1,9 @@
-/** What the demo's drawer shows; fetched only where there is one. */
+/** What the demo's drawer shows, with its texts; fetched only where there is one. */
+import { addTexts } from '../texts.js';
+import { de } from './texts.de.js';
+import { en } from './texts.en.js';
+
 export { panelView } from './panel.js';
 export { tourView } from './tour.js';
+
+addTexts({ en, de: /** @type {any} */ (de) });

@@ -13,7 +13,7 @@ function sceneCard(name, { title, does, watch }, scene, press) {
   return h(
     'li',
     { key: name, class: 'scene', 'data-active': active },
-    h('h3', { id: `scene-${name}` }, title),
+    h('h2', { id: `scene-${name}` }, title),
     h(
       'p',
       { id: `scene-${name}-what` },
