@@ -14,6 +14,9 @@ import { interpolate, texts } from './texts.js';
  */
 export const entryOf = (table, code) => (code && Object.hasOwn(table, code) ? table[code] : undefined);
 
+/** What each step is doing. The compiler finds a step without a text. @returns {Record<Step, string>} */
+const stepTexts = () => ({ ...texts.doing, ...texts.undoing });
+
 /** @param {Order} order @returns {'sending' | 'unknown' | 'waiting' | 'moving' | 'undoing' | 'done' | 'undone' | 'cancelled' | 'refused' | 'attention'} */
 export function mood(order) {
   if (order.pending === 'unknown') return 'unknown';
@@ -54,7 +57,7 @@ export const service = (error) =>
 export function label(order) {
   const now = mood(order);
   const { labels } = texts;
-  if (now === 'moving') return entryOf(texts.doing, order.step) ?? labels.moving;
+  if (now === 'moving') return entryOf(stepTexts(), order.step) ?? labels.moving;
   if (now === 'undoing')
     return order.reason === 'cancelling'
       ? labels.cancelling
