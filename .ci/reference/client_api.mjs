@@ -5,7 +5,9 @@ import { fileURLToPath } from 'node:url'
 
 const client = new URL('../../web/client/', import.meta.url)
 const ts = createRequire(client)('typescript')
-const { name: distribution, exports: entries } = JSON.parse(readFileSync(new URL('package.json', client), 'utf8'))
+const { name: distribution, exports: exported } = JSON.parse(readFileSync(new URL('package.json', client), 'utf8'))
+// `package.json` is exported as a file, without types.
+const entries = Object.fromEntries(Object.entries(exported).filter(([, one]) => one.types))
 const files = Object.values(entries).map(one => fileURLToPath(new URL(one.types, client)))
 const program = ts.createProgram(files, { skipLibCheck: true, noEmit: true, strict: true })
 const checker = program.getTypeChecker()
@@ -15,7 +17,7 @@ const known = new Map()
 const out = [
   '# Client API',
   '',
-  'Made from the comments in the type declarations. [The README](https://www.npmjs.com/package/bff-client) shows how the parts are used together.',
+  'Made from the comments in the type declarations. The package\'s README (`web/client/README.md`) shows how the parts are used together.',
 ]
 
 const text = parts => ts.displayPartsToString(parts).trim().replaceAll('\r', '')

@@ -98,6 +98,10 @@ OURS = {
     "_replace",
     "_make",
     "_fields",
+    # The standard library's argparse has no other way to its tree.
+    "_actions",
+    "_choices_actions",
+    "_SubParsersAction",
     "_asdict",
     "_getframe",
     "_failures_in_row",

@@ -22,14 +22,9 @@ from .shop_export import EXPORT, SHOP, alerts
 
 INSTRUMENTS = [one for group in GROUPS.values() for one in group]
 KNOWN = {one.prometheus + end for one in INSTRUMENTS for end in ("", "_bucket", "_sum", "_count")}
-REPORTED = {"bff_browser_duration_seconds_bucket", "bff_browser_reports_total"}
-"""What browsers report, where that is switched on."""
-FOREIGN = REPORTED | {"up", "process_resident_memory_bytes", "process_cpu_seconds_total"}
+FOREIGN = {"up", "process_resident_memory_bytes", "process_cpu_seconds_total"}
 NAMES = re.compile(r"\b((?:bff|http|process)_[a-z_]+|up)\b(?=[{\[])")
-# No browser takes part in the load.
-PANELS = [
-    (dashboard, panel) for dashboard in DASHBOARDS if dashboard.uid != "browser" for panel in dashboard.panels
-]
+PANELS = [(dashboard, panel) for dashboard in DASHBOARDS for panel in dashboard.panels]
 
 
 def query_of(expr: str) -> str:
@@ -63,6 +58,7 @@ CLOSER = {
     "bff.retry_budget.spent",
     "bff.shed",
     "bff.slo.good",
+    "bff.traces.dropped",
     "bff.upstream.active",
     "bff.upstream.hedges",
     "bff.upstream.surrogates",
@@ -88,10 +84,15 @@ async def _load(shop: Shop) -> None:
     async with shop.api("ada") as ada, shop.api(None) as anybody, following(shop, "ada") as [stream]:
         await asyncio.gather(*(_look_around(anybody) for _ in range(3)))
         for _ in range(2):
-            answer = await place(ada, basket())
+            answer = await place(ada, basket(), click := key())
             saga = answer.json()["saga"]["id"]
             await stream.until(lambda one, saga=saga: one.ended(saga))
             assert (await ada.get(f"/api/screens/orders/{saga}")).status_code == 200
+            phases = {"optimistic": 20, "answer": 200, "final": 800}
+            painted = {"id": click, "method": "POST", "path": "/api/orders", "age": 900, "phases": phases}
+            screen = {"path": "/api/screens/orders", "vitals": {"lcp": 900, "inp": 40, "cls": 0.02}}
+            report = {"mutations": [painted], "screens": [screen]}
+            assert (await ada.post("/bff/browser", json=report)).status_code == 204
         for service in ("shipping", "orders"):
             shop.world.faults(service, error_rate=1.0)
         for _ in range(12):
@@ -128,6 +129,9 @@ async def test_every_panel_has_data_of_a_shop_under_load(tmp_path: Path) -> None
         running(tmp_path / "shop", **{"STEP_PAUSE_MS": "0"}) as shop,
         prometheus(tmp_path / "prometheus", f"127.0.0.1:{shop.admin_port}") as server,
     ):
+        shop.kill_gateway()
+        shop.extra = {"BFF_TELEMETRY__BROWSER": "1"}
+        shop.start_gateway()
         found: set[tuple[str, str, str]] = set()
 
         def look() -> bool:

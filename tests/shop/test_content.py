@@ -12,6 +12,7 @@ import pytest
 
 from tests.upstreams.world import eventually
 from tests.waiting import GUARD
+from upstreams.kit.tariff import parcel_cents
 
 from .system import Shop
 
@@ -81,4 +82,5 @@ def test_an_order_at_a_price_from_before_an_edit_is_refused_and_nothing_is_charg
         assert accepted.status_code == 202
         order_id = accepted.json()["saga"]["id"]
         content.world.ended(order_id)
-        assert [charge["amount_cents"] for charge in content.world.charges(order_id)] == [2390]
+        paid = [charge["amount_cents"] for charge in content.world.charges(order_id)]
+        assert paid == [int(FORM["price_cents"]) + parcel_cents(0)]

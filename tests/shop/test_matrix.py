@@ -76,6 +76,7 @@ async def test_every_route_of_the_shop_answers_each_caller_as_declared(shop: Sho
     file = next(Path(declared.page.folders["/client"]).glob("*.js")).name if declared.page else ""
     examples = {
         "/api/screens/products/{sku}": Example("/api/screens/products/mug-01"),
+        "/api/screens/baskets/{items}": Example("/api/screens/baskets/mug-01:1"),
         "/api/screens/orders/{id}": Example(f"/api/screens/orders/{order}", other=404),
         "/api/orders": Example("/api/orders", good=(202,), json=basket()),
         # The order may have ended by then.

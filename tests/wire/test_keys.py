@@ -12,11 +12,13 @@ from bff.stores.cache import CacheStore
 from bff.stores.dead_letters import DeadLetters
 from bff.stores.events import BrokerEvent
 from bff.stores.journal import Journal, channel_of
+from bff.stores.outcomes import PendingOutcomes
 from bff.stores.processes import Processes
 from bff.stores.progress import Deliveries, Leases, Positions
 from bff.stores.proofs import ProofStore
 from bff.stores.redis.client import RedisClient
 from bff.stores.revocations import RevocationStore
+from bff.stores.sagas import OpenSagas
 from bff.stores.sessions import SessionStore
 from bff.stores.stream_slots import StreamSlots
 from bff.stores.values import Values, value_channel
@@ -61,7 +63,8 @@ def test_only_one_file_names_the_prefix_of_keys_and_channels() -> None:
         f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
         for path in files
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
-        if re.search(r"bff:[^\s]", line) and path.name != "keys.py"
+        # Prometheus' recorded names begin alike.
+        if re.search(r"bff:(?!slo_)[^\s]", line) and path.name != "keys.py"
     ]
     assert found == []
 
@@ -120,6 +123,10 @@ async def use_every_store(redis: RedisClient) -> None:
     proofs = ProofStore(redis)
     assert await proofs.use("thumbprint", "jti", keep=60)
     await proofs.nonce_secret(1, b"0" * 32, keep=60)
+    sagas, outcomes = OpenSagas(redis), PendingOutcomes(redis)
+    await sagas.track("job", "ada", "j1", 1, 1_000, "open")
+    await sagas.track("job", "ada", "j2", 1, 1_000, "attention")
+    await outcomes.run([outcomes.begin("ada", "mutation", "POST /api/jobs", 0, 60)])
 
 
 async def test_every_key_of_a_busy_gateway_has_the_prefix_a_documented_name_and_a_ttl(redis_url: str) -> None:

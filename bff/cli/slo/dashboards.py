@@ -369,6 +369,16 @@ BROWSER = Dashboard(
             "s",
         ),
         Panel(
+            "Web vitals (p75)",
+            "LCP and INP in seconds, CLS as its score. Good: 2.5 s, 0.2 s and 0.1.",
+            _p(
+                "histogram_quantile(0.75, "
+                f"{_rate('bff_browser_vitals_bucket', 'http_route, bff_vital, le')})",
+                "{{http_route}} {{bff_vital}}",
+            ),
+            "none",
+        ),
+        Panel(
             "Reports",
             "Browsers' reports that were taken, and why others were not.",
             _p(_rate("bff_browser_reports_total", "bff_result"), "{{bff_result}}"),
