@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { note, readShares, timings } from '../../web/shop/page/timings.js';
+import { readShares } from '../../web/shop/page/panel/shares.js';
+import { note, timings } from '../../web/shop/page/diagnostics.js';
 import { createBench } from './bench.js';
 
 test('the status tells the position followed and when the stream last spoke, a beat included', () => {

@@ -12,7 +12,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
-from ..waiting import GUARD
+from ..waiting import GUARD, until
 from .gateway import running
 from .served import served
 from .test_gateway_otlp import PARENT, TRACE
@@ -79,6 +79,8 @@ async def test_metrics_are_sent_with_the_numbers_of_the_page(redis_url: str) -> 
             for how in ("ok", "ok", "broken"):
                 await world.get(f"/api/optional/{how}")
             page = (await admin.get("/metrics")).text
+            # The first batch is refused: the next one has to be there before the last.
+            await until(lambda: collector.asked > 1)
         # The gateway has ended, and has sent its last numbers before.
     assert collector.keys == {b"secret"} and len(collector.instances) == 1
     requests = collector.metrics["http.server.request.duration"]

@@ -4,8 +4,7 @@
  */
 import { ProblemError, networkProblem, readProblem } from '/client/index.js';
 import { monitor } from './monitor.js';
-import { note } from './timings.js';
-import { noteMissing, noteProblem } from './trouble.js';
+import { note, noteMissing, noteProblem } from './diagnostics.js';
 
 const PATIENCE = 10_000; // milliseconds; the gateway's own deadline is far below
 

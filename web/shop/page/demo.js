@@ -3,22 +3,19 @@
  * is in it is fetched only then. It stands beside the page where there is room, and below it on a phone. Whether it is
  * open lasts as long as the tab, also over a sign-in.
  */
-import { fetchJson, problemOf } from './api.js';
-import { titleOf } from './parts.js';
+import { fetchJson } from './api.js';
 import { h, svg } from './render.js';
 import { createResource } from './resource.js';
 import { drawNow, invalidate } from './schedule.js';
 import { texts } from './texts.js';
-import { toast } from './toast.js';
 
 const EVERY = 1000; // milliseconds between two updates while the drawer is open
 const NAME = 'waypost:drawer';
 const SPARK = svg`<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M13 2 4 14h6l-1 8 9-12h-6z"/></svg>`;
 
 /** @typedef {'panel' | 'tour'} Tab */
-/** @typedef {(method: string, path: string, body?: unknown) => Promise<void>} Press */
 
-/** @type {{panelView: (state: any, press: Press) => import('./render.js').Child, tourView: (state: any, press: Press) => import('./render.js').Child} | null} */
+/** @type {{drawerContent: (drawer: Drawer) => import('./render.js').Child} | null} */
 let inside = null;
 /** @type {Tab | null} the tab that is open */
 let tab = null;
@@ -34,21 +31,6 @@ const demo = createResource((signal) => fetchJson('/demo/state', { signal }), {
 async function fetchInside() {
   inside ??= await import('./panel/inside.js');
   invalidate();
-}
-
-/** @type {Press} */
-async function press(method, path, body) {
-  try {
-    await fetchJson(path, {
-      method,
-      headers: { 'Content-Type': 'application/json' },
-      ...(method === 'POST' ? { body: JSON.stringify(body ?? {}) } : {}),
-    });
-  } catch (error) {
-    const problem = problemOf(error);
-    toast(problem.detail || titleOf(problem), { tone: 'bad' });
-  }
-  demo.reload();
 }
 
 /** @param {Tab | null} next */
@@ -123,19 +105,7 @@ export const offerView = () =>
     h('button', { type: 'button', onclick: () => open('panel') }, texts.drawer.open),
   );
 
-/** @param {Tab} name @param {string} title */
-const tabView = (name, title) =>
-  h(
-    'button',
-    {
-      type: 'button',
-      class: 'small plain',
-      'data-test': `tab-${name}`,
-      'aria-pressed': tab === name,
-      onclick: () => show(name),
-    },
-    title,
-  );
+/** What the drawer needs of this module. @typedef {{tab: Tab, data: any, show: (tab: Tab) => void, close: () => void, reload: () => void}} Drawer */
 
 export const drawerView = () =>
   h(
@@ -149,33 +119,8 @@ export const drawerView = () =>
       onkeydown: (event) => event.key === 'Escape' && close(),
     },
     demo.data !== null &&
-      tab !== null && [
-        h(
-          'div',
-          { class: 'drawer-head' },
-          tabView('panel', texts.drawer.open),
-          tabView('tour', texts.drawer.tour),
-          h(
-            'button',
-            {
-              type: 'button',
-              class: 'small plain drawer-close',
-              'data-test': 'close-drawer',
-              'aria-label': texts.drawer.close,
-              onclick: close,
-            },
-            '×',
-          ),
-        ),
-        // Another tab has other elements, and begins at its top.
-        h(
-          'div',
-          { key: tab, class: 'drawer-in', 'data-test': tab },
-          inside === null
-            ? h('p', { class: 'quiet' }, texts.drawer.loading)
-            : tab === 'tour'
-              ? inside.tourView(demo.data, press)
-              : inside.panelView(demo.data, press),
-        ),
-      ],
+      tab !== null &&
+      (inside === null
+        ? h('p', { class: 'quiet' }, texts.drawer.loading)
+        : inside.drawerContent({ tab, data: demo.data, show, close, reload: demo.reload })),
   );

@@ -2,8 +2,7 @@
 import { onBasket } from './basket.js';
 import { startBell } from './bell.js';
 import { startDemo } from './demo.js';
-import { startExpiry } from './expiry.js';
-import { startFreshness } from './freshness.js';
+import { startExpiry, startFreshness } from './banners.js';
 import { announceOrders, followRestored } from './notices.js';
 import { liveOrders } from './orders.js';
 import { drawPage } from './page.js';

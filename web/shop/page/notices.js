@@ -14,7 +14,7 @@ import { go, shown } from './router.js';
 import { invalidate } from './schedule.js';
 import { interpolate, texts } from './texts.js';
 import { announce, announceUrgently, toast } from './toast.js';
-import { noteProblem } from './trouble.js';
+import { noteProblem } from './diagnostics.js';
 import { label, message } from './words.js';
 
 /** @typedef {{id: string, problem: import('/client/index.js').Problem, items: import('./basket.js').Item[]}} Notice */

@@ -3,8 +3,7 @@
  * showed, and all others are drawn.
  */
 import { drawerView } from './demo.js';
-import { expiryView } from './expiry.js';
-import { freshnessView } from './freshness.js';
+import { expiryView, freshnessView } from './banners.js';
 import { headerView } from './header.js';
 import { h, render } from './render.js';
 import { shown } from './router.js';

@@ -1,6 +1,6 @@
 /**
  * What the page shows to people for a missing or stale part, and for a problem: what it means for them and a way on. Who
- * maintains the service is for developers, in the demo's panel (trouble.js).
+ * maintains the service is for developers, in the demo's panel (diagnostics.js).
  */
 import { signInUrl } from './session.js';
 import { h } from './render.js';

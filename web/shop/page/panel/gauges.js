@@ -3,10 +3,11 @@ import { shortId } from '../format.js';
 import { client } from '../live.js';
 import { h } from '../render.js';
 import { interpolate, number, texts } from '../texts.js';
-import { lastTroubles } from '../trouble.js';
+import { lastTroubles } from '../diagnostics.js';
+import { readShares } from './shares.js';
 import { entryOf, service } from '../words.js';
 
-/** @typedef {import('../demo.js').Press} Press */
+/** @typedef {import('./drawer.js').Press} Press */
 
 /** @param {Record<string, string>} breakers  The state of each, by its service. */
 export const breakersView = (breakers) =>
@@ -50,7 +51,7 @@ export function streamView(streams) {
 /** How an answer came without a failure: from its service, or from the cache. */
 const ANSWERED = new Set(['ok', 'hit', 'stale', 'revalidated', 'miss', 'coalesced']);
 
-/** @param {import('../timings.js').Share} share @param {number} longest */
+/** @param {import('./shares.js').Share} share @param {number} longest */
 export const shareView = ({ name, start, milliseconds, outcome }, longest) =>
   h(
     'li',
@@ -80,8 +81,9 @@ export const shareView = ({ name, start, milliseconds, outcome }, longest) =>
     ),
   );
 
-/** @param {import('../timings.js').Taken} taken */
-function screenView({ path, status, complete, milliseconds, shares }) {
+/** @param {import('../diagnostics.js').Taken} taken */
+function screenView({ path, status, complete, milliseconds, serverTiming }) {
+  const shares = readShares(serverTiming);
   const longest = Math.max(milliseconds, 1, ...shares.map((share) => share.start + share.milliseconds));
   const took = complete ? texts.panel.screenTook : texts.panel.screenIncomplete;
   return h(
@@ -107,11 +109,11 @@ function screenView({ path, status, complete, milliseconds, shares }) {
   );
 }
 
-/** @param {import('../timings.js').Taken[]} timings */
+/** @param {import('../diagnostics.js').Taken[]} timings */
 export const waterfallView = (timings) =>
   h('ol', { class: 'waterfall', 'data-test': 'waterfall' }, timings.map(screenView));
 
-/** @param {import('../trouble.js').Trouble} trouble */
+/** @param {import('../diagnostics.js').Trouble} trouble */
 function troubleView({ key, what, reason, owner, reference }) {
   const team = owner.team || owner.service;
   const missing = entryOf(texts.missing, reason);

@@ -3,7 +3,6 @@ import { addTexts } from '../texts.js';
 import { de } from './texts.de.js';
 import { en } from './texts.en.js';
 
-export { panelView } from './panel.js';
-export { tourView } from './tour.js';
+export { drawerContent } from './drawer.js';
 
 addTexts({ en, de: /** @type {any} */ (de) });

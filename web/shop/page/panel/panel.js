@@ -1,7 +1,7 @@
 /** The panel: scenes that break something, and displays for developers while things are broken. */
 import { h } from '../render.js';
 import { texts } from '../texts.js';
-import { timings } from '../timings.js';
+import { timings } from '../diagnostics.js';
 import { breakersView, operatorView, ownersView, streamView, waterfallView } from './gauges.js';
 import { scenesView } from './scenes.js';
 import { servicesView } from './services.js';
@@ -13,7 +13,7 @@ const ROOMY = matchMedia('(min-width: 1000px)').matches;
 const sectionView = (title, view, { open = ROOMY, test } = {}) =>
   h('details', { class: 'gauge', open, 'data-test': test }, h('summary', {}, title), view);
 
-/** @param {any} state  What /demo/state says. @param {import('../demo.js').Press} press */
+/** @param {any} state  What /demo/state says. @param {import('./drawer.js').Press} press */
 export const panelView = (state, press) => [
   scenesView(state, press),
   operatorView(state.stuck, press),
