@@ -7,7 +7,7 @@ import { lastTroubles } from '../diagnostics.js';
 import { readShares } from './shares.js';
 import { entryOf, service } from '../words.js';
 
-/** @typedef {import('./drawer.js').Press} Press */
+/** @typedef {import('./inside.js').Press} Press */
 
 /** @param {Record<string, string>} breakers  The state of each, by its service. */
 export const breakersView = (breakers) =>

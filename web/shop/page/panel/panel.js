@@ -13,7 +13,7 @@ const ROOMY = matchMedia('(min-width: 1000px)').matches;
 const sectionView = (title, view, { open = ROOMY, test } = {}) =>
   h('details', { class: 'gauge', open, 'data-test': test }, h('summary', {}, title), view);
 
-/** @param {any} state  What /demo/state says. @param {import('./drawer.js').Press} press */
+/** @param {any} state  What /demo/state says. @param {import('./inside.js').Press} press */
 export const panelView = (state, press) => [
   scenesView(state, press),
   operatorView(state.stuck, press),

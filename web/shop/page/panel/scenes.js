@@ -5,7 +5,7 @@
 import { h } from '../render.js';
 import { interpolate, texts } from '../texts.js';
 
-/** @typedef {import('./drawer.js').Press} Press */
+/** @typedef {import('./inside.js').Press} Press */
 
 /** @param {string} name @param {{title: string, does: string, watch: string}} told @param {{active: boolean, note: string | null} | undefined} scene @param {Press} press */
 function sceneCard(name, { title, does, watch }, scene, press) {

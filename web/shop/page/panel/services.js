@@ -2,7 +2,7 @@
 import { h } from '../render.js';
 import { texts } from '../texts.js';
 
-/** @typedef {import('./drawer.js').Press} Press */
+/** @typedef {import('./inside.js').Press} Press */
 
 /** fault, on, off */
 const FAULTS = /** @type {const} */ ([

@@ -16,7 +16,7 @@ import { timings } from '../diagnostics.js';
 import { sceneNote } from './scenes.js';
 import { underneathView } from './underneath.js';
 
-/** @typedef {import('./drawer.js').Press} Press */
+/** @typedef {import('./inside.js').Press} Press */
 /** since: the gateway's activity and the time at its beginning; known: the orders that were there; pid: of the orders service. @typedef {{name: SceneName, step: number, since: {n: number, at: number}, known: string[], pid: number | null}} Visit */
 /** done: whether it happened. act: does it. @typedef {{done: (state: any, visit: Visit) => boolean, act?: (state: any, press: Press) => unknown}} Step */
 /** @typedef {keyof typeof texts.tours} SceneName */
