@@ -63,8 +63,11 @@ async def test_a_client_that_does_not_read_is_reset_as_slow_and_its_lag_counts_o
         client(one, limit=2**10) as ada,
     ):
         await ada.until("snapshot")
+        # With the first event of a person the stream reads the journal again, which must not last into the flood.
+        await one.tell("o1", 1)
+        await ada.until("saga")
         large = "x" * 30_000
-        for version in range(1, 120):
+        for version in range(2, 120):
             status = entry("o1", version)
             saga = status.body.replace(b'"data":null', b'"data":"%b"' % large.encode())
             await one.journal.append(person("ada").id, type(status)(status.saga, version, 0, saga))

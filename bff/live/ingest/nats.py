@@ -81,9 +81,10 @@ class _Transport(TcpTransport):
 
     def abort(self) -> None:
         """End the connection at once. The client leaves one open that it opened while its last failure was handled."""
-        for writer in (self._io_writer, self._bare_io_writer):
-            if writer is not None:
-                writer.transport.abort()
+        # The TCP connection, with which TLS above it ends, too. Up to Python 3.11.2 a closed TLS transport cannot be
+        # aborted.
+        if self._bare_io_writer is not None:
+            self._bare_io_writer.transport.abort()
 
     def write(self, payload: bytes) -> None:
         if not self._may_send:
